@@ -1,0 +1,114 @@
+# reqmeter: one non-recursive makefile. Everything generated goes to build/.
+#   make            build/reqmeter
+#   make help       the targets
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+B        := build
+
+CC       ?= gcc
+CLANG    ?= clang
+BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
+STRIP    := llvm-strip
+PKGS     := libbpf libelf zlib libcjson libmicrohttpd libcurl
+
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+endif
+say = @printf '  %-8s %s\n' '$(1)' '$(2)'
+
+WARN     := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wvla $(if $(filter 1 true,$(CI)),-Werror)
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) -D_GNU_SOURCE -DREQMETER_VERSION='"$(VERSION)"' \
+             -Isrc -Iinclude -I$(B)/gen $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LIBS      = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm -lpthread
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+# The multiarch include path: clang's BPF target does not look there for asm/types.h.
+BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -Isrc -Ibpf -idirafter /usr/include/$(shell gcc -dumpmachine) \
+              -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member $(if $(filter 1 true,$(CI)),-Werror)
+
+BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
+BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
+SKELETON := $(B)/gen/reqmeter.skel.h
+
+SRC      := $(sort $(wildcard src/*/*.c))
+MAIN     := src/cli/main.c
+OBJ      := $(SRC:src/%.c=$(B)/obj/%.o)
+LIB_OBJ  := $(filter-out $(B)/obj/cli/main.o,$(OBJ))
+ASAN_OBJ := $(patsubst $(B)/obj/%,$(B)/asan/%,$(LIB_OBJ))
+
+UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*.c)))
+FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+
+.PHONY: all check test fuzz install clean help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/reqmeter ## build the program (the default)
+
+$(B)/reqmeter: $(OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJ) $(LIBS)
+
+$(B)/obj/%.o: src/%.c | $(SKELETON)
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/asan/%.o: src/%.c | $(SKELETON)
+	$(call say,CC asan,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+	$(Q)$(STRIP) -g $@
+
+# Weak maps and knobs that several subjects share become one here.
+$(B)/bpf/reqmeter.o: $(BPF_OBJ)
+	$(call say,LINK BPF,$@)
+	$(Q)$(BPFTOOL) gen object $@ $(BPF_OBJ)
+
+$(SKELETON): $(B)/bpf/reqmeter.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name reqmeter > $@
+
+$(B)/unit/%: tests/unit/%.c $(ASAN_OBJ)
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(ASAN_OBJ) $(LIBS) -lcriterion
+
+# Fuzz targets name what they need in a first-line comment: "// fuzz: src/http/head.c …"
+$(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
+
+check: $(UNIT) ## unit tests: no root, seconds
+	@tests/unit/run $(UNIT)
+
+fuzz: $(FUZZ) ## build the fuzz targets (clang, libFuzzer)
+
+test: ## everything scripts/test runs (root for the live part)
+	scripts/test
+
+install: all ## DESTDIR, PREFIX: program, header, pkg-config, man pages, systemd unit
+	install -Dm755 $(B)/reqmeter $(DESTDIR)$(PREFIX)/bin/reqmeter
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/include/reqmeter include/reqmeter/*.h
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' scripts/deploy/reqmeter.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/reqmeter.pc
+	sed -e 's,@PREFIX@,$(PREFIX),' scripts/deploy/reqmeter.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/reqmeter.service
+
+clean: ## remove build/
+	rm -rf $(B)
+
+help: ## this text
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+-include $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which request a thread works for. A thread turns to a request at an edge of its socket and away from it at the next
+ * edge that belongs to something else; what the thread cost in between is the request's. While one thread serves one
+ * request nothing is stored but in that thread; only a request that is left unfinished is parked in a map.
+ */
+#ifndef REQMETER_ATTRIBUTION_BPF_H
+#define REQMETER_ATTRIBUTION_BPF_H
+
+#include "ledger.bpf.h"
+
+static __always_inline void record_begin(struct record *r, __u32 type, const struct thread_state *s,
+					 struct task_struct *task, __u64 now)
+{
+	__builtin_memset(r, 0, sizeof(*r));
+	r->type = type;
+	r->time_ns = now;
+	r->connection = s->connection;
+	r->exchange = s->exchange;
+	r->cgroup_id = s->cgroup_id;
+	r->received_bytes = s->received_bytes;
+	r->sent_bytes = s->sent_bytes;
+	r->last_send_ns = s->last_send_ns;
+	r->leader_start_boot_ns = task->group_leader->start_boottime;
+	r->pid = task->tgid;
+	r->tid = task->pid;
+	r->port = s->port;
+	__builtin_memcpy(r->comm, task->group_leader->comm, COMM_BYTES);
+}
+
+/* What was parked of an exchange joins `sum` and leaves the map. */
+static __always_inline void unpark(__u64 exchange, struct cost *sum)
+{
+	struct cost *before = bpf_map_lookup_elem(&parked, &exchange);
+
+	if (!before)
+		return;
+	cost_add(sum, before);
+	bpf_map_delete_elem(&parked, &exchange);
+}
+
+/*
+ * The same exchange has one thread at a time but for hand-overs, so plain additions do; two threads that park at the
+ * same instant meet in the update, which refuses the second, and it then finds the first.
+ */
+static __always_inline void park(struct thread_state *s, struct task_struct *task, const struct cost *work, __u64 now)
+{
+	struct cost *before = bpf_map_lookup_elem(&parked, &s->exchange);
+	struct record *lost;
+
+	if (!before) {
+		if (bpf_map_update_elem(&parked, &s->exchange, work, BPF_NOEXIST) == 0)
+			return;
+		before = bpf_map_lookup_elem(&parked, &s->exchange);
+	}
+	if (before) {
+		cost_add(before, work);
+		return;
+	}
+	lose(LOSS_REQUESTS_FULL);
+	lost = bpf_ringbuf_reserve(&records, sizeof(*lost), 0);
+	if (!lost) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(lost, RECORD_LOST, s, task, now);
+	bpf_ringbuf_submit(lost, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void send_end(struct thread_state *s, struct task_struct *task, struct cost *work, __u64 now,
+				     __u32 why)
+{
+	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	if (s->shared)
+		unpark(s->exchange, work);
+	if (!r) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(r, RECORD_END, s, task, now);
+	r->flags = why | (s->shared ? RECORD_SHARED : 0) | (s->sent ? RECORD_SENT : 0) |
+		   (s->ended ? RECORD_BLOCKED : 0) | (s->last_chunk ? RECORD_LAST_CHUNK : 0);
+	r->end_ns = s->ended ? s->block_ns : now;
+	r->cost = *work;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * The thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
+ * write undoes it: it opens the account of the same exchange again); before one the request waits, parked.
+ */
+static __always_inline void work_leave(struct thread_state *s, struct task_struct *task, const struct cost *at,
+				       __u64 now, __u32 why)
+{
+	struct cost work;
+
+	if (!s->exchange)
+		return;
+	cost_take(&s->mark, s->ended ? &s->at_block : at, &work);
+	s->request_cpu_ns += work.cpu_ns;
+	if (s->sent || why)
+		send_end(s, task, &work, now, why);
+	else
+		park(s, task, &work, now);
+	s->exchange = 0;
+	s->ended = s->sent = s->last_chunk = 0;
+}
+
+/* The thread turns to an exchange; what it cost before is somebody else's or nobody's. */
+static __always_inline void work_enter(struct thread_state *s, const struct cost *at, __u64 exchange, __u64 connection,
+				       bool fresh)
+{
+	struct cost before;
+
+	cost_take(&s->mark, at, &before);
+	s->exchange = exchange;
+	s->connection = connection;
+	s->shared = !fresh;
+	s->ended = s->sent = s->last_chunk = 0;
+	s->last_send_ns = 0;
+}
+
+static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)
+{
+	bool killed = task->signal->flags & SIGNAL_GROUP_EXIT;
+	struct cost at;
+
+	if (!s->exchange)
+		return;
+	change_begin(s);
+	cost_running(s, task, now, &at);
+	work_leave(s, task, &at, now, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
+	change_end(s);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One accessor for each thing that kernels do differently. */
+#ifndef REQMETER_COMPAT_BPF_H
+#define REQMETER_COMPAT_BPF_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+/* task_struct.state became __state in 5.14, commit 2f064a59a11f. */
+struct task_struct___before_5_14 {
+	long state;
+} __attribute__((preserve_access_index));
+struct task_struct___since_5_14 {
+	unsigned int __state;
+} __attribute__((preserve_access_index));
+
+/* Out of line: inlined into a loop, the address of the field that is not there would be taken before the question. */
+static __noinline __attribute__((unused)) unsigned int compat_task_state(struct task_struct *task)
+{
+	struct task_struct___since_5_14 *now = (void *)task;
+
+	if (bpf_core_field_exists(now->__state))
+		return BPF_CORE_READ(now, __state);
+	return BPF_CORE_READ((struct task_struct___before_5_14 *)task, state);
+}
+
+/*
+ * The run queue's clock, which stood still since the task's sum_exec_runtime was last brought up to date.
+ * 0 without CONFIG_FAIR_GROUP_SCHED (no way from the entity to its run queue): then CPU inside a slice is
+ * wall time, put right at the next switch.
+ */
+static __always_inline __u64 compat_rq_clock(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->se.cfs_rq))
+		return 0;
+	return task->se.cfs_rq->rq->clock;
+}
+
+#endif

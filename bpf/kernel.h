@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The few kernel types that are read, kept by hand: only fields in use, each relocated by CO-RE at load.
+ * Source: the kernel's own BTF, 5.11 to 7.x; where kernels differ, compat.bpf.h has the one accessor.
+ */
+#ifndef REQMETER_KERNEL_H
+#define REQMETER_KERNEL_H
+#define __VMLINUX_H__
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed char __s8;
+typedef short __s16;
+typedef int __s32;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+typedef _Bool bool;
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+/* UAPI constants that the programs use: enumerations do not change. */
+enum bpf_map_type_used {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+#define BPF_ANY		      0
+#define BPF_NOEXIST	      1
+#define BPF_F_NO_PREALLOC     1
+#define BPF_RB_NO_WAKEUP      1
+#define BPF_LOCAL_STORAGE_GET_F_CREATE 1
+#define BPF_SK_STORAGE_GET_F_CREATE    1
+
+#define PF_EXITING	  0x00000004
+#define TASK_DEAD	  0x00000080
+#define SIGNAL_GROUP_EXIT 0x00000004
+#define MSG_PEEK	  0x2
+#define SOCK_STREAM	  1
+#define AF_UNIX		  1
+#define AF_INET		  2
+#define AF_INET6	  10
+#define TCP_ESTABLISHED	  1
+#define TCP_SYN_SENT	  2
+#define TCP_SYN_RECV	  3
+#define TCP_FIN_WAIT1	  4
+#define TCP_CLOSE	  7
+#define TCP_LAST_ACK	  9
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup;
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+enum cgroup_subsys_id { cpu_cgrp_id = 1, cpuacct_cgrp_id = 2, CGROUP_SUBSYS_COUNT = 12 };
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[CGROUP_SUBSYS_COUNT];
+	struct cgroup *dfl_cgrp;
+};
+
+struct rq {
+	__u64 clock;
+};
+
+struct cfs_rq {
+	struct rq *rq; /* with CONFIG_FAIR_GROUP_SCHED */
+};
+
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED */
+};
+
+struct signal_struct {
+	unsigned int flags;
+	struct {
+		int counter;
+	} live;
+};
+
+struct task_struct {
+	int on_cpu;
+	unsigned int flags;
+	struct sched_entity se;
+	__u32 pid;
+	__u32 tgid;
+	struct task_struct *real_parent;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	struct css_set *cgroups;
+	struct signal_struct *signal;
+	char comm[16];
+};
+
+struct net {
+	struct {
+		unsigned int inum;
+	} ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	unsigned short skc_family;
+	__u16 skc_num;
+	possible_net_t skc_net;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_type;
+};
+
+struct unix_address;
+struct unix_sock {
+	struct unix_address *addr;
+};
+
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct pt_regs {
+	unsigned long si;
+	unsigned long dx;
+	unsigned long orig_ax;
+};
+
+#pragma clang attribute pop
+
+/* Of the system-call ABI, in the program's memory: fixed, not relocated. */
+struct iovec {
+	void *iov_base;
+	unsigned long iov_len;
+};
+
+struct user_msghdr {
+	void *msg_name;
+	int msg_namelen;
+	struct iovec *msg_iov;
+	unsigned long msg_iovlen;
+};
+
+#endif

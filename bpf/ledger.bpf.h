@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Sums that outlive a thread: per cgroup and per process. A thread hands its own over when it ends or changes its
+ * cgroup, and at no other time; until then the snapshot reads them from the thread.
+ */
+#ifndef REQMETER_LEDGER_BPF_H
+#define REQMETER_LEDGER_BPF_H
+
+#include "account.bpf.h"
+
+static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent_id)
+{
+	struct cgroup_sums *sums = bpf_map_lookup_elem(&cgroups, &id);
+
+	if (!sums) {
+		struct cgroup_sums none = { .parent_id = parent_id };
+
+		bpf_map_update_elem(&cgroups, &id, &none, BPF_NOEXIST);
+		sums = bpf_map_lookup_elem(&cgroups, &id);
+	}
+	return sums;
+}
+
+/* What the thread's total holds and its cgroup's sums do not goes to the cgroup it ran in until now. */
+static __always_inline void cgroup_flush(struct thread_state *s, __u64 parent_id)
+{
+	struct cgroup_sums *sums = cgroup_sums_of(s->cgroup_id, parent_id);
+
+	if (!sums) {
+		lose(LOSS_CGROUPS_FULL);
+		return;
+	}
+	__sync_fetch_and_add(&sums->cpu_ns, s->total.cpu_ns - s->flushed_cpu_ns);
+	__sync_fetch_and_add(&sums->request_cpu_ns, s->request_cpu_ns - s->flushed_request_cpu_ns);
+	if (s->seen_epoch == snapshot_epoch) {
+		__sync_fetch_and_add(&sums->twice_cpu_ns, s->seen_cpu_ns);
+		__sync_fetch_and_add(&sums->twice_request_cpu_ns, s->seen_request_cpu_ns);
+		s->seen_epoch = 0;
+	}
+	s->flushed_cpu_ns = s->total.cpu_ns;
+	s->flushed_request_cpu_ns = s->request_cpu_ns;
+}
+
+static __always_inline __u64 task_parent_cgroup_id(struct task_struct *task)
+{
+	struct cgroup_subsys_state *parent = task_cpu_cgroup(task)->self.parent;
+
+	return parent ? BPF_CORE_READ(parent, cgroup, kn, id) : 0;
+}
+
+/* Called at a switch: `css_set` is the one comparison that the hot path pays. */
+static __always_inline void cgroup_follow(struct thread_state *s, struct task_struct *task)
+{
+	if (s->css_set == (__u64)task->cgroups)
+		return;
+	cgroup_flush(s, 0);
+	s->css_set = (__u64)task->cgroups;
+	s->cgroup_id = task_cgroup_id(task);
+}
+
+static __always_inline void process_key_of(struct task_struct *task, struct process_key *key)
+{
+	key->leader_start_boot_ns = task->group_leader->start_boottime;
+	key->pid = task->tgid;
+	key->pad = 0;
+}
+
+static __always_inline void process_hand_over(struct thread_state *s, struct task_struct *task)
+{
+	struct process_sums *sums, none = {};
+	struct process_key key;
+
+	process_key_of(task, &key);
+	/* The last thread has nobody to hand to. */
+	if (task->signal->live.counter == 0) {
+		bpf_map_delete_elem(&processes, &key);
+		return;
+	}
+	sums = bpf_map_lookup_elem(&processes, &key);
+	if (!sums) {
+		bpf_map_update_elem(&processes, &key, &none, BPF_NOEXIST);
+		sums = bpf_map_lookup_elem(&processes, &key);
+	}
+	if (!sums) {
+		lose(LOSS_PROCESSES_FULL);
+		return;
+	}
+	__sync_fetch_and_add(&sums->n_threads, 1);
+	__sync_fetch_and_add(&sums->total.wall_ns, s->total.wall_ns);
+	__sync_fetch_and_add(&sums->total.cpu_ns, s->total.cpu_ns);
+	__sync_fetch_and_add(&sums->total.stolen_ns, s->total.stolen_ns);
+	__sync_fetch_and_add(&sums->total.runqueue_ns, s->total.runqueue_ns);
+	__sync_fetch_and_add(&sums->total.throttled_ns, s->total.throttled_ns);
+	__sync_fetch_and_add(&sums->total.blocked_ns, s->total.blocked_ns);
+	__sync_fetch_and_add(&sums->total.voluntary_switches, s->total.voluntary_switches);
+	__sync_fetch_and_add(&sums->total.involuntary_switches, s->total.involuntary_switches);
+}
+
+#endif

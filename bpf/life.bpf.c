@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which tasks are watched: found at the start, born, or brought into scope by exec; and what happens at their end. */
+#include "attribution.bpf.h"
+
+static __always_inline bool comm_equals(const char *a, const volatile char *b)
+{
+#pragma unroll
+	for (int i = 0; i < COMM_BYTES; i++) {
+		if (a[i] != b[i])
+			return false;
+		if (!a[i])
+			break;
+	}
+	return true;
+}
+
+static __always_inline bool descends_from(struct task_struct *task, __u32 pid)
+{
+	for (int i = 0; i < ANCESTORS_MAX; i++) {
+		if (!task || BPF_CORE_READ(task, tgid) == 0)
+			return false;
+		if (BPF_CORE_READ(task, tgid) == pid)
+			return true;
+		task = BPF_CORE_READ(task, real_parent);
+	}
+	return false;
+}
+
+static __always_inline bool lies_in_cgroup(struct task_struct *task, __u64 id)
+{
+	struct cgroup *cgroup = task_cpu_cgroup(task);
+
+	for (int i = 0; i < ANCESTORS_MAX; i++) {
+		if (BPF_CORE_READ(cgroup, kn, id) == id)
+			return true;
+		struct cgroup_subsys_state *parent = BPF_CORE_READ(cgroup, self.parent);
+
+		if (!parent)
+			return false;
+		cgroup = BPF_CORE_READ(parent, cgroup);
+	}
+	return false;
+}
+
+static __always_inline bool scope_has(const volatile struct scope *scope, struct task_struct *task)
+{
+	char comm[COMM_BYTES];
+
+	switch (scope->kind) {
+	case SCOPE_PID:
+		return descends_from(task, scope->pid);
+	case SCOPE_CGROUP:
+		return lies_in_cgroup(task, scope->cgroup_id);
+	case SCOPE_COMM:
+		BPF_CORE_READ_INTO(&comm, task, comm);
+		return comm_equals(comm, scope->comm);
+	default:
+		return true;
+	}
+}
+
+static __noinline bool in_scope(struct task_struct *task)
+{
+	if (n_scopes == 0)
+		return true;
+	for (int i = 0; i < SCOPES_MAX; i++)
+		if (i < (int)n_scopes && scope_has(&scopes[i], task))
+			return true;
+	return false;
+}
+
+static __always_inline void state_begin(struct thread_state *s, struct task_struct *task, __u64 now)
+{
+	__builtin_memset(s, 0, sizeof(*s));
+	s->since_ns = now;
+	s->exec_base = task->se.sum_exec_runtime;
+	s->voluntary_base = task->nvcsw;
+	s->involuntary_base = task->nivcsw;
+	s->css_set = (__u64)task->cgroups;
+	s->cgroup_id = task_cgroup_id(task);
+	if (task->on_cpu) {
+		s->in_ns = now;
+		s->in_exec = s->exec_base;
+		s->in_clock = compat_rq_clock(task);
+	} else {
+		s->off_ns = now;
+		/* A task that waits to run at this very moment counts as woken now. */
+		s->blocked = compat_task_state(task) != 0;
+	}
+}
+
+/* Found running: the ancestors are those it has now. */
+static __always_inline void lineage_find(struct thread_state *s, struct task_struct *task)
+{
+	struct task_struct *parent = task;
+
+	for (int i = 0; i < LINEAGE_MAX; i++) {
+		parent = BPF_CORE_READ(parent, real_parent);
+		s->lineage[i] = parent ? BPF_CORE_READ(parent, tgid) : 0;
+		if (!s->lineage[i])
+			break;
+	}
+}
+
+/* Born: the parent, then the parent's own. A new thread has its process's. */
+static __always_inline void lineage_inherit(struct thread_state *s, struct task_struct *task)
+{
+	struct task_struct *parent = bpf_get_current_task_btf();
+	struct thread_state *p = bpf_task_storage_get(&threads, parent, 0, 0);
+
+	if (!p)
+		return;
+	if (parent->tgid == task->tgid) {
+		__builtin_memcpy(s->lineage, p->lineage, sizeof(s->lineage));
+		return;
+	}
+	s->lineage[0] = parent->tgid;
+	__builtin_memcpy(&s->lineage[1], p->lineage, sizeof(s->lineage) - sizeof(s->lineage[0]));
+}
+
+static __always_inline struct thread_state *state_create(struct task_struct *task, __u32 scratch)
+{
+	struct thread_state *first = bpf_map_lookup_elem(&scratch_states, &scratch), *s;
+
+	if (!first)
+		return NULL;
+	state_begin(first, task, bpf_ktime_get_ns());
+	if (scratch == SCRATCH_BORN)
+		lineage_inherit(first, task);
+	else
+		lineage_find(first, task);
+	s = bpf_task_storage_get(&threads, task, first, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!s)
+		lose(LOSS_THREADS_FULL);
+	return s;
+}
+
+/*
+ * Fires in the parent, before the child first runs. The child of a watched task is watched (so descendants stay in
+ * a pid: scope when they are reparented); others are asked for.
+ */
+SEC("tp_btf/task_newtask")
+int BPF_PROG(on_newtask, struct task_struct *task)
+{
+	struct thread_state *s;
+
+	if (n_scopes && !bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0) && !in_scope(task))
+		return 0;
+	s = state_create(task, SCRATCH_BORN);
+	if (s)
+		s->blocked = 1; /* until sched_wakeup_new */
+	return 0;
+}
+
+/* exec gives a process its name, by which it may come into scope. Nothing that was watched leaves it. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))
+		state_create(task, SCRATCH_JOINED);
+	return 0;
+}
+
+/*
+ * A move into a watched cgroup. Fires for each task that is moved, after the move. Tasks that leave stay watched:
+ * their sums follow them into the new cgroup at the next switch.
+ */
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))
+		state_create(task, SCRATCH_JOINED);
+	return 0;
+}
+
+/*
+ * Fires in the context of the thread that ends, before (6.18 and later) or after (6.12 and older) its memory is given
+ * back. Its request ends here; its time until the last switch is background.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!s)
+		return 0;
+	work_exit(s, task, now);
+	return 0;
+}
+
+/*
+ * The start-up iterator: every task that was there before the agent. A task may be switched between the look at it
+ * and the creation of its storage; then the switch saw no storage, the first state is wrong about where the task is,
+ * and it is made anew.
+ */
+SEC("iter/task")
+int find_tasks(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	unsigned long switches;
+	int on_cpu;
+
+	agent_pid = bpf_get_current_pid_tgid() >> 32;
+	if (!task || task->pid == 0 || !in_scope(task))
+		return 0;
+	for (int i = 0; i < 3; i++) {
+		switches = task->nvcsw + task->nivcsw;
+		on_cpu = task->on_cpu;
+		if (!state_create(task, SCRATCH_FOUND))
+			return 0;
+		if (switches == task->nvcsw + task->nivcsw && on_cpu == task->on_cpu)
+			return 0;
+		bpf_task_storage_delete(&threads, task);
+	}
+	state_create(task, SCRATCH_FOUND);
+	return 0;
+}

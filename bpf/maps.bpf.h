@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The state that the subjects share: maps and knobs, weak, so that the linker makes one of each. */
+#ifndef REQMETER_MAPS_BPF_H
+#define REQMETER_MAPS_BPF_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "shared/record.h"
+
+/*
+ * All that is kept of a thread. Written by the CPU that runs the thread or switches it (and wake_ns by its waker,
+ * seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes` before and after.
+ */
+struct thread_state {
+	__u64 changes;	/* odd while a switch or an edge rewrites the rest */
+	__u64 since_ns; /* counting began */
+	__u64 exec_base; /* sum_exec_runtime then */
+	__u64 voluntary_base, involuntary_base;
+
+	__u64 in_ns; /* switched in; 0: off the CPU */
+	__u64 in_exec;
+	__u64 in_clock; /* rq->clock at in_ns */
+	__u64 off_ns;	/* switched out; 0: on the CPU, or not known yet */
+	__u64 wake_ns;
+	__u64 slice_runqueue_ns; /* the wait before this slice, from which early CPU is taken back */
+	__u64 slice_blocked_ns;
+	struct cost total; /* settled at the last switch */
+
+	/* What the thread works for. */
+	__u64 exchange;
+	__u64 connection;
+	struct cost mark;     /* of total: what was given away before */
+	struct cost at_block; /* of total: when it first blocked after a write */
+	__u64 block_ns;
+	__u64 last_send_ns;
+	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
+	__u64 request_cpu_ns;
+
+	__u64 css_set; /* address: the cgroup is looked up again only when it changes */
+	__u64 cgroup_id;
+	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
+	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
+
+	__u8 blocked; /* left the CPU by its own will */
+	__u8 sent;    /* has written for the exchange */
+	__u8 shared;  /* the exchange has cost elsewhere, or had */
+	__u8 ended;   /* at_block holds */
+	__u8 last_chunk; /* its last write ended as a chunked body ends */
+	__u8 pad;
+	__u16 port;
+	__u32 lineage[LINEAGE_MAX];
+};
+
+struct socket_state {
+	__u64 connection;
+	__u64 exchange; /* 0: none yet */
+	__u64 received_bytes, sent_bytes;
+	__u64 last_send_ns;
+	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
+	__u16 port;
+	__u8 kind; /* SOCKET_* */
+	__u8 sending; /* the exchange has bytes written */
+	__u8 closed;
+	__u8 inferred;
+	__u8 peer_eof;
+	__u8 is_unix;
+};
+
+enum socket_kind {
+	SOCKET_INBOUND = 1, /* accepted by a server */
+	SOCKET_OUTBOUND,    /* a server's own request to somebody, or no stream that serves */
+	SOCKET_FOREIGN,	    /* accepted, but not plaintext HTTP/1 */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread_state);
+} threads __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_state);
+} sockets __weak SEC(".maps");
+
+/* Cost of requests in flight that no thread works on now, by exchange. Preallocated, never evicted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PARKED_MAX);
+	__type(key, __u64);
+	__type(value, struct cost);
+} parked __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, CGROUPS_MAX);
+	__type(key, __u64);
+	__type(value, struct cgroup_sums);
+} cgroups __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PROCESSES_MAX);
+	__type(key, struct process_key);
+	__type(value, struct process_sums);
+} processes __weak SEC(".maps");
+
+/* Ports listened on when the agent began: what tells apart the two sides of older connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LISTENERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct listener_key);
+	__type(value, __u8);
+} listeners __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} records __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOSS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses __weak SEC(".maps");
+
+/* A thread's first state is too big for the stack; one scratch for each way to come in. */
+enum scratch { SCRATCH_BORN, SCRATCH_FOUND, SCRATCH_JOINED, SCRATCH_MAX };
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCH_MAX);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} scratch_states __weak SEC(".maps");
+
+/* Knobs, set before load. The defaults load alone: everything on the node. */
+__weak const volatile struct scope scopes[SCOPES_MAX] = {};
+__weak const volatile __u32 n_scopes = 0;	  /* 0: node */
+__weak const volatile bool cpu_on_v1 = false;	  /* cpuacct is mounted as cgroup v1 */
+__weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
+
+/* Set while running. */
+__weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */
+__weak __u64 snapshot_epoch = 0; /* raised by user space before each snapshot */
+__weak __u64 last_handle = 0;	  /* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
+__weak bool watching = false;	  /* true once the tasks that were there have been found */
+
+static __always_inline void lose(enum loss what)
+{
+	__u32 key = what;
+	__u64 *count = bpf_map_lookup_elem(&losses, &key);
+
+	if (count)
+		*count += 1;
+}
+
+static __always_inline __u64 new_handle(void)
+{
+	return __sync_fetch_and_add(&last_handle, 1) + 1;
+}
+
+#endif

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Reads every watched thread: one struct thread_row each, extrapolated to the instant it is read. */
+#include "account.bpf.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct thread_row);
+} rows SEC(".maps");
+
+static __always_inline void row_name(struct thread_row *row, struct task_struct *task)
+{
+	row->pid = task->tgid;
+	row->tid = task->pid;
+	row->start_boot_ns = task->start_boottime;
+	row->leader_start_boot_ns = task->group_leader->start_boottime;
+	__builtin_memcpy(row->comm, task->comm, COMM_BYTES);
+}
+
+static __always_inline void row_work(struct thread_row *row, struct thread_state *s)
+{
+	struct cost mark = s->mark;
+
+	row->exchange = s->exchange;
+	row->connection = s->connection;
+	row->last_send_ns = s->last_send_ns;
+	row->received_bytes = s->received_bytes;
+	row->sent_bytes = s->sent_bytes;
+	row->end_ns = s->ended ? s->block_ns : 0;
+	if (s->exchange)
+		cost_take(&mark, s->ended ? &s->at_block : &row->total, &row->work);
+	if (s->shared)
+		row->flags |= THREAD_SHARED;
+	if (s->sent)
+		row->flags |= THREAD_SENT;
+	if (s->last_chunk)
+		row->flags |= THREAD_LAST_CHUNK;
+}
+
+static __always_inline void row_read(struct thread_row *row, struct thread_state *s, struct task_struct *task)
+{
+	__u64 now = bpf_ktime_get_ns(), blocked = 0, runqueue = 0;
+
+	row->now_ns = now;
+	row->flags = 0;
+	if (s->in_ns) {
+		row->flags = THREAD_RUNNING;
+		cost_running(s, task, now, &row->total);
+	} else {
+		row->total = s->total;
+		if (s->off_ns)
+			off_split(s, now, false, &blocked, &runqueue);
+		row->total.wall_ns = minus(now, s->since_ns);
+		row->total.blocked_ns += blocked;
+		row->total.runqueue_ns += runqueue;
+	}
+	__builtin_memcpy(row->lineage, s->lineage, sizeof(row->lineage));
+	row->since_ns = s->since_ns;
+	row->cgroup_id = s->cgroup_id;
+	row_work(row, s);
+	row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
+	row->unflushed_cpu_ns = row->total.cpu_ns - s->flushed_cpu_ns;
+	row->unflushed_request_cpu_ns = row->request_cpu_ns - s->flushed_request_cpu_ns;
+}
+
+SEC("iter/task")
+int snapshot(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct thread_state *s;
+	struct thread_row *row;
+	__u64 changes = 1;
+	__u32 zero = 0;
+
+	if (!task || task->pid == 0)
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	row = bpf_map_lookup_elem(&rows, &zero);
+	if (!s || !row)
+		return 0;
+	__builtin_memset(row, 0, sizeof(*row));
+	row_name(row, task);
+	for (int i = 0; i < 3; i++) {
+		changes = *(volatile __u64 *)&s->changes;
+		row_read(row, s, task);
+		asm volatile("" ::: "memory");
+		if (!(changes & 1) && changes == *(volatile __u64 *)&s->changes)
+			break;
+		changes = 1;
+	}
+	if (changes & 1) {
+		row->flags |= THREAD_TORN;
+		lose(LOSS_TORN);
+	}
+	s->seen_cpu_ns = row->unflushed_cpu_ns;
+	s->seen_request_cpu_ns = row->unflushed_request_cpu_ns;
+	s->seen_epoch = snapshot_epoch;
+	bpf_seq_write(ctx->meta->seq, row, sizeof(*row));
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/* Every bound that the kernel side and user space share, each with its reason. */
+#ifndef REQMETER_LIMITS_H
+#define REQMETER_LIMITS_H
+
+#define COMM_BYTES 16 /* TASK_COMM_LEN */
+
+/* One copy of a request head. Larger heads come with the reads that follow, up to HEAD_TOTAL. */
+#define HEAD_COPY 4096
+/* Most heads are this small; a small record keeps the ring's traffic a tenth of what it would be. */
+#define HEAD_SMALL 512
+/* What servers accept by default (nginx 8 KiB, gunicorn 8 KiB, Apache 8 KiB a line, Node 16 KiB). */
+#define HEAD_TOTAL 16384
+/* A status line and the usual response headers. */
+#define RESPONSE_HEAD_COPY 512
+
+/* Requests that wait while their thread does something else. 65,536 entries of 72 bytes: 6 MiB. */
+#define PARKED_MAX 65536
+/* cgroups that ran anything since the agent began. */
+#define CGROUPS_MAX 16384
+/* Processes that lost a thread and live on. */
+#define PROCESSES_MAX 16384
+/* Listening ports at the agent's start, over all network namespaces. */
+#define LISTENERS_MAX 16384
+/* Drained every 100 ms at the latest: room for 80,000 small records a second. */
+#define RING_BYTES (8 << 20)
+
+/* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */
+#define LINEAGE_MAX 8
+
+/* --scope selectors. */
+#define SCOPES_MAX 16
+/* Parents that are followed to find out whether a task lies in a pid: or cgroup: scope. */
+#define ANCESTORS_MAX 32
+
+#endif

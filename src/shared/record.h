@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
+/*
+ * What the kernel side hands to user space. Both worlds include this file: fixed widths, explicit padding,
+ * no pointers. Times are CLOCK_MONOTONIC nanoseconds unless their name says otherwise.
+ */
+#ifndef REQMETER_RECORD_H
+#define REQMETER_RECORD_H
+
+#include "shared/limits.h"
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/* What a piece of work cost its threads. Sums; they only grow. */
+struct cost {
+	__u64 wall_ns;	    /* time that passed; the five below sum to it */
+	__u64 cpu_ns;	    /* the scheduler's own figure */
+	__u64 stolen_ns;    /* wall time on the CPU minus that */
+	__u64 runqueue_ns;  /* runnable, not running */
+	__u64 throttled_ns; /* of a CPU quota */
+	__u64 blocked_ns;
+	__u64 voluntary_switches;
+	__u64 involuntary_switches;
+};
+
+/* One row a thread, written by the snapshot iterator. */
+struct thread_row {
+	__u64 now_ns; /* the instant to which everything below is extrapolated */
+	__u64 start_boot_ns;
+	__u64 leader_start_boot_ns;
+	__u64 since_ns; /* when the agent began to count this thread */
+	__u64 cgroup_id;
+	struct cost total;
+	__u64 request_cpu_ns; /* of total.cpu_ns, credited to requests, the one below included */
+	/* What the per-cgroup sums do not hold yet of this thread. */
+	__u64 unflushed_cpu_ns;
+	__u64 unflushed_request_cpu_ns;
+	/* The request it works for. */
+	__u64 exchange; /* 0: none */
+	__u64 connection;
+	struct cost work;  /* since it turned to that request, up to block_ns if it has ended */
+	__u64 end_ns;	   /* when it first blocked after it had written: 0 if it did not */
+	__u64 last_send_ns;
+	__u64 received_bytes; /* of the connection */
+	__u64 sent_bytes;
+	__u32 pid;
+	__u32 tid;
+	char comm[COMM_BYTES];
+	__u32 flags; /* THREAD_* */
+	__u32 pad;
+	__u32 lineage[LINEAGE_MAX]; /* parent, its parent, …, as they were when each was born; 0: no more */
+};
+#define THREAD_RUNNING 1u
+#define THREAD_TORN    2u /* changed under the reader three times over: figures of the last good switch */
+#define THREAD_SHARED  4u /* the request was worked on by others, or between other requests */
+#define THREAD_SENT    8u /* it has written for the request */
+#define THREAD_LAST_CHUNK 16u /* its last write ended a chunked body */
+
+/* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
+struct cgroup_sums {
+	__u64 parent_id;
+	__u64 cpu_ns;
+	__u64 request_cpu_ns;
+	/* What the running snapshot had already seen of tasks that then left: to be taken off. */
+	__u64 twice_cpu_ns;
+	__u64 twice_request_cpu_ns;
+};
+
+struct process_key {
+	__u64 leader_start_boot_ns;
+	__u32 pid;
+	__u32 pad;
+};
+
+/* What a process's ended threads handed to it. */
+struct process_sums {
+	struct cost total;
+	__u64 n_threads;
+};
+
+struct listener_key {
+	__u32 netns;
+	__u32 port;
+};
+
+enum record_type {
+	RECORD_OPEN = 1, /* data arrived on a connection that waited for a request: maybe a head */
+	RECORD_MORE,	 /* more of what may still be the head */
+	RECORD_RESPONSE, /* a write that begins with a status line */
+	RECORD_END,	 /* the thread turned away after it had written, or died */
+	RECORD_CLOSE,	 /* the connection can carry no further response */
+	RECORD_LOST,	 /* the exchange's cost could not be kept: it must not become a row */
+};
+
+/* record.flags */
+#define RECORD_INFERRED	 0x01u /* the connection is older than the agent */
+#define RECORD_SHARED	 0x02u /* worked on by several threads, or between other requests */
+#define RECORD_SENT	 0x04u /* bytes of a response were written */
+#define RECORD_CLOSED	 0x08u /* the server closed or shut down the connection */
+#define RECORD_RESET	 0x10u /* the peer reset it, or it timed out */
+#define RECORD_EXITING	 0x20u /* the thread ends */
+#define RECORD_KILLED	 0x40u /* its whole process ends */
+#define RECORD_BLOCKED	 0x80u /* ended by blocking after a write */
+#define RECORD_UNIX	 0x100u
+#define RECORD_HEAD_TOLD 0x200u /* the read ended in an empty line: the head is whole */
+#define RECORD_PEER_EOF	 0x400u /* the client will send nothing more */
+#define RECORD_LAST_CHUNK 0x800u /* the last write ended as a chunked body ends */
+
+/* The head of every record in the ring; head_bytes of payload follow it. */
+struct record {
+	__u32 type;
+	__u32 flags;
+	__u64 time_ns;	  /* of the edge */
+	__u64 connection; /* unique while the agent runs */
+	__u64 exchange;	  /* one for each turn from writing to reading */
+	__u64 cgroup_id;
+	__u64 received_bytes; /* of the connection, this edge included */
+	__u64 sent_bytes;
+	__u64 last_send_ns;
+	__u64 end_ns;	  /* RECORD_END: end of attribution */
+	struct cost cost; /* of the exchange until then; zero on RECORD_OPEN and RECORD_MORE */
+	__u64 leader_start_boot_ns;
+	__u32 pid;
+	__u32 tid;
+	__u32 edge_bytes; /* that this read or write moved */
+	__u32 head_bytes; /* that follow */
+	__u16 port;	  /* local; 0 for Unix sockets */
+	__u16 n_threads;
+	__u32 pad;
+	char comm[COMM_BYTES]; /* of the process */
+	__u32 lineage[LINEAGE_MAX]; /* RECORD_OPEN: as in struct thread_row */
+};
+
+/* Everything that can be lost has a counter; the names are the report's `agent.losses`. */
+enum loss {
+	LOSS_RING_FULL,	       /* records that found no room */
+	LOSS_HEADS_UNREADABLE, /* bytes that could not be read from the program's memory */
+	LOSS_HEADS_CUT,	       /* heads beyond HEAD_TOTAL */
+	LOSS_HEADS_SKIPPED,    /* requests counted without a row, above --max-rows-per-second */
+	LOSS_THREADS_FULL,     /* tasks for which no storage could be had */
+	LOSS_SWITCHES_MISSED,  /* switches of tasks in scope without storage */
+	LOSS_REQUESTS_FULL,    /* requests whose cost could not be parked */
+	LOSS_SOCKETS_FULL,     /* sockets for which no storage could be had */
+	LOSS_CGROUPS_FULL,     /* ended tasks whose cgroup found no place in the sums */
+	LOSS_PROCESSES_FULL,   /* ended threads whose process found no place */
+	LOSS_TORN,	       /* rows that changed under the reader */
+	LOSS_MAX,
+};
+
+enum scope_kind { SCOPE_NODE, SCOPE_PID, SCOPE_CGROUP, SCOPE_COMM };
+
+struct scope {
+	__u32 kind;
+	__u32 pid;
+	__u64 cgroup_id;
+	char comm[COMM_BYTES];
+};
+
+/* Connections by what they speak, per process. */
+enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
+
+_Static_assert(sizeof(struct cost) == 64, "cost");
+_Static_assert(sizeof(struct record) == 216, "record");
+_Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
+_Static_assert(sizeof(struct process_key) == 16, "process_key");
+
+#endif
