@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/collector.h"
+#include "agent/facts.h"
+#include "agent/listeners.h"
+
+/* A report may be up to 250 ms old; readers that come together share a sample. */
+#define SAMPLE_AGE_NS 50000000ull
+/* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
+#define SAMPLE_IDLE_NS 1000000000ull
+
+struct agent {
+	struct agent_settings settings;
+	struct features features;
+	struct host host;
+	struct cgroup_tree *tree;
+	struct probe *probe;
+	struct probe_maps maps;
+	struct collector *collector;
+	struct model *model;
+	struct ledger *ledger;
+	struct facts *facts;
+	uint64_t since_ns, sampled_ns;
+	bool scope_is_whole; /* every task of a cgroup in scope is watched */
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void on_record(void *context, const struct record *record, const char *bytes)
+{
+	struct agent *agent = context;
+
+	model_record(agent->model, record, bytes);
+}
+
+static void forget_parked(void *context, uint64_t exchange)
+{
+	struct agent *agent = context;
+
+	collector_forget_parked(agent->collector, exchange);
+}
+
+static void forget_cgroup(void *context, uint64_t id)
+{
+	struct agent *agent = context;
+
+	collector_forget_cgroup(agent->collector, id);
+}
+
+/* --- what to watch --- */
+
+static int own_cgroup(const struct agent *agent, pid_t pid, char *path, size_t size)
+{
+	return cgroup_of_process(agent->tree, pid, CGROUP_CPUACCT, path, size);
+}
+
+static int scope_of(const struct agent *agent, const struct selector *selector, struct scope *ret, char *error, size_t size)
+{
+	char path[CGROUP_PATH_MAX];
+	__u64 id;
+
+	*ret = (struct scope){ 0 };
+	switch (selector->kind) {
+	case SELECTOR_PID:
+		ret->kind = SCOPE_PID;
+		ret->pid = (uint32_t)selector->pid;
+		return 0;
+	case SELECTOR_COMM:
+		ret->kind = SCOPE_COMM;
+		snprintf(ret->comm, sizeof(ret->comm), "%.15s", selector->text);
+		return 0;
+	case SELECTOR_SELF:
+	case SELECTOR_CGROUP:
+		ret->kind = SCOPE_CGROUP;
+		if (selector->kind == SELECTOR_CGROUP)
+			snprintf(path, sizeof(path), "%s", selector->text);
+		else if (own_cgroup(agent, getpid(), path, sizeof(path)))
+			break;
+		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, path, (uint64_t *)&id))
+			break;
+		ret->cgroup_id = id;
+		return 0;
+	default:
+		snprintf(error, size, "--scope %s: is not available yet", selector_kind_name(selector->kind));
+		return -EOPNOTSUPP;
+	}
+	snprintf(error, size, "--scope cgroup:%s: no such cgroup in the hierarchy that accounts CPU", selector->text);
+	return -ENOENT;
+}
+
+static int set_scopes(struct agent *agent, struct probe_settings *settings, char *error, size_t size)
+{
+	const struct agent_settings *asked = &agent->settings;
+	int rc;
+
+	agent->scope_is_whole = true;
+	for (size_t i = 0; i < asked->n_scopes; i++) {
+		if (asked->scopes[i].kind == SELECTOR_NODE) {
+			settings->n_scopes = 0;
+			agent->scope_is_whole = true;
+			return 0;
+		}
+		if (settings->n_scopes == SCOPES_MAX) {
+			snprintf(error, size, "more than %d --scope selectors", SCOPES_MAX);
+			return -E2BIG;
+		}
+		rc = scope_of(agent, &asked->scopes[i], &settings->scopes[settings->n_scopes], error, size);
+		if (rc)
+			return rc;
+		if (settings->scopes[settings->n_scopes++].kind != SCOPE_CGROUP)
+			agent->scope_is_whole = false;
+	}
+	return 0;
+}
+
+/* --- life --- */
+
+static int begin_watching(struct agent *agent, char *error, size_t size)
+{
+	struct model_settings model = { agent->settings.n_recent, agent->settings.id_headers };
+	int rc = probe_attach(agent->probe, &agent->features, error, size);
+
+	if (rc)
+		return rc;
+	agent->since_ns = clock_ns(CLOCK_MONOTONIC);
+	snprintf(error, size, "out of memory");
+	/* At once: what runs between the threads' baseline and the cgroups' would stand in the residual for good. */
+	rc = ledger_new(&agent->ledger, agent->tree);
+	listeners_find(agent->maps.listeners);
+	if (rc == 0)
+		rc = model_new(&agent->model, &model);
+	if (rc == 0)
+		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
+	if (rc == 0)
+		rc = facts_new(&agent->facts, agent->settings.show_args);
+	return rc;
+}
+
+static const struct {
+	const char *name, *reason;
+} not_built[] = {
+	{ "mem_info", "not built yet" },
+	{ "drum_info", "not built yet" },
+	{ "time_info", "not built yet" },
+	{ "spikes", "not built yet" },
+	{ "routes", "not built yet: requests.routes and requests.top are null" },
+	{ "blocked-kinds", "not built yet: the parts of blocked_ns are null" },
+	{ "throttled", "not built yet: throttled_ns is inside runqueue_ns" },
+	{ "user-system", "user_ns and system_ns are null: the kernel splits CPU by ticks only, which is not exact" },
+	{ "memory", "not built yet: memory, faults, io and page cache are null" },
+	{ "cgroup-memory", "not built yet: cgroups[].memory and pressure are null" },
+	{ "containers", "not built yet: container: and pod: selectors are refused" },
+	{ "connections", "not built yet: processes[].connections is null" },
+	{ "queue", "not built yet: queue_ns is null" },
+};
+
+static int load(struct agent *agent, char *error, size_t size)
+{
+	struct probe_settings settings = { 0 };
+	int root, rc = cgroup_tree_open(&agent->tree, "/");
+
+	if (rc) {
+		snprintf(error, size, "cannot read the mounts of cgroups: %s", strerror(-rc));
+		return rc;
+	}
+	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	host_read(root, &agent->host);
+	close(root);
+	settings.cpu_on_v1 = cgroup_cpu_kind(agent->tree) == CGROUP_CPU_V1;
+	rc = set_scopes(agent, &settings, error, size);
+	if (rc == 0)
+		rc = probe_new(&agent->probe, &settings, &agent->features, error, size);
+	if (rc)
+		return rc;
+	probe_maps(agent->probe, &agent->maps);
+	features_set(&agent->features, "cgroup-cpu", cgroup_cpu_kind(agent->tree) ? FEATURE_ON : FEATURE_FAILED,
+		     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
+	if (!agent->scope_is_whole)
+		features_set(&agent->features, "ledger", FEATURE_OFF,
+			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
+	for (size_t i = 0; i < sizeof(not_built) / sizeof(*not_built); i++)
+		features_set(&agent->features, not_built[i].name, FEATURE_OFF, "%s", not_built[i].reason);
+	return 0;
+}
+
+int agent_new(struct agent **ret, const struct agent_settings *settings, char *error, size_t size)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int rc;
+
+	if (!agent) {
+		snprintf(error, size, "out of memory");
+		return -ENOMEM;
+	}
+	agent->settings = *settings;
+	rc = load(agent, error, size);
+	if (rc == 0)
+		rc = begin_watching(agent, error, size);
+	if (rc) {
+		agent_free(agent);
+		return rc;
+	}
+	*ret = agent;
+	return 0;
+}
+
+void agent_free(struct agent *agent)
+{
+	if (!agent)
+		return;
+	collector_free(agent->collector);
+	probe_free(agent->probe);
+	ledger_free(agent->ledger);
+	model_free(agent->model);
+	facts_free(agent->facts);
+	cgroup_tree_close(agent->tree);
+	free(agent);
+}
+
+int agent_check(struct features *features, char *error, size_t size)
+{
+	struct agent agent = { 0 };
+	int rc = load(&agent, error, size);
+
+	*features = agent.features;
+	probe_free(agent.probe);
+	cgroup_tree_close(agent.tree);
+	return rc;
+}
+
+/* --- turning --- */
+
+/* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
+static void take_sample(struct agent *agent)
+{
+	const struct sample *sample;
+
+	if (collector_sample(agent->collector, &sample))
+		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
+	collector_drain(agent->collector);
+	model_sample(agent->model, sample, forget_parked, agent);
+	ledger_update(agent->ledger, sample, forget_cgroup, agent);
+	agent->sampled_ns = sample->now_ns;
+}
+
+void agent_drain(struct agent *agent)
+{
+	collector_drain(agent->collector);
+	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
+		take_sample(agent);
+}
+
+int agent_fd(const struct agent *agent)
+{
+	return collector_fd(agent->collector);
+}
+
+/* --- reports --- */
+
+static bool any_thread(const struct agent *agent, const struct report_scope *scope)
+{
+	const struct sample *sample = model_last_sample(agent->model);
+
+	for (size_t i = 0; i < sample->n_threads; i++)
+		if (scope_has_thread(scope, &sample->threads[i], sample->threads[i].comm))
+			return true;
+	return false;
+}
+
+/* Ended processes may still have rows. */
+static bool any_request(const struct agent *agent, const struct report_scope *scope)
+{
+	for (size_t i = 0; i < model_n_recent(agent->model); i++)
+		if (scope_has_request(scope, model_recent(agent->model, i)))
+			return true;
+	return false;
+}
+
+static enum agent_refusal resolve(struct agent *agent, const struct selector *selector, pid_t peer,
+				  struct report_scope *ret, char *error, size_t size)
+{
+	uint64_t id;
+
+	*ret = (struct report_scope){ .kind = selector->kind, .pid = (uint32_t)selector->pid, .ledger = agent->ledger };
+	snprintf(ret->text, sizeof(ret->text), "%s", selector->text);
+	switch (selector->kind) {
+	case SELECTOR_NODE:
+		return AGENT_OK;
+	case SELECTOR_SELF:
+		ret->kind = SELECTOR_CGROUP;
+		if (peer && own_cgroup(agent, peer, ret->text, sizeof(ret->text)) == 0)
+			return AGENT_OK;
+		snprintf(error, size, "scope self: cannot tell from which process of this machine the connection comes");
+		return AGENT_SCOPE_NOT_FOUND;
+	case SELECTOR_CGROUP:
+		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, ret->text, &id) == 0)
+			return AGENT_OK;
+		break;
+	case SELECTOR_PID:
+	case SELECTOR_COMM:
+		if (any_thread(agent, ret) || any_request(agent, ret))
+			return AGENT_OK;
+		break;
+	default:
+		snprintf(error, size, "scope %s: is not available yet", selector_kind_name(selector->kind));
+		return AGENT_NOT_AVAILABLE;
+	}
+	snprintf(error, size, "nothing that is watched matches the scope");
+	return AGENT_SCOPE_NOT_FOUND;
+}
+
+static void fill(struct agent *agent, struct report_input *in)
+{
+	const struct sample *sample = model_last_sample(agent->model);
+
+	*in = (struct report_input){
+		.model = agent->model,
+		.ledger = agent->ledger,
+		.has_ledger = agent->scope_is_whole,
+		.cgroup_version = cgroup_version(agent->tree, CGROUP_CPUACCT),
+		.host = &agent->host,
+		.features = &agent->features,
+		.now_ns = sample->now_ns,
+		.now_unix_ns = sample->now_ns + (uint64_t)sample->unix_minus_mono_ns,
+		.since_ns = agent->since_ns,
+		.pid = (uint32_t)getpid(),
+		.cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+		.rss_bytes = facts_own_rss(agent->facts),
+		.map_bytes = probe_map_bytes(agent->probe),
+		.malformed = collector_malformed(agent->collector),
+		.process_facts = facts_of_process,
+		.context = agent->facts,
+	};
+	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
+}
+
+enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector, pid_t peer,
+				char **text, size_t *length, char *error, size_t size)
+{
+	struct report_scope scope;
+	struct report_input in;
+	enum agent_refusal refusal;
+
+	*text = NULL;
+	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGE_NS)
+		take_sample(agent);
+	refusal = resolve(agent, selector, peer, &scope, error, size);
+	if (refusal != AGENT_OK)
+		return refusal;
+	fill(agent, &in);
+	*text = report_write(&in, query, &scope, length);
+	if (*text)
+		return AGENT_OK;
+	snprintf(error, size, "out of memory");
+	return AGENT_NO_MEMORY;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent without its loop: loads, watches, and writes reports when asked. One thread. Its owner calls agent_drain
+ * often (every 100 ms) and agent_report when somebody reads.
+ */
+#ifndef REQMETER_AGENT_H
+#define REQMETER_AGENT_H
+
+#include "report/report.h"
+
+struct agent;
+
+struct agent_settings {
+	const struct selector *scopes; /* what to watch; none: the node */
+	size_t n_scopes;
+	size_t n_recent;
+	struct http_id_headers id_headers; /* names must outlive the agent */
+	bool show_args;
+};
+
+/* 0, or negative errno with one line in `error`: what failed, why, what to do. */
+int agent_new(struct agent **ret, const struct agent_settings *, char *error, size_t size);
+void agent_free(struct agent *);
+
+/* The reason why nothing can be measured here, or 0 with the features filled. Loads what the agent would, attaches nothing. */
+int agent_check(struct features *, char *error, size_t size);
+
+/* Takes what the kernel side has told. Cheap when there is nothing. */
+void agent_drain(struct agent *);
+
+/* Readable when the kernel side asks to be drained. */
+int agent_fd(const struct agent *);
+
+/* Why a report cannot be written. */
+enum agent_refusal { AGENT_OK, AGENT_SCOPE_NOT_FOUND, AGENT_NOT_AVAILABLE, AGENT_NO_MEMORY };
+
+/*
+ * The report, malloc'd. `peer`: who asks, for scope `self`; 0: unknown. On refusal *text is NULL and `error` says why.
+ */
+enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope, pid_t peer,
+				char **text, size_t *length, char *error, size_t size);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/collector.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
+#define THREADS_MAX (1u << 20)
+
+/* Linux itself stops at 8,192 (CONFIG_NR_CPUS on x86-64). */
+#define CPUS_MAX 8192
+
+struct collector {
+	struct probe *probe;
+	struct probe_maps maps;
+	struct ring_buffer *ring;
+	collector_sink sink;
+	void *context;
+	uint64_t malformed;
+	struct sample sample;
+	size_t threads_room, cgroups_room, processes_room, parked_room;
+	int n_cpus;
+};
+
+static int on_record(void *context, void *data, size_t size)
+{
+	struct collector *c = context;
+	const struct record *record = data;
+
+	if (size < sizeof(*record) || record->head_bytes > size - sizeof(*record)) {
+		c->malformed++;
+		return 0;
+	}
+	c->sink(c->context, record, (const char *)(record + 1));
+	return 0;
+}
+
+int collector_new(struct collector **ret, struct probe *probe, collector_sink sink, void *context)
+{
+	struct collector *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->probe = probe;
+	c->sink = sink;
+	c->context = context;
+	c->n_cpus = libbpf_num_possible_cpus();
+	probe_maps(probe, &c->maps);
+	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
+	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX) {
+		collector_free(c);
+		return -ENOMEM;
+	}
+	*ret = c;
+	return 0;
+}
+
+void collector_free(struct collector *c)
+{
+	if (!c)
+		return;
+	ring_buffer__free(c->ring);
+	free(c->sample.threads);
+	free(c->sample.cgroups);
+	free(c->sample.processes);
+	free(c->sample.parked);
+	free(c);
+}
+
+int collector_fd(const struct collector *c)
+{
+	return ring_buffer__epoll_fd(c->ring);
+}
+
+int collector_drain(struct collector *c)
+{
+	return ring_buffer__consume(c->ring);
+}
+
+uint64_t collector_malformed(const struct collector *c)
+{
+	return c->malformed;
+}
+
+/* Room for one more element of `size` bytes; doubles. */
+static int grow(void **array, size_t *room, size_t n, size_t size, size_t max)
+{
+	size_t more = *room ? *room * 2 : 256;
+	void *bigger;
+
+	if (n < *room)
+		return 0;
+	if (n >= max)
+		return -E2BIG;
+	bigger = realloc(*array, more * size);
+	if (!bigger)
+		return -ENOMEM;
+	*array = bigger;
+	*room = more;
+	return 0;
+}
+
+/* The iterator hands out whole rows, but a read may end inside one: the rest comes with the next read. */
+static int read_threads(struct collector *c)
+{
+	struct sample *s = &c->sample;
+	int fd = probe_snapshot_open(c->probe);
+	size_t bytes = 0;
+	ssize_t n;
+
+	s->n_threads = 0;
+	if (fd < 0)
+		return fd;
+	for (;;) {
+		if (grow((void **)&s->threads, &c->threads_room, bytes / sizeof(*s->threads) + 1, sizeof(*s->threads),
+			 THREADS_MAX))
+			break;
+		n = read(fd, (char *)s->threads + bytes, c->threads_room * sizeof(*s->threads) - bytes);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			break;
+		bytes += n > 0 ? (size_t)n : 0;
+	}
+	close(fd);
+	s->n_threads = bytes / sizeof(*s->threads);
+	return 0;
+}
+
+static void read_cgroups(struct collector *c)
+{
+	struct sample *s = &c->sample;
+	uint64_t key, *previous = NULL;
+
+	s->n_cgroups = 0;
+	while (bpf_map_get_next_key(c->maps.cgroups, previous, &key) == 0) {
+		struct cgroup_sample *row;
+
+		if (grow((void **)&s->cgroups, &c->cgroups_room, s->n_cgroups, sizeof(*row), CGROUPS_MAX))
+			break;
+		row = &s->cgroups[s->n_cgroups];
+		row->id = key;
+		if (bpf_map_lookup_elem(c->maps.cgroups, &key, &row->before) == 0) {
+			row->after = row->before;
+			s->n_cgroups++;
+		}
+		previous = &key;
+	}
+}
+
+/* The second look: sums of tasks that left meanwhile. A cgroup that first appears now waits for the next sample. */
+static void read_cgroups_again(struct collector *c)
+{
+	for (size_t i = 0; i < c->sample.n_cgroups; i++) {
+		struct cgroup_sample *row = &c->sample.cgroups[i];
+
+		bpf_map_lookup_elem(c->maps.cgroups, &row->id, &row->after);
+	}
+}
+
+static void read_processes(struct collector *c)
+{
+	struct sample *s = &c->sample;
+	struct process_key key, *previous = NULL;
+
+	s->n_processes = 0;
+	while (bpf_map_get_next_key(c->maps.processes, previous, &key) == 0) {
+		struct process_sample *row;
+
+		if (grow((void **)&s->processes, &c->processes_room, s->n_processes, sizeof(*row), PROCESSES_MAX))
+			break;
+		row = &s->processes[s->n_processes];
+		row->key = key;
+		if (bpf_map_lookup_elem(c->maps.processes, &key, &row->sums) == 0)
+			s->n_processes++;
+		previous = &key;
+	}
+}
+
+static void read_parked(struct collector *c)
+{
+	struct sample *s = &c->sample;
+	uint64_t key, *previous = NULL;
+
+	s->n_parked = 0;
+	while (bpf_map_get_next_key(c->maps.parked, previous, &key) == 0) {
+		struct parked_sample *row;
+
+		if (grow((void **)&s->parked, &c->parked_room, s->n_parked, sizeof(*row), PARKED_MAX))
+			break;
+		row = &s->parked[s->n_parked];
+		row->exchange = key;
+		if (bpf_map_lookup_elem(c->maps.parked, &key, &row->cost) == 0)
+			s->n_parked++;
+		previous = &key;
+	}
+}
+
+static void read_losses(struct collector *c)
+{
+	uint64_t per_cpu[CPUS_MAX];
+
+	for (uint32_t what = 0; what < LOSS_MAX; what++) {
+		c->sample.losses[what] = 0;
+		if (bpf_map_lookup_elem(c->maps.losses, &what, per_cpu))
+			continue;
+		for (int cpu = 0; cpu < c->n_cpus; cpu++)
+			c->sample.losses[what] += per_cpu[cpu];
+	}
+}
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+int collector_sample(struct collector *c, const struct sample **ret)
+{
+	int rc;
+
+	c->sample.now_ns = clock_ns(CLOCK_MONOTONIC);
+	c->sample.unix_minus_mono_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - c->sample.now_ns);
+	read_cgroups(c);
+	read_processes(c);
+	rc = read_threads(c);
+	read_cgroups_again(c);
+	read_parked(c);
+	read_losses(c);
+	*ret = &c->sample;
+	return rc;
+}
+
+void collector_forget_parked(struct collector *c, uint64_t exchange)
+{
+	bpf_map_delete_elem(c->maps.parked, &exchange);
+}
+
+void collector_forget_cgroup(struct collector *c, uint64_t id)
+{
+	bpf_map_delete_elem(c->maps.cgroups, &id);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/ledger.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/limits.h"
+#include "shared/map.h"
+
+struct entry {
+	uint64_t id;
+	char *path; /* NULL: gone before it could be looked up */
+	struct entry *parent;
+	uint64_t baseline_ns; /* the kernel's usage when counting began: 0 for one made later */
+	/* Of cgroups below that are gone. */
+	uint64_t inherited_ns, inherited_request_ns;
+	/* At the sample at hand. */
+	uint64_t own_ns, own_request_ns; /* of its own tasks */
+	uint32_t n_threads;
+	uint32_t n_children;
+	bool has_sums;
+	struct ledger_row row;
+};
+
+struct ledger {
+	const struct cgroup_tree *tree;
+	struct map entries;
+	struct map baselines; /* id -> usage + 1, as a pointer-sized number */
+	struct entry **sorted; /* by path */
+	size_t n_sorted;
+};
+
+static int take_baseline(const char *path, uint64_t id, void *context)
+{
+	struct ledger *ledger = context;
+	struct cgroup_cpu cpu;
+
+	if (cgroup_cpu_read(ledger->tree, path, &cpu) == 0 && cpu.usage_ns != UNKNOWN)
+		map_set(&ledger->baselines, id, (void *)(uintptr_t)(cpu.usage_ns + 1));
+	return 0;
+}
+
+int ledger_new(struct ledger **ret, const struct cgroup_tree *tree)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (!ledger)
+		return -ENOMEM;
+	ledger->tree = tree;
+	map_init(&ledger->entries, CGROUPS_MAX);
+	map_init(&ledger->baselines, CGROUP_WALK_MAX);
+	cgroup_walk(tree, CGROUP_CPUACCT, take_baseline, ledger);
+	*ret = ledger;
+	return 0;
+}
+
+static void entry_free(struct entry *e)
+{
+	free(e->path);
+	free(e);
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	if (!ledger)
+		return;
+	while ((slot = map_next(&ledger->entries, &at)))
+		entry_free(slot->value);
+	map_done(&ledger->entries);
+	map_done(&ledger->baselines);
+	free(ledger->sorted);
+	free(ledger);
+}
+
+static void set_parent(struct entry *e, struct entry *parent)
+{
+	e->parent = parent;
+	if (parent)
+		parent->n_children++;
+}
+
+static struct entry *entry_add(struct ledger *ledger, uint64_t id)
+{
+	struct entry *e = map_get(&ledger->entries, id);
+	uintptr_t baseline = (uintptr_t)map_get(&ledger->baselines, id);
+
+	if (e)
+		return e;
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->id = id;
+	e->baseline_ns = baseline ? baseline - 1 : 0;
+	if (map_set(&ledger->entries, id, e)) {
+		free(e);
+		return NULL;
+	}
+	return e;
+}
+
+/* The entry of the cgroup above a path; "/" has none. Makes those that are missing, up to the root. */
+static struct entry *entry_above(struct ledger *ledger, const char *path)
+{
+	char above[CGROUP_PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	struct entry *e;
+	uint64_t id;
+
+	if (!slash || strcmp(path, "/") == 0)
+		return NULL;
+	snprintf(above, sizeof(above), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	if (cgroup_id_of_path(ledger->tree, CGROUP_CPUACCT, above, &id))
+		return NULL;
+	e = entry_add(ledger, id);
+	if (e && !e->path) {
+		e->path = strdup(above);
+		set_parent(e, e->path ? entry_above(ledger, e->path) : NULL);
+	}
+	return e;
+}
+
+/* The path comes from a process in the cgroup, and counts only if it leads to the same cgroup. */
+static void entry_resolve(struct ledger *ledger, struct entry *e, pid_t pid)
+{
+	char path[CGROUP_PATH_MAX];
+	uint64_t id;
+
+	if (e->path || cgroup_of_process(ledger->tree, pid, CGROUP_CPUACCT, path, sizeof(path)))
+		return;
+	if (cgroup_id_of_path(ledger->tree, CGROUP_CPUACCT, path, &id) || id != e->id)
+		return;
+	e->path = strdup(path);
+	if (!e->parent)
+		set_parent(e, e->path ? entry_above(ledger, e->path) : NULL);
+}
+
+static void begin_sample(struct ledger *ledger)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	while ((slot = map_next(&ledger->entries, &at))) {
+		struct entry *e = slot->value;
+
+		e->own_ns = e->inherited_ns;
+		e->own_request_ns = e->inherited_request_ns;
+		e->n_threads = 0;
+		e->has_sums = false;
+	}
+}
+
+static void add_threads(struct ledger *ledger, const struct sample *sample)
+{
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+		struct entry *e = entry_add(ledger, row->cgroup_id);
+
+		if (!e)
+			continue;
+		entry_resolve(ledger, e, (pid_t)row->pid);
+		e->own_ns += row->unflushed_cpu_ns;
+		e->own_request_ns += row->unflushed_request_cpu_ns;
+		e->n_threads++;
+	}
+}
+
+/* What tasks handed over when they left, less what this sample's threads have shown of the same tasks. */
+static void add_sums(struct ledger *ledger, const struct sample *sample)
+{
+	for (size_t i = 0; i < sample->n_cgroups; i++) {
+		const struct cgroup_sample *c = &sample->cgroups[i];
+		struct entry *e = entry_add(ledger, c->id);
+
+		if (!e)
+			continue;
+		e->has_sums = true;
+		e->own_ns += c->after.cpu_ns - (c->after.twice_cpu_ns - c->before.twice_cpu_ns);
+		e->own_request_ns +=
+			c->after.request_cpu_ns - (c->after.twice_request_cpu_ns - c->before.twice_request_cpu_ns);
+		if (!e->path && !e->parent && c->after.parent_id)
+			set_parent(e, map_get(&ledger->entries, c->after.parent_id));
+	}
+}
+
+static bool is_gone(const struct ledger *ledger, const struct entry *e)
+{
+	uint64_t id;
+	int rc;
+
+	if (!e->path)
+		return true;
+	rc = cgroup_id_of_path(ledger->tree, CGROUP_CPUACCT, e->path, &id);
+	return rc == -ENOENT || (rc == 0 && id != e->id);
+}
+
+/* Removed cgroups fold into their parents, whose kernel figures hold theirs too. One without a parent is kept. */
+static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), void *context)
+{
+	struct entry **gone = calloc(ledger->entries.n + 1, sizeof(struct entry *));
+	struct map_slot *slot;
+	size_t at = 0, n = 0;
+
+	if (!gone)
+		return;
+	while ((slot = map_next(&ledger->entries, &at))) {
+		struct entry *e = slot->value;
+
+		if (!e->n_threads && e->parent && is_gone(ledger, e))
+			gone[n++] = e;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct entry *e = gone[i];
+
+		if (e->n_children)
+			continue; /* in the next sample, after them */
+		e->parent->n_children--;
+		e->parent->inherited_ns += e->own_ns;
+		e->parent->inherited_request_ns += e->own_request_ns;
+		e->parent->own_ns += e->own_ns;
+		e->parent->own_request_ns += e->own_request_ns;
+		if (e->has_sums)
+			drop(context, e->id);
+		map_remove(&ledger->entries, e->id);
+		entry_free(e);
+	}
+	free(gone);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct entry *const *x = a, *const *y = b;
+
+	return strcmp((*x)->path, (*y)->path);
+}
+
+static void make_rows(struct ledger *ledger)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	free(ledger->sorted);
+	ledger->n_sorted = 0;
+	ledger->sorted = calloc(ledger->entries.n + 1, sizeof(struct entry *));
+	if (!ledger->sorted)
+		return;
+	while ((slot = map_next(&ledger->entries, &at))) {
+		struct entry *e = slot->value;
+
+		e->row = (struct ledger_row){ .id = e->id, .path = e->path };
+		if (e->path)
+			ledger->sorted[ledger->n_sorted++] = e;
+	}
+	qsort(ledger->sorted, ledger->n_sorted, sizeof(struct entry *), by_path);
+}
+
+static void add_upwards(struct ledger *ledger)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	while ((slot = map_next(&ledger->entries, &at))) {
+		struct entry *e = slot->value;
+
+		for (struct entry *up = e; up; up = up->parent) {
+			up->row.threads_ns += e->own_ns;
+			up->row.requests_ns += e->own_request_ns;
+		}
+	}
+}
+
+static void read_usage(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->n_sorted; i++) {
+		struct entry *e = ledger->sorted[i];
+
+		if (cgroup_cpu_read(ledger->tree, e->path, &e->row.cpu))
+			memset(&e->row.cpu, 0xff, sizeof(e->row.cpu)); /* UNKNOWN, all of it */
+		e->row.cgroup_ns = unknown_minus(e->row.cpu.usage_ns, e->baseline_ns);
+	}
+}
+
+void ledger_update(struct ledger *ledger, const struct sample *sample, void (*drop)(void *context, uint64_t id),
+		   void *context)
+{
+	begin_sample(ledger);
+	add_threads(ledger, sample);
+	add_sums(ledger, sample);
+	fold_gone(ledger, drop, context);
+	make_rows(ledger);
+	add_upwards(ledger);
+	read_usage(ledger);
+}
+
+const struct ledger_row *ledger_row(const struct ledger *ledger, size_t i)
+{
+	return i < ledger->n_sorted ? &ledger->sorted[i]->row : NULL;
+}
+
+const char *ledger_path(const struct ledger *ledger, uint64_t id)
+{
+	struct entry *e = map_get(&ledger->entries, id);
+
+	return e ? e->path : NULL;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CPU ledger: for each cgroup, what the kernel says its tasks used since the agent began, next to what the kernel
+ * side added up for requests and for everything else. Reads cgroup files; one thread.
+ */
+#ifndef REQMETER_LEDGER_H
+#define REQMETER_LEDGER_H
+
+#include "shared/sample.h"
+#include "system/cgroup.h"
+#include "system/cgroup_cpu.h"
+
+struct ledger;
+
+/* One cgroup, with all below it, as the kernel's own figures are. */
+struct ledger_row {
+	uint64_t id;
+	const char *path; /* in the hierarchy that accounts CPU */
+	struct cgroup_cpu cpu; /* the kernel's own lifetime figures */
+	uint64_t cgroup_ns;   /* the kernel's usage since the agent began; UNKNOWN when unreadable */
+	uint64_t requests_ns; /* since then, credited to requests */
+	uint64_t threads_ns;  /* since then, of all watched threads */
+};
+
+/* Takes the baseline: call it when counting begins. The tree must outlive the ledger. 0 or -ENOMEM. */
+int ledger_new(struct ledger **ret, const struct cgroup_tree *);
+void ledger_free(struct ledger *);
+
+/*
+ * Brings the ledger up to a sample. `drop` is called for cgroups that are gone and have no thread left: their sums
+ * live on in their parents', and the kernel side may forget them.
+ */
+void ledger_update(struct ledger *, const struct sample *, void (*drop)(void *context, uint64_t id), void *context);
+
+/* The cgroups that have watched tasks, or had, or lie above one; by path. NULL beyond the last. */
+const struct ledger_row *ledger_row(const struct ledger *, size_t i);
+
+/* The path of a cgroup, or NULL. */
+const char *ledger_path(const struct ledger *, uint64_t id);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/probe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "reqmeter.skel.h"
+#include "system/file.h"
+
+struct probe {
+	struct reqmeter *skeleton;
+	struct bpf_link *snapshot;
+};
+
+#define BTF_PATH "/sys/kernel/btf/vmlinux"
+/* libbpf's last complaint is kept, for the one line that tells why loading failed. */
+#define COMPLAINT_BYTES 256
+static char complaint[COMPLAINT_BYTES];
+
+static int keep_complaint(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	if (getenv("REQMETER_LIBBPF_DEBUG"))
+		return vfprintf(stderr, format, arguments);
+	if (level == LIBBPF_WARN && !complaint[0]) {
+		vsnprintf(complaint, sizeof(complaint), format, arguments);
+		complaint[strcspn(complaint, "\n")] = 0;
+	}
+	return 0;
+}
+
+/* A tracepoint that programs with BTF can attach to is in the kernel's BTF as this typedef. */
+static bool has_tracepoint(const struct btf *btf, const char *name)
+{
+	char type[64];
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* Has sched_switch the argument prev_state? The typedef points to a function's prototype: context, then arguments. */
+static bool switch_has_state(const struct btf *btf)
+{
+	int id = btf__find_by_name_kind(btf, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	type = type ? btf__type_by_id(btf, type->type) : NULL;
+	type = type ? btf__type_by_id(btf, type->type) : NULL;
+	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
+}
+
+static bool has_enumerator(const struct btf *btf, const char *enumeration, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, enumeration, BTF_KIND_ENUM);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
+		if (strcmp(btf__name_by_offset(btf, btf_enum(type)[i].name_off), name) == 0)
+			return true;
+	return false;
+}
+
+/* What must be there, whatever else is chosen. */
+static const char *const needed_tracepoints[] = {
+	"sched_switch",	      "sched_waking",	    "sched_wakeup_new",	    "task_newtask",
+	"sched_process_exec", "sched_process_exit", "inet_sock_set_state", "cgroup_attach_task",
+};
+
+static int check_kernel(const struct btf *btf, struct features *features, char *error, size_t size)
+{
+	struct utsname host;
+
+	uname(&host);
+	if (!has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_TASK_STORAGE")) {
+		features_set(features, "task-storage", FEATURE_FAILED, "not in kernel %s", host.release);
+		snprintf(error, size, "kernel %s has no BPF task storage: needs 5.11 or later", host.release);
+		return -1;
+	}
+	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
+	for (size_t i = 0; i < sizeof(needed_tracepoints) / sizeof(*needed_tracepoints); i++) {
+		if (has_tracepoint(btf, needed_tracepoints[i]))
+			continue;
+		snprintf(error, size, "kernel %s lacks the tracepoint %s", host.release, needed_tracepoints[i]);
+		return -1;
+	}
+	features_set(features, "threads", FEATURE_ON, "tp_btf programs on sched_switch, sched_waking, fork, exec, exit");
+	return 0;
+}
+
+static int check_lockdown(char *error, size_t size)
+{
+	char text[128];
+
+	if (file_read(AT_FDCWD, "/sys/kernel/security/lockdown", text, sizeof(text)) <= 0)
+		return 0;
+	if (!strstr(text, "[confidentiality]"))
+		return 0;
+	snprintf(error, size, "kernel lockdown is in mode confidentiality, which forbids BPF programs to read kernel memory");
+	return -1;
+}
+
+/* The smallest BPF program: return 0. What it is refused for, everything is. */
+static int check_privileges(char *error, size_t size)
+{
+	struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", nothing, 2, NULL);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (fd == -EPERM)
+		snprintf(error, size, "not allowed to load BPF programs: needs root, or CAP_BPF and CAP_PERFMON "
+				      "(and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH for other users' processes)");
+	else
+		snprintf(error, size, "cannot load BPF programs: %s", strerror(-fd));
+	return -1;
+}
+
+int probe_check(struct features *features, char *error, size_t size)
+{
+	struct btf *btf;
+	int rc;
+
+	libbpf_set_print(keep_complaint);
+#ifndef __x86_64__
+	snprintf(error, size, "this machine is not x86-64, the only one supported yet");
+	return -1;
+#endif
+	if (access(BTF_PATH, R_OK)) {
+		features_set(features, "btf", FEATURE_FAILED, "no %s", BTF_PATH);
+		snprintf(error, size, "no kernel type information at %s: needs a kernel with CONFIG_DEBUG_INFO_BTF", BTF_PATH);
+		return -1;
+	}
+	btf = btf__parse(BTF_PATH, NULL);
+	if (!btf) {
+		snprintf(error, size, "cannot read kernel type information at %s: %s", BTF_PATH, strerror(errno));
+		return -1;
+	}
+	features_set(features, "btf", FEATURE_ON, "%s", BTF_PATH);
+	rc = check_kernel(btf, features, error, size);
+	if (rc == 0 && has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length"))
+		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
+	else
+		features_set(features, "requests", FEATURE_OFF, "the kernel lacks sock_recv_length (6.3 and later)");
+	btf__free(btf);
+	if (rc == 0)
+		rc = check_lockdown(error, size);
+	return rc ? rc : check_privileges(error, size);
+}
+
+static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *settings, const struct btf *btf)
+{
+	skeleton->rodata->n_scopes = settings->n_scopes;
+	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
+	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
+	skeleton->rodata->switch_has_state = switch_has_state(btf);
+	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
+		bpf_program__set_autoload(skeleton->progs.on_receive, true);
+		bpf_program__set_autoload(skeleton->progs.on_send, true);
+	}
+}
+
+int probe_new(struct probe **ret, const struct probe_settings *settings, struct features *features, char *error,
+	      size_t size)
+{
+	struct probe *probe;
+	struct btf *btf;
+	int rc;
+
+	if (probe_check(features, error, size))
+		return -EPERM;
+	complaint[0] = 0;
+	probe = calloc(1, sizeof(*probe));
+	btf = btf__parse(BTF_PATH, NULL);
+	if (probe && btf)
+		probe->skeleton = reqmeter__open();
+	if (!probe || !btf || !probe->skeleton) {
+		snprintf(error, size, "cannot open the BPF programs: %s", strerror(errno));
+		btf__free(btf);
+		probe_free(probe);
+		return -ENOMEM;
+	}
+	set_knobs(probe->skeleton, settings, btf);
+	btf__free(btf);
+	rc = reqmeter__load(probe->skeleton);
+	if (rc) {
+		snprintf(error, size, "cannot load the BPF programs: %s (%s)", strerror(-rc), complaint);
+		probe_free(probe);
+		return rc;
+	}
+	*ret = probe;
+	return 0;
+}
+
+/* Runs an iterator program to its end; it writes nothing. */
+static int run_iterator(struct bpf_program *program)
+{
+	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+	char nothing[64];
+	ssize_t n;
+	int fd;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		bpf_link__destroy(link);
+		return fd;
+	}
+	while ((n = read(fd, nothing, sizeof(nothing))) > 0 || (n < 0 && errno == EAGAIN))
+		;
+	close(fd);
+	bpf_link__destroy(link);
+	return n < 0 ? -errno : 0;
+}
+
+int probe_attach(struct probe *probe, struct features *features, char *error, size_t size)
+{
+	struct reqmeter *skeleton = probe->skeleton;
+	int rc;
+
+	(void)features;
+	/* Iterators are run, not left attached. */
+	bpf_program__set_autoattach(skeleton->progs.find_tasks, false);
+	bpf_program__set_autoattach(skeleton->progs.snapshot, false);
+	rc = reqmeter__attach(skeleton);
+	if (rc) {
+		snprintf(error, size, "cannot attach the BPF programs: %s (%s)", strerror(-rc), complaint);
+		return rc;
+	}
+	rc = run_iterator(skeleton->progs.find_tasks);
+	if (rc == 0) {
+		probe->snapshot = bpf_program__attach_iter(skeleton->progs.snapshot, NULL);
+		rc = probe->snapshot ? 0 : -errno;
+	}
+	if (rc) {
+		snprintf(error, size, "cannot iterate over tasks: %s", strerror(-rc));
+		return rc;
+	}
+	skeleton->bss->watching = true;
+	return 0;
+}
+
+void probe_free(struct probe *probe)
+{
+	if (!probe)
+		return;
+	bpf_link__destroy(probe->snapshot);
+	reqmeter__destroy(probe->skeleton);
+	free(probe);
+}
+
+void probe_maps(const struct probe *probe, struct probe_maps *ret)
+{
+	const struct reqmeter *skeleton = probe->skeleton;
+
+	ret->records = bpf_map__fd(skeleton->maps.records);
+	ret->cgroups = bpf_map__fd(skeleton->maps.cgroups);
+	ret->processes = bpf_map__fd(skeleton->maps.processes);
+	ret->parked = bpf_map__fd(skeleton->maps.parked);
+	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
+	ret->losses = bpf_map__fd(skeleton->maps.losses);
+}
+
+int probe_snapshot_open(struct probe *probe)
+{
+	__atomic_add_fetch(&probe->skeleton->bss->snapshot_epoch, 1, __ATOMIC_SEQ_CST);
+	return bpf_iter_create(bpf_link__fd(probe->snapshot));
+}
+
+static void program_read(const struct bpf_program *program, struct probe_program *ret)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+
+	ret->name = bpf_program__name(program);
+	ret->attach = bpf_program__section_name(program);
+	ret->run_count = ret->run_ns = ret->missed = UINT64_MAX;
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		return;
+	ret->missed = info.recursion_misses;
+	if (info.run_cnt) {
+		ret->run_count = info.run_cnt;
+		ret->run_ns = info.run_time_ns;
+	}
+}
+
+size_t probe_programs(const struct probe *probe, struct probe_program *ret, size_t max)
+{
+	struct bpf_program *program;
+	size_t n = 0;
+
+	bpf_object__for_each_program(program, probe->skeleton->obj) {
+		if (n == max)
+			break;
+		if (bpf_program__fd(program) >= 0)
+			program_read(program, &ret[n++]);
+	}
+	return n;
+}
+
+static uint64_t fd_memlock(int fd)
+{
+	char path[64], text[1024];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (file_read(AT_FDCWD, path, text, sizeof(text)) <= 0)
+		return 0;
+	at = strstr(text, "memlock:");
+	return at ? strtoull(at + strlen("memlock:"), NULL, 10) : 0;
+}
+
+uint64_t probe_map_bytes(const struct probe *probe)
+{
+	struct bpf_map *map;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_map(map, probe->skeleton->obj)
+		sum += fd_memlock(bpf_map__fd(map));
+	return sum;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel side: opens the BPF object, sets its knobs, chooses programs by what the kernel has, loads and attaches.
+ * Everything detaches when the probe is freed or the process ends, however it ends: nothing is pinned.
+ */
+#ifndef REQMETER_PROBE_H
+#define REQMETER_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/features.h"
+#include "shared/record.h"
+
+struct probe;
+
+struct probe_settings {
+	struct scope scopes[SCOPES_MAX];
+	uint32_t n_scopes; /* 0: the whole node */
+	bool cpu_on_v1;	   /* cgroup CPU is accounted by cpuacct on a v1 mount */
+};
+
+/* File descriptors of the maps that the collector reads; owned by the probe. */
+struct probe_maps {
+	int records, cgroups, processes, parked, listeners, losses;
+};
+
+/* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */
+struct probe_program {
+	const char *name;
+	const char *attach;
+	uint64_t run_count, run_ns, missed;
+};
+
+/*
+ * Can this kernel and these privileges run the agent at all? Fills `features`. 0, or -1 with one line in `error` that
+ * names what is missing and what to do.
+ */
+int probe_check(struct features *, char *error, size_t size);
+
+/* Loads, without attaching. 0 or negative errno, with one line in `error`. */
+int probe_new(struct probe **ret, const struct probe_settings *, struct features *, char *error, size_t size);
+
+/* Attaches, and finds the tasks that are there. From here on everything is counted. */
+int probe_attach(struct probe *, struct features *, char *error, size_t size);
+
+void probe_free(struct probe *);
+
+void probe_maps(const struct probe *, struct probe_maps *ret);
+
+/* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
+int probe_snapshot_open(struct probe *);
+
+/* At most `max` programs; the number filled. */
+size_t probe_programs(const struct probe *, struct probe_program *ret, size_t max);
+
+/* Kernel memory that the maps hold, in bytes, as /proc/self/fdinfo says. */
+uint64_t probe_map_bytes(const struct probe *);
+
+#endif

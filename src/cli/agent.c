@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "cli/options.h"
+#include "system/peer.h"
+#include "web/routes.h"
+
+/* How long records may wait in the ring when nobody reads: see RING_BYTES. */
+#define DRAIN_MS 100
+#define ERROR_BYTES 512
+
+struct serving {
+	struct agent_options options;
+	struct agent *agent;
+	struct web *web;
+	int signals;
+};
+
+static int complain(const char *what)
+{
+	fprintf(stderr, "reqmeter: %s\n", what);
+	return 1;
+}
+
+/* --- answering --- */
+
+static int ready(void *context)
+{
+	return ((struct serving *)context)->agent != NULL;
+}
+
+static bool read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
+{
+	char error[QUERY_ERROR_SIZE];
+
+	query_init(query);
+	for (size_t i = 0; i < request->n_pairs; i++) {
+		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) == 0)
+			continue;
+		web_error(answer, 400, "bad_parameter", "%s", error);
+		return false;
+	}
+	return true;
+}
+
+/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
+static pid_t peer_of(const struct web_request *request, const struct selector *scope)
+{
+	pid_t pid = request->peer_pid;
+
+	if (scope->kind != SELECTOR_SELF || pid)
+		return pid;
+	return peer_pid(request->fd, &pid) ? 0 : pid;
+}
+
+static void stats(void *context, const struct web_request *request, struct web_answer *answer)
+{
+	static const struct {
+		int status;
+		const char *code;
+	} refusals[] = {
+		[AGENT_SCOPE_NOT_FOUND] = { 404, "scope_not_found" },
+		[AGENT_NOT_AVAILABLE] = { 400, "not_available" },
+		[AGENT_NO_MEMORY] = { 503, "no_memory" },
+	};
+	struct serving *s = context;
+	char error[ERROR_BYTES] = "";
+	const struct selector *scope;
+	enum agent_refusal refusal;
+	struct query query;
+
+	if (!read_query(request, &query, answer))
+		return;
+	scope = query.has_scope ? &query.scope : &s->options.default_scope;
+	refusal = agent_report(s->agent, &query, scope, peer_of(request, scope), &answer->body, &answer->length, error,
+			       sizeof(error));
+	if (refusal != AGENT_OK) {
+		web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", error);
+		return;
+	}
+	answer->status = 200;
+	answer->content_type = "application/json";
+}
+
+/* --- setting up --- */
+
+/* The default Unix socket is a convenience: where it cannot be made (no /run/reqmeter), TCP alone will do. */
+static int listen_all(struct serving *s)
+{
+	char error[ERROR_BYTES];
+
+	for (size_t i = 0; i < s->options.listen.n; i++) {
+		const char *address = s->options.listen.items[i];
+
+		if (web_listen(s->web, address, error, sizeof(error)) == 0)
+			continue;
+		if (s->options.listen_is_default && strncmp(address, "unix:", 5) == 0)
+			continue;
+		return complain(error);
+	}
+	if (s->options.token_file && web_require_token(s->web, s->options.token_file, error, sizeof(error)))
+		return complain(error);
+	return 0;
+}
+
+static int watch(struct serving *s)
+{
+	struct agent_settings settings = {
+		.scopes = s->options.scopes,
+		.n_scopes = s->options.n_scopes,
+		.n_recent = s->options.recent,
+		.id_headers = { (const char *const *)s->options.id_headers.items, s->options.id_headers.n },
+		.show_args = s->options.show_args,
+	};
+	char error[ERROR_BYTES];
+
+	if (agent_new(&s->agent, &settings, error, sizeof(error)))
+		return complain(error);
+	return 0;
+}
+
+/* systemd's readiness protocol: one datagram to the socket named by NOTIFY_SOCKET. Nobody there is no error. */
+static void notify_systemd(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET"), message[] = "READY=1";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t n = path ? strlen(path) : 0;
+	int fd;
+
+	if (n < 2 || n >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(address.sun_path, path, n);
+	if (path[0] == '@')
+		address.sun_path[0] = 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
+	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}
+
+static int catch_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* --- turning --- */
+
+static int add(int epoll, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int turn_until_signal(struct serving *s)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC), n = 0;
+	struct epoll_event events[8];
+	bool stop = false;
+
+	if (epoll < 0 || add(epoll, web_fd(s->web)) || add(epoll, agent_fd(s->agent)) || add(epoll, s->signals))
+		return complain("cannot wait for events");
+	while (!stop) {
+		int web_ms = web_timeout_ms(s->web), wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
+
+		n = epoll_wait(epoll, events, 8, wait_ms);
+		for (int i = 0; i < n; i++)
+			stop |= events[i].data.fd == s->signals;
+		agent_drain(s->agent);
+		web_turn(s->web);
+	}
+	close(epoll);
+	return 0;
+}
+
+static int serve(struct serving *s)
+{
+	struct web_routes routes = { s, ready, stats };
+	int rc = web_new(&s->web, web_routes_answer, &routes);
+
+	if (rc)
+		return complain(strerror(-rc));
+	/* The addresses first: a port in use is told before programs are loaded. */
+	rc = listen_all(s);
+	if (rc == 0)
+		rc = watch(s);
+	if (rc == 0) {
+		printf("reqmeter: ready, listening on %s\n", web_addresses(s->web));
+		fflush(stdout);
+		notify_systemd();
+		rc = turn_until_signal(s);
+	}
+	agent_free(s->agent);
+	web_free(s->web);
+	return rc;
+}
+
+int agent_main(int argc, char **argv)
+{
+	struct serving s = { 0 };
+	int rc = agent_options_parse(&s.options, argc, argv);
+
+	if (rc == OPTIONS_GO) {
+		s.signals = catch_signals();
+		rc = serve(&s);
+		close(s.signals);
+	}
+	agent_options_done(&s.options);
+	return rc;
+}

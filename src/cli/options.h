@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#ifndef REQMETER_CLI_OPTIONS_H
+#define REQMETER_CLI_OPTIONS_H
+/* The command line over a table of settings (config.h), and the table of `reqmeter agent`. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cli/config.h"
+#include "report/selector.h"
+
+enum {
+	OPTIONS_GO = -1,   /* of the _parse functions: everything was read, go on */
+	OPTIONS_USAGE = 2, /* exit code: wrong usage, said in one line on stderr */
+	OPTIONS_HELP = 1,  /* of options_read: --help or -h was there */
+};
+
+/*
+ * Reads all sources of the table: defaults, the file that an option named "config" names, the environment,
+ * argv without argv[0]. 0, OPTIONS_HELP, or negative errno with one line in error.
+ */
+int options_read(struct config *config, int argc, char **argv, char *error, size_t size);
+
+/* The text of --help. */
+void options_help(const struct config *config, const char *summary, FILE *out);
+
+enum { OPTIONS_MAX_SCOPES = 64 };
+
+struct agent_options {
+	struct config_list listen;
+	bool listen_is_default;  /* then a Unix socket that cannot be made is no failure */
+	struct selector *scopes; /* a union; none: the whole node */
+	size_t n_scopes;
+	struct selector default_scope;
+	uint32_t recent;
+	uint64_t keep_ns;
+	struct config_list id_headers; /* in order, before the built-in list */
+	bool show_args;
+	uint32_t max_rows_per_second;
+	char *state_dir;
+	char *config;     /* NULL: no file */
+	char *token_file; /* NULL: no token */
+	bool insecure_listen;
+};
+
+/*
+ * Reads everything; argv[0] is the subcommand. OPTIONS_GO, or the exit code of the process: 0 after --help
+ * was printed on stdout, OPTIONS_USAGE after one line on stderr. agent_options_done in all cases.
+ */
+int agent_options_parse(struct agent_options *options, int argc, char **argv);
+
+/* The same without printing. 0, OPTIONS_HELP, or negative errno with one line in error. */
+int agent_options_read(struct agent_options *options, int argc, char **argv, char *error, size_t size);
+
+/* Only a config file's text, over the defaults. As agent_options_read. */
+int agent_options_read_json(struct agent_options *options, const char *text, size_t length, char *error,
+			    size_t size);
+
+void agent_options_help(FILE *out);
+void agent_options_done(struct agent_options *options);
+
+#endif

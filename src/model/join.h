@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Joins the kernel side's records into requests. The kernel cuts a connection's time into exchanges (one for each turn
+ * from writing to reading) and says what each cost; here the heads are found, and a request gets the cost of the
+ * exchanges in which it was worked on. Pure: no I/O, no clock; the same records give the same requests.
+ */
+#ifndef REQMETER_JOIN_H
+#define REQMETER_JOIN_H
+
+#include "model/request.h"
+#include "shared/sample.h"
+
+struct join;
+
+/* Requests in flight that are followed; new ones beyond are counted and get no row. */
+#define JOIN_REQUESTS_MAX 65536
+/* Connections that are remembered; the longest idle goes first, those with a request in flight never. */
+#define JOIN_CONNECTIONS_MAX 131072
+/* Requests that one client may have sent ahead on one connection. */
+#define JOIN_PIPELINE_MAX 256
+
+struct join_counts {
+	uint64_t started, finished;
+	size_t in_flight;
+	/* Losses. */
+	uint64_t rows;		/* requests that ended without a row: some of their cost was not kept */
+	uint64_t heads_cut, head_parse;
+	uint64_t requests_full;
+	uint64_t ends_unclaimed; /* work told for a request that had its row already, or whose beginning was lost */
+};
+
+/* A request has ended; the sink owns it. */
+typedef void (*join_sink)(void *context, struct request *);
+
+/* `extra` (may be NULL) must outlive the join. 0 or -ENOMEM. */
+int join_new(struct join **ret, const struct http_id_headers *extra, join_sink, void *context);
+void join_free(struct join *);
+
+void join_record(struct join *, const struct record *, const char *bytes);
+
+/*
+ * What threads and parked costs say of requests in flight: sets their live cost, and ends those whose end no record
+ * will tell (the thread still sleeps after its last byte; the process is gone). `forget` is called for parked costs
+ * that nobody claims.
+ */
+void join_sample(struct join *, const struct sample *, void (*forget)(void *context, uint64_t exchange), void *context);
+
+const struct join_counts *join_counts(const struct join *);
+
+/* Those in flight, newest first; follow ->older. */
+const struct request *join_newest(const struct join *);
+
+#endif

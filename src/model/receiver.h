@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the heads in what a connection receives, of which the kernel side shows the beginnings of reads only. Knows
+ * where the next head must begin; where it cannot know, it says that it lost its place and waits for a sure sign (a
+ * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head.
+ */
+#ifndef REQMETER_RECEIVER_H
+#define REQMETER_RECEIVER_H
+
+#include "http/chunked.h"
+#include "http/head.h"
+#include "shared/limits.h"
+
+enum receiver_state {
+	RECEIVE_HEAD,	 /* a head comes next, or is coming */
+	RECEIVE_BODY,	 /* body_left bytes of a body */
+	RECEIVE_CHUNKED,
+	RECEIVE_TUNNEL,	 /* another protocol until the connection closes */
+	RECEIVE_LOST,
+};
+
+struct receiver {
+	enum receiver_state state;
+	uint64_t offset; /* stream bytes accounted for */
+	uint64_t body_left;
+	struct http_chunked chunked;
+	char *head; /* of a head that is not whole yet; NULL when none */
+	size_t head_bytes;
+	uint64_t head_offset, head_ns; /* where and when that head began */
+};
+
+struct receiver_losses {
+	uint64_t heads_cut, head_parse;
+};
+
+/* A head was found. `offset` is the stream offset of its first byte. */
+typedef void (*receiver_sink)(void *context, const struct http_request *head, uint64_t offset, uint64_t begin_ns);
+
+void receiver_done(struct receiver *);
+
+/* A new turn began: if the place was lost, a head must begin here. */
+void receiver_resume(struct receiver *);
+
+/* Is it between two requests, so that what comes next is a new one? */
+bool receiver_idle(const struct receiver *);
+
+/*
+ * A read of `moved` bytes that ended at stream offset `upto`, at `now_ns`; the first `n` of them are shown.
+ * `extra` may be NULL. Calls the sink once for each head that became whole.
+ */
+void receiver_feed(struct receiver *, const char *bytes, size_t n, uint64_t moved, uint64_t upto, uint64_t now_ns,
+		   const struct http_id_headers *extra, struct receiver_losses *, receiver_sink, void *context);
+
+#endif

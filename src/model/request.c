@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/route.h"
+
+/* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
+#define COST_FIELDS (sizeof(struct cost) / sizeof(__u64))
+
+void cost_plus(struct cost *sum, const struct cost *more)
+{
+	__u64 *a = (__u64 *)sum;
+	const __u64 *b = (const __u64 *)more;
+
+	for (size_t i = 0; i < COST_FIELDS; i++)
+		a[i] += b[i];
+}
+
+struct cost cost_minus(const struct cost *a, const struct cost *b)
+{
+	struct cost ret;
+
+	for (size_t i = 0; i < COST_FIELDS; i++) {
+		__u64 x = ((const __u64 *)a)[i], y = ((const __u64 *)b)[i];
+
+		((__u64 *)&ret)[i] = x > y ? x - y : 0;
+	}
+	return ret;
+}
+
+static char *copy(struct http_view view, size_t max)
+{
+	return strndup(view.at ? view.at : "", view.length < max ? view.length : max);
+}
+
+static void copy_fixed(char *to, size_t size, struct http_view view)
+{
+	size_t n = view.length < size - 1 ? view.length : size - 1;
+
+	if (n)
+		memcpy(to, view.at, n);
+	to[n] = 0;
+}
+
+/* strndup stops at a NUL, which ids from base64 may hold; what is behind it is dropped. */
+static char *id_of(const struct http_request *head, uint64_t handle)
+{
+	char made[32];
+
+	if (head->id.source != HTTP_ID_NONE)
+		return copy(http_id_view(&head->id), REQUEST_ID_MAX);
+	snprintf(made, sizeof(made), "reqmeter-%llu", (unsigned long long)handle);
+	return strdup(made);
+}
+
+struct request *request_new(const struct http_request *head, const struct http_id_headers *extra,
+			    const struct record *opened, uint64_t handle)
+{
+	struct request *r = calloc(1, sizeof(*r));
+	char route[HTTP_ROUTE_MAX];
+
+	if (!r)
+		return NULL;
+	r->handle = handle;
+	r->exchange = opened->exchange;
+	copy_fixed(r->method, sizeof(r->method), head->method);
+	copy_fixed(r->trace_id, sizeof(r->trace_id), head->trace_id);
+	copy_fixed(r->parent_span_id, sizeof(r->parent_span_id), head->parent_span_id);
+	r->path = copy(head->path, REQUEST_PATH_MAX);
+	http_route_fold(head->path.at, head->path.length, route, sizeof(route));
+	r->route = strdup(route);
+	r->id = id_of(head, r->handle);
+	r->id_source = head->id.source == HTTP_ID_NONE ? "generated" : http_id_source_name(&head->id, extra);
+	r->pid = opened->pid;
+	memcpy(r->comm, opened->comm, sizeof(r->comm));
+	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
+	r->cgroup_id = opened->cgroup_id;
+	r->port = opened->port;
+	r->inferred = opened->flags & RECORD_INFERRED;
+	if (!r->path || !r->route || !r->id) {
+		request_free(r);
+		return NULL;
+	}
+	request_seen_by(r, opened->tid);
+	return r;
+}
+
+void request_free(struct request *r)
+{
+	if (!r)
+		return;
+	free(r->path);
+	free(r->route);
+	free(r->id);
+	free(r->response_id);
+	free(r);
+}
+
+void request_answer(struct request *r, const struct http_response *response, uint64_t sent_from)
+{
+	struct http_view method = { r->method, strlen(r->method) };
+
+	r->status = response->status;
+	r->framing = http_response_framing(response, method);
+	r->sent_from = sent_from;
+	r->head_whole = response->head_bytes != 0;
+	r->sent_end = sent_from + response->head_bytes;
+	if (r->framing == HTTP_LENGTH)
+		r->sent_end += response->content_length;
+	if (response->id.source != HTTP_ID_NONE && !r->response_id)
+		r->response_id = copy(http_id_view(&response->id), REQUEST_ID_MAX);
+}
+
+bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_chunk)
+{
+	if (!r->status)
+		return false;
+	switch (r->framing) {
+	case HTTP_NONE:
+	case HTTP_LENGTH:
+		/* A head longer than what was copied: its own length is not known, so neither is the end. */
+		return !r->head_whole || sent_bytes >= r->sent_end;
+	case HTTP_CHUNKED:
+		return last_chunk;
+	default:
+		return false;
+	}
+}
+
+void request_seen_by(struct request *r, uint32_t tid)
+{
+	for (uint16_t i = 0; i < r->n_threads; i++)
+		if (r->tids[i] == tid)
+			return;
+	if (r->n_threads < REQUEST_TIDS_SEEN)
+		r->tids[r->n_threads++] = tid;
+}
+
+const char *request_outcome_name(enum outcome outcome)
+{
+	static const char *const names[] = { "open", "completed", "client-gone", "process-died" };
+
+	return names[outcome];
+}
+
+const char *request_confidence(const struct request *r)
+{
+	if (r->inferred)
+		return "inferred";
+	return r->shared ? "boundary" : "exact";
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/unknown.h"
+
+#define FIRST_ROOM 16384
+
+void json_init(struct json *j, bool pretty)
+{
+	*j = (struct json){ .pretty = pretty };
+}
+
+void json_done(struct json *j)
+{
+	free(j->text);
+	*j = (struct json){ 0 };
+}
+
+/* Room for n more bytes and a NUL. */
+static bool reserve(struct json *j, size_t n)
+{
+	size_t room = j->room ? j->room : FIRST_ROOM;
+	char *bigger;
+
+	if (j->failed)
+		return false;
+	if (j->n + n + 1 <= j->room)
+		return true;
+	while (room < j->n + n + 1)
+		room *= 2;
+	bigger = realloc(j->text, room);
+	if (!bigger) {
+		j->failed = true;
+		return false;
+	}
+	j->text = bigger;
+	j->room = room;
+	return true;
+}
+
+static void put(struct json *j, const char *bytes, size_t n)
+{
+	if (!reserve(j, n))
+		return;
+	memcpy(j->text + j->n, bytes, n);
+	j->n += n;
+}
+
+static void put_line(struct json *j)
+{
+	static const char indent[] = "\n                                ";
+
+	if (j->pretty)
+		put(j, indent, 1 + 2 * (j->depth < JSON_DEPTH_MAX ? j->depth : JSON_DEPTH_MAX));
+}
+
+/* The length of the valid UTF-8 sequence at the front, or 0. */
+static size_t utf8_length(const unsigned char *s, size_t n)
+{
+	static const struct {
+		unsigned char first_low, first_high, second_low, second_high, length;
+	} forms[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+		{ 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+	};
+
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		if (s[0] < forms[i].first_low || s[0] > forms[i].first_high)
+			continue;
+		if (n < forms[i].length || s[1] < forms[i].second_low || s[1] > forms[i].second_high)
+			return 0;
+		for (size_t k = 2; k < forms[i].length; k++)
+			if ((s[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].length;
+	}
+	return 0;
+}
+
+static void put_escape(struct json *j, unsigned char c)
+{
+	static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+	char text[8];
+
+	for (const char *s = shorts; *s; s += 2) {
+		if ((unsigned char)*s == c) {
+			text[0] = '\\';
+			text[1] = s[1];
+			put(j, text, 2);
+			return;
+		}
+	}
+	put(j, text, (size_t)snprintf(text, sizeof(text), "\\u%04x", c));
+}
+
+static void put_string(struct json *j, const char *value, size_t n)
+{
+	const unsigned char *s = (const unsigned char *)value;
+
+	put(j, "\"", 1);
+	for (size_t i = 0, length; i < n; i += length) {
+		size_t plain = i;
+
+		while (plain < n && s[plain] >= 0x20 && s[plain] < 0x7f && s[plain] != '"' && s[plain] != '\\')
+			plain++;
+		length = plain - i;
+		if (length) {
+			put(j, value + i, length);
+			continue;
+		}
+		length = 1;
+		if (s[i] <= 0x7f) {
+			put_escape(j, s[i]);
+		} else if ((length = utf8_length(s + i, n - i))) {
+			put(j, value + i, length);
+		} else {
+			put(j, "\xef\xbf\xbd", 3);
+			length = 1;
+		}
+	}
+	put(j, "\"", 1);
+}
+
+/* The comma, the line and the name that go before a value. */
+static void begin_value(struct json *j, const char *name)
+{
+	if (j->depth && j->depth < JSON_DEPTH_MAX) {
+		if (j->has_member[j->depth])
+			put(j, ",", 1);
+		j->has_member[j->depth] = true;
+		put_line(j);
+	}
+	if (name) {
+		put_string(j, name, strlen(name));
+		put(j, j->pretty ? ": " : ":", j->pretty ? 2 : 1);
+	}
+}
+
+void json_open(struct json *j, const char *name, char bracket)
+{
+	begin_value(j, name);
+	put(j, &bracket, 1);
+	j->depth++;
+	if (j->depth < JSON_DEPTH_MAX)
+		j->has_member[j->depth] = false;
+	else
+		j->failed = true;
+}
+
+void json_close(struct json *j, char bracket)
+{
+	bool had = j->depth < JSON_DEPTH_MAX && j->has_member[j->depth];
+
+	j->depth--;
+	if (had)
+		put_line(j);
+	put(j, &bracket, 1);
+}
+
+void json_text(struct json *j, const char *name, const char *value, size_t n)
+{
+	begin_value(j, name);
+	put_string(j, value, n);
+}
+
+void json_string(struct json *j, const char *name, const char *value)
+{
+	if (value)
+		json_text(j, name, value, strlen(value));
+	else
+		json_null(j, name);
+}
+
+static void put_number(struct json *j, const char *name, const char *text, int n)
+{
+	begin_value(j, name);
+	put(j, text, (size_t)n);
+}
+
+void json_u64(struct json *j, const char *name, uint64_t value)
+{
+	char text[24];
+
+	if (value == UNKNOWN)
+		json_null(j, name);
+	else
+		put_number(j, name, text, snprintf(text, sizeof(text), "%" PRIu64, value));
+}
+
+void json_i64(struct json *j, const char *name, int64_t value)
+{
+	char text[24];
+
+	put_number(j, name, text, snprintf(text, sizeof(text), "%" PRId64, value));
+}
+
+/* 17 digits give every double back; a comma from a locale cannot occur, as none is set. */
+void json_double(struct json *j, const char *name, double value)
+{
+	char text[40];
+
+	if (!isfinite(value))
+		json_null(j, name);
+	else
+		put_number(j, name, text, snprintf(text, sizeof(text), "%.17g", value));
+}
+
+void json_bool(struct json *j, const char *name, bool value)
+{
+	put_number(j, name, value ? "true" : "false", value ? 4 : 5);
+}
+
+void json_null(struct json *j, const char *name)
+{
+	put_number(j, name, "null", 4);
+}
+
+char *json_take(struct json *j, size_t *n)
+{
+	char *text;
+
+	if (j->pretty)
+		put(j, "\n", 1);
+	if (!reserve(j, 0)) {
+		json_done(j);
+		return NULL;
+	}
+	text = j->text;
+	text[j->n] = 0;
+	*n = j->n;
+	*j = (struct json){ 0 };
+	return text;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/rows.h"
+
+#include <string.h>
+
+
+#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
+
+/* --- requests --- */
+
+static bool in_flight(const struct request *r)
+{
+	return r->seq == 0;
+}
+
+static const struct cost *cost_of(const struct request *r)
+{
+	return in_flight(r) ? &r->live : &r->cost;
+}
+
+uint64_t request_cpu_ns(const struct request *r)
+{
+	return cost_of(r)->cpu_ns;
+}
+
+/* First byte of the head read to last byte of the response written; now, for one in flight. */
+uint64_t request_duration_ns(const struct request *r, const struct row_clock *clock)
+{
+	uint64_t end = in_flight(r) ? clock->now_ns : r->last_send_ns ? r->last_send_ns : r->end_ns;
+
+	return end > r->start_ns ? end - r->start_ns : 0;
+}
+
+uint64_t request_occupied_ns(const struct request *r, const struct row_clock *clock)
+{
+	uint64_t end = in_flight(r) ? clock->now_ns : r->end_ns;
+
+	return end > r->start_ns ? end - r->start_ns : 0;
+}
+
+/* Time in which no thread worked for it: what the threads' own clocks do not cover. */
+static uint64_t unattended_ns(const struct request *r, const struct row_clock *clock)
+{
+	uint64_t occupied = request_occupied_ns(r, clock), attended = cost_of(r)->wall_ns;
+
+	return occupied > attended ? occupied - attended : 0;
+}
+
+static uint64_t start_unix_ns(const struct request *r, const struct row_clock *clock)
+{
+	return in_flight(r) ? clock->now_unix_ns - (clock->now_ns - r->start_ns) : r->start_unix_ns;
+}
+
+static const char *or_null(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+#define REQUEST_FIELDS(F)                                                                                              \
+	F("handle", U64(r->handle), "the agent's number for it")                                                       \
+	F("seq", U64(in_flight(r) ? UNKNOWN : r->seq), "number of its end, without gaps; null in flight")              \
+	F("id", STRING(r->id), "what people search by")                                                                \
+	F("id_source", STRING(r->id_source), "the header that gave the id, or generated")                              \
+	F("response_id", STRING(r->response_id), "the id that the response carried")                                   \
+	F("trace_id", STRING(or_null(r->trace_id)), "of the request's traceparent")                                    \
+	F("parent_span_id", STRING(or_null(r->parent_span_id)), "of the request's traceparent")                        \
+	F("span_id", NOTHING, "the server's own span, where the program says it")                                      \
+	F("method", STRING(r->method), "as written")                                                                   \
+	F("route", STRING(r->route), "the path with its variable parts folded")                                        \
+	F("route_source", STRING("folded"), "who says the route")                                                      \
+	F("path", STRING(r->path), "without query string, at most 256 bytes")                                          \
+	F("status", U64(r->status ? (uint64_t)r->status : UNKNOWN), "of the final response; null when none was seen")  \
+	F("outcome", STRING(request_outcome_name(r->outcome)), "completed, client-gone, process-died, open")           \
+	F("service", NOTHING, "the name of the service, once names are known")                                         \
+	F("pid", U64(r->pid), "process that served it")                                                                \
+	F("comm", STRING(comm), "its name")                                                                            \
+	F("cgroup_id", U64(r->cgroup_id), "the serving thread's cgroup when the request began")                        \
+	F("n_threads", U64(r->n_threads), "threads seen at its socket")                                                \
+	F("start_unix_ns", U64(start_unix_ns(r, clock)), "when the first byte of its head had been read")              \
+	F("duration_ns", U64(request_duration_ns(r, clock)), "from then to the last byte of the response")             \
+	F("occupied_ns", U64(request_occupied_ns(r, clock)), "from then to the end of attribution")                    \
+	COST_FIELDS_OF(F, cost)                                                                                        \
+	F("unattended_ns", U64(unattended_ns(r, clock)), "no thread worked for it")                                    \
+	F("queue_ns", NOTHING, "its bytes waited in the socket before anyone read them")                               \
+	BLOCKED_FIELDS(F)                                                                                              \
+	F("voluntary_switches", U64(cost->voluntary_switches), "times that its threads went to sleep")                 \
+	F("involuntary_switches", U64(cost->involuntary_switches), "times that they were pre-empted")                  \
+	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
+	F("major_faults", NOTHING, "page faults with I/O")                                                             \
+	MEMORY_FIELDS(F)                                                                                               \
+	F("io.read_bytes", NOTHING, "read from storage")                                                               \
+	F("io.write_bytes", NOTHING, "written to storage")                                                             \
+	F("net.received_bytes", U64(r->received_to - r->received_from), "of the request, head and body")               \
+	F("net.sent_bytes", U64(r->sent_to - r->sent_from), "of the response, head and body")                          \
+	F("attribution.source", STRING("socket"), "who said which thread worked for it")                               \
+	F("attribution.confidence", STRING(request_confidence(r)), "exact, boundary or inferred")                      \
+	F("kept_because", STRING(in_flight(r) ? NULL : "recent"), "why the row is still there")
+
+static const struct field request_fields[] = { REQUEST_FIELDS(FIELD_ENTRY) };
+
+void row_request(struct json *j, const struct request *r, const struct row_clock *clock)
+{
+	const struct cost *cost = cost_of(r);
+	char comm[COMM_BYTES + 1] = { 0 };
+
+	memcpy(comm, r->comm, COMM_BYTES);
+	{
+		const struct value values[] = { REQUEST_FIELDS(FIELD_VALUE) };
+
+		json_open(j, NULL, '{');
+		fields_write(j, request_fields, values, LENGTH(values));
+		json_close(j, '}');
+	}
+}
+
+const struct field *row_request_fields(size_t *n)
+{
+	*n = LENGTH(request_fields);
+	return request_fields;
+}
+
+/* --- threads --- */
+
+#define THREAD_FIELDS(F)                                                                                               \
+	F("pid", U64(t->pid), "process")                                                                               \
+	F("tid", U64(t->tid), "thread")                                                                                \
+	F("comm", STRING(comm), "the thread's name")                                                                   \
+	F("cgroup_id", U64(t->cgroup_id), "of the hierarchy that accounts CPU")                                        \
+	COST_FIELDS_OF(F, &t->total)                                                                                   \
+	BLOCKED_FIELDS(F)                                                                                              \
+	F("voluntary_switches", U64(t->total.voluntary_switches), "times that it went to sleep")                       \
+	F("involuntary_switches", U64(t->total.involuntary_switches), "times that it was pre-empted")                  \
+	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
+	F("major_faults", NOTHING, "page faults with I/O")                                                             \
+	MEMORY_FIELDS(F)                                                                                               \
+	F("request", U64(t->exchange && !t->end_ns ? t->exchange : UNKNOWN), "handle of the request it works for")
+
+static const struct field thread_fields[] = { THREAD_FIELDS(FIELD_ENTRY) };
+
+void row_thread(struct json *j, const struct thread_row *t)
+{
+	char comm[COMM_BYTES + 1] = { 0 };
+
+	memcpy(comm, t->comm, COMM_BYTES);
+	{
+		const struct value values[] = { THREAD_FIELDS(FIELD_VALUE) };
+
+		json_open(j, NULL, '{');
+		fields_write(j, thread_fields, values, LENGTH(values));
+		json_close(j, '}');
+	}
+}
+
+/* --- cgroups --- */
+
+static struct value residual(const struct ledger_row *c, bool has_ledger)
+{
+	if (!has_ledger || c->cgroup_ns == UNKNOWN)
+		return NOTHING;
+	return I64((int64_t)(c->cgroup_ns - c->threads_ns));
+}
+
+#define CGROUP_FIELDS(F)                                                                                               \
+	F("id", U64(c->id), "the kernel's number for it")                                                              \
+	F("path", STRING(c->path), "in its hierarchy")                                                                 \
+	F("paths.cpu", STRING(c->path), "in the hierarchy that accounts CPU")                                          \
+	F("paths.memory", NOTHING, "in the memory controller's hierarchy")                                             \
+	F("paths.v2", STRING(version == 2 ? c->path : NULL), "in the unified hierarchy")                               \
+	F("version", U64((uint64_t)version), "1 or 2")                                                                 \
+	F("container", NOTHING, "which container it is")                                                               \
+	F("cpu.usage_ns", U64(c->cpu.usage_ns), "the kernel's lifetime figure")                                        \
+	F("cpu.user_ns", U64(c->cpu.user_ns), "in user mode, by ticks")                                                \
+	F("cpu.system_ns", U64(c->cpu.system_ns), "in the kernel, by ticks")                                           \
+	F("cpu.throttled_ns", U64(c->cpu.throttled_ns), "held back by its quota")                                      \
+	F("cpu.throttled_periods", U64(c->cpu.throttled_periods), "periods in which it was")                           \
+	F("cpu.quota_ns", U64(c->cpu.quota_ns), "a period; null: no limit")                                            \
+	F("cpu.period_ns", U64(c->cpu.period_ns), "of the quota")                                                      \
+	F("memory", NOTHING, "not built yet")                                                                          \
+	F("pressure", NOTHING, "not built yet")                                                                        \
+	F("ledger.cpu.cgroup_ns", U64(has_ledger ? c->cgroup_ns : UNKNOWN), "the kernel's figure since the agent began") \
+	F("ledger.cpu.requests_ns", U64(has_ledger ? c->requests_ns : UNKNOWN), "credited to requests")                \
+	F("ledger.cpu.background_ns", U64(has_ledger ? c->threads_ns - c->requests_ns : UNKNOWN), "of watched threads, for no request") \
+	F("ledger.cpu.residual_ns", residual(c, has_ledger), "cgroup_ns - requests_ns - background_ns")                \
+	F("ledger.memory", NOTHING, "not built yet")
+
+static const struct field cgroup_fields[] = { CGROUP_FIELDS(FIELD_ENTRY) };
+
+void row_cgroup(struct json *j, const struct ledger_row *c, int version, bool has_ledger)
+{
+	const struct value values[] = { CGROUP_FIELDS(FIELD_VALUE) };
+
+	json_open(j, NULL, '{');
+	fields_write(j, cgroup_fields, values, LENGTH(values));
+	json_close(j, '}');
+}

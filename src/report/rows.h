@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of the report's lists, each from one table of fields. What is not built yet stands as NOTHING. */
+#ifndef REQMETER_ROWS_H
+#define REQMETER_ROWS_H
+
+#include "agent/ledger.h"
+#include "model/request.h"
+#include "report/field.h"
+#include "shared/sample.h"
+
+/* The values that rows share: a cost as the report names it. */
+#define COST_FIELDS_OF(F, c)                                                                                           \
+	F("cpu_ns", U64((c)->cpu_ns), "CPU time by the scheduler's own count, ns")                                     \
+	F("user_ns", NOTHING, "part of cpu_ns in user mode; null unless exact")                                        \
+	F("system_ns", NOTHING, "part of cpu_ns in the kernel; null unless exact")                                     \
+	F("stolen_ns", U64((c)->stolen_ns), "time on the CPU that the scheduler did not count: hypervisor steal, interrupts") \
+	F("runqueue_ns", U64((c)->runqueue_ns), "runnable, waiting for a CPU")                                         \
+	F("throttled_ns", NOTHING, "held back by a CPU quota; while null, inside runqueue_ns")                         \
+	F("blocked_ns", U64((c)->blocked_ns), "asleep, waiting for something")
+
+#define BLOCKED_FIELDS(F)                                                                                              \
+	F("blocked.disk_ns", NOTHING, "of blocked_ns: storage")                                                        \
+	F("blocked.net_ns", NOTHING, "of blocked_ns: sockets")                                                         \
+	F("blocked.lock_ns", NOTHING, "of blocked_ns: futexes")                                                        \
+	F("blocked.sleep_ns", NOTHING, "of blocked_ns: timers")                                                        \
+	F("blocked.fault_ns", NOTHING, "of blocked_ns: page faults")                                                   \
+	F("blocked.other_ns", NOTHING, "of blocked_ns: anything else")
+
+#define MEMORY_FIELDS(F)                                                                                               \
+	F("memory.growth_bytes", NOTHING, "net change of resident memory")                                             \
+	F("memory.peak_growth_bytes", NOTHING, "the highest that sum reached")                                         \
+	F("memory.resident_gained_bytes", NOTHING, "resident memory gained")                                           \
+	F("memory.resident_released_bytes", NOTHING, "resident memory given back")                                     \
+	F("memory.anon_growth_bytes", NOTHING, "of growth_bytes: anonymous")                                           \
+	F("memory.file_growth_bytes", NOTHING, "of growth_bytes: file pages")                                          \
+	F("memory.shmem_growth_bytes", NOTHING, "of growth_bytes: shared memory")                                      \
+	F("memory.swap_growth_bytes", NOTHING, "swap entries gained")                                                  \
+	F("memory.mapped_bytes", NOTHING, "mapped by mmap and brk")                                                    \
+	F("memory.unmapped_bytes", NOTHING, "unmapped")                                                                \
+	F("memory.page_cache_bytes", NOTHING, "page cache brought in by reads and writes")                             \
+	F("memory.cow_bytes", NOTHING, "copied on write after fork")                                                   \
+	F("memory.reclaim_ns", NOTHING, "time in direct and cgroup reclaim")                                           \
+	F("memory.heap_allocated_bytes", NOTHING, "allocated by malloc")                                               \
+	F("memory.heap_freed_bytes", NOTHING, "freed by free")                                                         \
+	F("memory.oom_killed", NOTHING, "ended by the OOM killer")
+
+/* `now_unix_ns`, `now_ns`: the report's instant, for those in flight. */
+struct row_clock {
+	uint64_t now_ns, now_unix_ns;
+};
+
+void row_request(struct json *, const struct request *, const struct row_clock *);
+void row_thread(struct json *, const struct thread_row *);
+void row_cgroup(struct json *, const struct ledger_row *, int version, bool has_ledger);
+
+/* What requests sort and filter by. */
+uint64_t request_cpu_ns(const struct request *);
+uint64_t request_duration_ns(const struct request *, const struct row_clock *);
+uint64_t request_occupied_ns(const struct request *, const struct row_clock *);
+
+/* The table of request rows, for the manual. */
+const struct field *row_request_fields(size_t *n);
+
+#endif

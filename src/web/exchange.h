@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#ifndef REQMETER_WEB_EXCHANGE_H
+#define REQMETER_WEB_EXCHANGE_H
+/*
+ * One request in, one answer out: the callbacks that libmicrohttpd runs, and the checks that come before the
+ * handler. Internal to src/web; the callbacks' closure is a struct web_site.
+ */
+#include <microhttpd.h>
+
+#include "web/guard.h"
+#include "web/peers.h"
+#include "web/server.h"
+
+struct web_site {
+	web_handler handler;
+	void *context;
+	struct web_token token;
+	struct web_peers peers;
+};
+
+void *web_exchange_begin(void *site, const char *target, struct MHD_Connection *connection);
+enum MHD_Result web_exchange_run(void *site, struct MHD_Connection *connection, const char *url,
+				 const char *method, const char *version, const char *upload,
+				 size_t *n_upload, void **exchange);
+void web_exchange_end(void *site, struct MHD_Connection *connection, void **exchange,
+		      enum MHD_RequestTerminationCode why);
+void web_exchange_connection(void *site, struct MHD_Connection *connection, void **peer,
+			     enum MHD_ConnectionNotificationCode what);
+
+#endif

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#ifndef REQMETER_WEB_ROUTES_H
+#define REQMETER_WEB_ROUTES_H
+/* Which path is answered by whom. The paths are the contract's. */
+#include "web/server.h"
+
+struct web_routes {
+	void *context;
+	int (*ready)(void *context); /* non-zero once the programs are attached */
+	void (*stats)(void *context, const struct web_request *request, struct web_answer *answer);
+};
+
+/* A web_handler; its context is a struct web_routes. */
+void web_routes_answer(void *routes, const struct web_request *request, struct web_answer *answer);
+
+#endif
