@@ -91,6 +91,11 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED */
 };
 
+/* With CONFIG_SCHED_INFO, which CONFIG_SCHEDSTATS and CONFIG_TASK_DELAY_ACCT select: every distribution's. */
+struct sched_info {
+	__u64 last_queued; /* rq->clock when it was queued; 0: on the CPU or asleep */
+};
+
 struct signal_struct {
 	unsigned int flags;
 	struct {
@@ -109,6 +114,7 @@ struct task_struct {
 	__u64 start_boottime;
 	unsigned long nvcsw;
 	unsigned long nivcsw;
+	struct sched_info sched_info;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
 	char comm[16];

@@ -84,6 +84,7 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 		s->in_clock = compat_rq_clock(task);
 	} else {
 		s->off_ns = now;
+		s->off_clock = compat_rq_clock(task);
 		/* A task that waits to run at this very moment counts as woken now. */
 		s->blocked = compat_task_state(task) != 0;
 	}
@@ -148,7 +149,7 @@ int BPF_PROG(on_newtask, struct task_struct *task)
 		return 0;
 	s = state_create(task, SCRATCH_BORN);
 	if (s)
-		s->blocked = 1; /* until sched_wakeup_new */
+		s->blocked = 1; /* until it is queued for the first time */
 	return 0;
 }
 

@@ -10,8 +10,7 @@
 #include "shared/record.h"
 
 /*
- * All that is kept of a thread. Written by the CPU that runs the thread or switches it (and wake_ns by its waker,
- * seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes` before and after.
+ * All that is kept of a thread. Written by the CPU that runs the thread or switches it (and seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes` before and after.
  */
 struct thread_state {
 	__u64 changes;	/* odd while a switch or an edge rewrites the rest */
@@ -23,7 +22,7 @@ struct thread_state {
 	__u64 in_exec;
 	__u64 in_clock; /* rq->clock at in_ns */
 	__u64 off_ns;	/* switched out; 0: on the CPU, or not known yet */
-	__u64 wake_ns;
+	__u64 off_clock; /* rq->clock at off_ns */
 	__u64 slice_runqueue_ns; /* the wait before this slice, from which early CPU is taken back */
 	__u64 slice_blocked_ns;
 	struct cost total; /* settled at the last switch */

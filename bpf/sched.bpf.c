@@ -17,6 +17,7 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 	count_switches(s, task, &s->total);
 	s->in_ns = 0;
 	s->off_ns = now;
+	s->off_clock = compat_rq_clock(task);
 	s->blocked = blocked;
 	/* Where attribution ends if nothing more is written: the first block after the last byte of the response. */
 	if (blocked && s->sent && !s->ended && s->exchange) {
@@ -28,16 +29,16 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 
 static __always_inline void switch_in(struct thread_state *s, struct task_struct *task, __u64 now)
 {
+	s->in_clock = compat_rq_clock(task);
 	s->slice_blocked_ns = s->slice_runqueue_ns = 0;
 	if (s->off_ns) {
-		off_split(s, now, true, &s->slice_blocked_ns, &s->slice_runqueue_ns);
+		off_split(s, task, now, s->in_clock, &s->slice_blocked_ns, &s->slice_runqueue_ns);
 		s->total.blocked_ns += s->slice_blocked_ns;
 		s->total.runqueue_ns += s->slice_runqueue_ns;
 	}
 	s->off_ns = 0;
 	s->in_ns = now;
 	s->in_exec = task->se.sum_exec_runtime;
-	s->in_clock = compat_rq_clock(task);
 }
 
 static __always_inline struct thread_state *switched(struct task_struct *task)
@@ -81,28 +82,6 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		switch_in(s, next, now);
 		change_end(s);
 	}
-	return 0;
-}
-
-/* Fires when somebody begins to wake a task; the waker is current. One store, so no change marks. */
-SEC("tp_btf/sched_waking")
-int BPF_PROG(on_waking, struct task_struct *task)
-{
-	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
-
-	if (s)
-		s->wake_ns = bpf_ktime_get_ns();
-	return 0;
-}
-
-/* The first wake-up of a new task, which sched_waking does not tell. */
-SEC("tp_btf/sched_wakeup_new")
-int BPF_PROG(on_wakeup_new, struct task_struct *task)
-{
-	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
-
-	if (s)
-		s->wake_ns = bpf_ktime_get_ns();
 	return 0;
 }
 

@@ -50,7 +50,7 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 	} else {
 		row->total = s->total;
 		if (s->off_ns)
-			off_split(s, now, false, &blocked, &runqueue);
+			off_split(s, task, now, s->off_clock + minus(now, s->off_ns), &blocked, &runqueue);
 		row->total.wall_ns = minus(now, s->since_ns);
 		row->total.blocked_ns += blocked;
 		row->total.runqueue_ns += runqueue;

@@ -235,17 +235,20 @@ SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 	struct socket_state *ss;
+	struct thread_state *s;
 	struct cost at;
 	__u64 now;
 
-	if (!s || task->tgid == agent_pid || !is_stream(sk))
+	if (!is_stream(sk))
 		return 0;
 	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!ss)
 		ss = socket_meet(sk, false);
 	if (!ss || ss->kind != SOCKET_INBOUND)
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s || task->tgid == agent_pid)
 		return 0;
 	now = bpf_ktime_get_ns();
 	cost_running(s, task, now, &at);
@@ -327,17 +330,20 @@ SEC("?tp_btf/sock_send_length")
 int BPF_PROG(on_send, struct sock *sk, int result, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 	struct socket_state *ss;
+	struct thread_state *s;
 	struct cost at;
 	__u64 now;
 
-	if (!s || task->tgid == agent_pid || !is_stream(sk))
+	if (!is_stream(sk))
 		return 0;
 	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!ss)
 		ss = socket_meet(sk, true);
 	if (!ss || ss->kind != SOCKET_INBOUND || !ss->exchange || result <= 0)
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s || task->tgid == agent_pid)
 		return 0;
 	now = bpf_ktime_get_ns();
 	cost_running(s, task, now, &at);

@@ -69,9 +69,20 @@ static bool has_enumerator(const struct btf *btf, const char *enumeration, const
 
 /* What must be there, whatever else is chosen. */
 static const char *const needed_tracepoints[] = {
-	"sched_switch",	      "sched_waking",	    "sched_wakeup_new",	    "task_newtask",
-	"sched_process_exec", "sched_process_exit", "inet_sock_set_state", "cgroup_attach_task",
+	"sched_switch",	      "task_newtask",	     "sched_process_exec",
+	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task",
 };
+
+static bool has_member(const struct btf *btf, const char *structure, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
+		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
+			return true;
+	return false;
+}
 
 static int check_kernel(const struct btf *btf, struct features *features, char *error, size_t size)
 {
@@ -84,13 +95,17 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 		return -1;
 	}
 	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
+	if (!has_member(btf, "sched_info", "last_queued")) {
+		snprintf(error, size, "kernel %s has no CONFIG_SCHED_INFO, by which run-queue waits are told", host.release);
+		return -1;
+	}
 	for (size_t i = 0; i < sizeof(needed_tracepoints) / sizeof(*needed_tracepoints); i++) {
 		if (has_tracepoint(btf, needed_tracepoints[i]))
 			continue;
 		snprintf(error, size, "kernel %s lacks the tracepoint %s", host.release, needed_tracepoints[i]);
 		return -1;
 	}
-	features_set(features, "threads", FEATURE_ON, "tp_btf programs on sched_switch, sched_waking, fork, exec, exit");
+	features_set(features, "threads", FEATURE_ON, "tp_btf programs on sched_switch, fork, exec, exit");
 	return 0;
 }
 

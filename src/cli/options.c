@@ -228,7 +228,7 @@ static const struct config_row rows[] = {
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, 1000000 },
 	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
-	  INTO(keep_ns), SECOND_NS, 24 * 3600 * SECOND_NS },
+	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
 	{ "id-header", "NAME", NULL, NULL,
 	  "a request header that holds the id, looked for before the built-in ones", &header_type,
 	  INTO(id_headers) },

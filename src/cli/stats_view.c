@@ -183,7 +183,7 @@ static void print_losses(const struct stats_view *view, const cJSON *losses)
 
 	cJSON_ArrayForEach(loss, losses)
 	{
-		char *name = integer(loss) > 0 ? table_clean(loss->string) : NULL;
+		char *name = loss->string && integer(loss) > 0 ? table_clean(loss->string) : NULL;
 
 		if (name)
 			fprintf(view->out, "%s%s %lld", before, name, (long long)integer(loss));
