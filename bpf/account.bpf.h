@@ -32,28 +32,15 @@ static __always_inline __u64 least(__u64 a, __u64 b)
 	return a < b ? a : b;
 }
 
-/*
- * A slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal,
- * interrupts where they are kept apart). More was booked before the switch itself, while the thread still waited:
- * on waking an idle CPU the booking begins some 5 us early. That is taken back from the wait, so that time closes.
- */
-static __always_inline void close_slice(const struct thread_state *s, struct cost *c, __u64 wall, __u64 run)
+static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
 {
-	__u64 early = minus(run, wall), waited;
-
-	c->stolen_ns += minus(wall, run);
-	waited = least(early, s->slice_runqueue_ns);
-	c->runqueue_ns -= waited;
-	c->blocked_ns -= least(early - waited, s->slice_blocked_ns);
+	return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
-/* sum_exec_runtime at `now` of a task that is on the CPU: what is booked, and what has run since it was. */
-static __always_inline __u64 exec_at(const struct thread_state *s, struct task_struct *task, __u64 now)
+/* Our clock at an instant of the scheduler's, by the nearest instant of which both are known. */
+static __always_inline __u64 clock_to_ns(const struct cpu_state *cpu, __u64 clock)
 {
-	__u64 exec = task->se.sum_exec_runtime;
-	__u64 booked = minus(compat_rq_clock(task), s->in_clock);
-
-	return exec + minus(minus(now, s->in_ns), booked);
+	return cpu->switch_ns + clock - cpu->switch_clock;
 }
 
 static __always_inline void count_switches(const struct thread_state *s, struct task_struct *task, struct cost *c)
@@ -62,34 +49,72 @@ static __always_inline void count_switches(const struct thread_state *s, struct 
 	c->involuntary_switches = task->nivcsw - s->involuntary_base;
 }
 
-/* The thread's sums at `now`, for a thread that is on the CPU. */
-static __always_inline void cost_running(const struct thread_state *s, struct task_struct *task, __u64 now,
-					 struct cost *ret)
+/*
+ * Adds a stretch off the CPU of `off` ns, `delay` of which the scheduler says were spent queued (its own account, what
+ * /proc/PID/schedstat shows; so neither wake-ups nor the switch back to the CPU need a hook).
+ */
+static __always_inline void add_off(const struct thread_state *s, struct cost *c, __u64 off, __u64 delay)
 {
-	__u64 exec = exec_at(s, task, now);
+	__u64 waited = s->blocked ? least(delay, off) : off;
 
+	c->runqueue_ns += waited;
+	c->blocked_ns += off - waited;
+}
+
+/*
+ * Adds a slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal,
+ * interrupts where they are kept apart). More was booked before the switch itself, while the thread still waited: on
+ * waking an idle CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
+ */
+static __always_inline void add_slice(struct cost *c, const struct cost *before, __u64 wall, __u64 run)
+{
+	__u64 early = minus(run, wall), waited = least(early, c->runqueue_ns - before->runqueue_ns);
+
+	c->cpu_ns += run;
+	c->stolen_ns += minus(wall, run);
+	c->runqueue_ns -= waited;
+	c->blocked_ns -= least(early - waited, c->blocked_ns - before->blocked_ns);
+}
+
+/*
+ * The thread's sums at `now`, when its sum_exec_runtime is `exec`, for one that is on this or another CPU: what was
+ * settled when it last left, the stretch off the CPU until it arrived, the slice since.
+ */
+static __always_inline void cost_on_cpu(const struct thread_state *s, struct task_struct *task,
+					const struct cpu_state *cpu, __u64 now, __u64 exec, struct cost *ret)
+{
+	__u64 in = clock_to_ns(cpu, task->sched_info.last_arrival);
+
+	if (in < s->off_ns || in > now)
+		in = s->off_ns; /* it was on the CPU when counting began */
 	*ret = s->total;
+	add_off(s, ret, in - s->off_ns, minus(task->sched_info.run_delay, s->off_delay));
+	add_slice(ret, &s->total, minus(now, in), minus(exec, s->off_exec));
 	ret->wall_ns = minus(now, s->since_ns);
-	ret->cpu_ns = minus(exec, s->exec_base);
-	if (s->in_ns)
-		close_slice(s, ret, minus(now, s->in_ns), minus(exec, s->in_exec));
 	count_switches(s, task, ret);
 }
 
 /*
- * Splits the time off the CPU until `now`, when the run queue's clock is `clock`, into sleeping and waiting to run.
- * When it was queued is the scheduler's own note (what /proc/PID/schedstat sums up), so no wake-up needs a hook: one
- * on sched_waking cost 0.65 runs a switch, a third of all that we spent, and raced with the task going to sleep.
+ * sum_exec_runtime at `now` of a task inside a slice: what is booked, and what has run since it was. The run queue's
+ * clock stands still since the last booking.
  */
-static __always_inline void off_split(const struct thread_state *s, struct task_struct *task, __u64 now, __u64 clock,
-				      __u64 *blocked, __u64 *runqueue)
+static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
-	__u64 off = minus(now, s->off_ns), queued = task->sched_info.last_queued;
+	__u64 booked_ns = clock_to_ns(cpu, compat_task_rq(task)->clock);
 
-	*runqueue = off;
-	if (s->blocked)
-		*runqueue = queued ? least(minus(clock, queued), off) : 0;
-	*blocked = off - *runqueue;
+	return task->se.sum_exec_runtime + minus(now, booked_ns);
+}
+
+/* The sums at `now` of the thread that runs here. */
+static __always_inline void cost_running(const struct thread_state *s, struct task_struct *task, __u64 now,
+					 struct cost *ret)
+{
+	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
+
+	if (cpu)
+		cost_on_cpu(s, task, cpu, now, exec_at(task, cpu, now), ret);
+	else
+		*ret = s->total;
 }
 
 /* Moves the mark of what was given away up to `upto` and returns what lies between; never negative. */

@@ -27,15 +27,12 @@ static __noinline __attribute__((unused)) unsigned int compat_task_state(struct 
 }
 
 /*
- * The run queue's clock, which stood still since the task's sum_exec_runtime was last brought up to date.
- * 0 without CONFIG_FAIR_GROUP_SCHED (no way from the entity to its run queue): then CPU inside a slice is
- * wall time, put right at the next switch.
+ * The run queue that a task is on, or last was. With CONFIG_FAIR_GROUP_SCHED, which the agent asks for at its start:
+ * without, an entity does not lead to its run queue.
  */
-static __always_inline __u64 compat_rq_clock(struct task_struct *task)
+static __always_inline struct rq *compat_task_rq(struct task_struct *task)
 {
-	if (!bpf_core_field_exists(task->se.cfs_rq))
-		return 0;
-	return task->se.cfs_rq->rq->clock;
+	return task->se.cfs_rq->rq;
 }
 
 #endif

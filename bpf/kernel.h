@@ -80,6 +80,7 @@ struct css_set {
 
 struct rq {
 	__u64 clock;
+	int cpu; /* with CONFIG_SMP */
 };
 
 struct cfs_rq {
@@ -93,7 +94,9 @@ struct sched_entity {
 
 /* With CONFIG_SCHED_INFO, which CONFIG_SCHEDSTATS and CONFIG_TASK_DELAY_ACCT select: every distribution's. */
 struct sched_info {
-	__u64 last_queued; /* rq->clock when it was queued; 0: on the CPU or asleep */
+	__u64 run_delay;    /* ns waited on run queues, until the last time it came to the CPU */
+	__u64 last_arrival; /* rq->clock when it last came to the CPU */
+	__u64 last_queued;  /* rq->clock when it was queued; 0: on the CPU or asleep */
 };
 
 struct signal_struct {

@@ -78,16 +78,10 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	s->involuntary_base = task->nivcsw;
 	s->css_set = (__u64)task->cgroups;
 	s->cgroup_id = task_cgroup_id(task);
-	if (task->on_cpu) {
-		s->in_ns = now;
-		s->in_exec = s->exec_base;
-		s->in_clock = compat_rq_clock(task);
-	} else {
-		s->off_ns = now;
-		s->off_clock = compat_rq_clock(task);
-		/* A task that waits to run at this very moment counts as woken now. */
-		s->blocked = compat_task_state(task) != 0;
-	}
+	s->off_ns = now;
+	s->off_exec = s->exec_base;
+	s->off_delay = task->sched_info.run_delay;
+	s->blocked = compat_task_state(task) != 0;
 }
 
 /* Found running: the ancestors are those it has now. */
@@ -190,30 +184,14 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-/*
- * The start-up iterator: every task that was there before the agent. A task may be switched between the look at it
- * and the creation of its storage; then the switch saw no storage, the first state is wrong about where the task is,
- * and it is made anew.
- */
+/* The start-up iterator: every task that was there before the agent. */
 SEC("iter/task")
 int find_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	unsigned long switches;
-	int on_cpu;
 
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	if (!task || task->pid == 0 || !in_scope(task))
-		return 0;
-	for (int i = 0; i < 3; i++) {
-		switches = task->nvcsw + task->nivcsw;
-		on_cpu = task->on_cpu;
-		if (!state_create(task, SCRATCH_FOUND))
-			return 0;
-		if (switches == task->nvcsw + task->nivcsw && on_cpu == task->on_cpu)
-			return 0;
-		bpf_task_storage_delete(&threads, task);
-	}
-	state_create(task, SCRATCH_FOUND);
+	if (task && task->pid && in_scope(task))
+		state_create(task, SCRATCH_FOUND);
 	return 0;
 }

@@ -18,13 +18,10 @@ struct thread_state {
 	__u64 exec_base; /* sum_exec_runtime then */
 	__u64 voluntary_base, involuntary_base;
 
-	__u64 in_ns; /* switched in; 0: off the CPU */
-	__u64 in_exec;
-	__u64 in_clock; /* rq->clock at in_ns */
-	__u64 off_ns;	/* switched out; 0: on the CPU, or not known yet */
-	__u64 off_clock; /* rq->clock at off_ns */
-	__u64 slice_runqueue_ns; /* the wait before this slice, from which early CPU is taken back */
-	__u64 slice_blocked_ns;
+	/* As they were when the thread last left the CPU; before that, when counting began. */
+	__u64 off_ns;
+	__u64 off_exec;	 /* sum_exec_runtime */
+	__u64 off_delay; /* sched_info.run_delay */
 	struct cost total; /* settled at the last switch */
 
 	/* What the thread works for. */
@@ -42,7 +39,7 @@ struct thread_state {
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
 
-	__u8 blocked; /* left the CPU by its own will */
+	__u8 blocked; /* left the CPU by its own will, or has not been on it yet */
 	__u8 sent;    /* has written for the exchange */
 	__u8 shared;  /* the exchange has cost elsewhere, or had */
 	__u8 ended;   /* at_block holds */
@@ -79,6 +76,22 @@ struct {
 	__type(key, int);
 	__type(value, struct thread_state);
 } threads __weak SEC(".maps");
+
+/*
+ * The last switch of each CPU, in both clocks: it ties the scheduler's clock, in which a task's arrival on the CPU is
+ * noted, to ours. An array by CPU number, not a per-CPU one, so that the snapshot can look at other CPUs.
+ */
+struct cpu_state {
+	__u64 switch_ns;
+	__u64 switch_clock; /* rq->clock at that switch */
+	__u64 pad[6];	    /* a cache line each */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set to the number of possible CPUs before load */
+	__type(key, __u32);
+	__type(value, struct cpu_state);
+} cpus __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

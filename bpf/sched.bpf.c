@@ -5,83 +5,72 @@
  */
 #include "ledger.bpf.h"
 
-/* The slice ends: settle what the scheduler booked for it. */
-static __always_inline void switch_out(struct thread_state *s, struct task_struct *task, __u64 now, bool blocked)
+/* Where attribution ends if nothing more is written: the first block after the last byte of the response. */
+static __always_inline void note_block(struct thread_state *s, __u64 now)
+{
+	if (!s->sent || s->ended || !s->exchange)
+		return;
+	s->at_block = s->total;
+	s->block_ns = now;
+	s->ended = 1;
+}
+
+/* The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. */
+static __always_inline void switch_out(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
+				       __u64 now, bool blocked)
 {
 	__u64 exec = task->se.sum_exec_runtime;
+	struct cost total;
 
-	s->total.wall_ns = minus(now, s->since_ns);
-	s->total.cpu_ns = minus(exec, s->exec_base);
-	if (s->in_ns)
-		close_slice(s, &s->total, minus(now, s->in_ns), minus(exec, s->in_exec));
-	count_switches(s, task, &s->total);
-	s->in_ns = 0;
+	cost_on_cpu(s, task, cpu, now, exec, &total);
+	s->total = total;
 	s->off_ns = now;
-	s->off_clock = compat_rq_clock(task);
+	s->off_exec = exec;
+	s->off_delay = task->sched_info.run_delay;
 	s->blocked = blocked;
-	/* Where attribution ends if nothing more is written: the first block after the last byte of the response. */
-	if (blocked && s->sent && !s->ended && s->exchange) {
-		s->at_block = s->total;
-		s->block_ns = now;
-		s->ended = 1;
-	}
+	if (blocked)
+		note_block(s, now);
 }
 
-static __always_inline void switch_in(struct thread_state *s, struct task_struct *task, __u64 now)
+static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
+				      __u64 now, bool preempt, unsigned int state)
 {
-	s->in_clock = compat_rq_clock(task);
-	s->slice_blocked_ns = s->slice_runqueue_ns = 0;
-	if (s->off_ns) {
-		off_split(s, task, now, s->in_clock, &s->slice_blocked_ns, &s->slice_runqueue_ns);
-		s->total.blocked_ns += s->slice_blocked_ns;
-		s->total.runqueue_ns += s->slice_runqueue_ns;
+	change_begin(s);
+	switch_out(s, task, cpu, now, state && !preempt);
+	cgroup_follow(s, task);
+	if (state & TASK_DEAD) {
+		cgroup_flush(s, task_parent_cgroup_id(task));
+		process_hand_over(s, task);
 	}
-	s->off_ns = 0;
-	s->in_ns = now;
-	s->in_exec = task->se.sum_exec_runtime;
-}
-
-static __always_inline struct thread_state *switched(struct task_struct *task)
-{
-	struct thread_state *s;
-
-	if (task->pid == 0)
-		return NULL;
-	s = bpf_task_storage_get(&threads, task, 0, 0);
-	if (!s && n_scopes == 0 && watching)
-		lose(LOSS_SWITCHES_MISSED);
-	return s;
+	change_end(s);
 }
 
 /*
- * Fires at every context switch. Misses nothing, but tasks whose storage could not be created.
+ * Fires at every context switch. Only the task that leaves is looked at: when the next one came to the CPU is in its
+ * own sched_info, and the next look at it reads it there. So a switch that this program does not see (a kernel may
+ * exempt tasks from tracing) costs no other task its account.
  * `ctx[3]` is prev_state, 5.18 and later; before, the task's own state, which a racing waker may already have set
  * to TASK_WAKING (non-zero too, so the answer is the same).
  */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
 	__u64 now = bpf_ktime_get_ns();
-	struct thread_state *s = switched(prev);
-	unsigned int state;
+	struct thread_state *s;
 
-	if (s) {
-		state = switch_has_state ? (unsigned int)ctx[3] : compat_task_state(prev);
-		change_begin(s);
-		switch_out(s, prev, now, state && !preempt);
-		cgroup_follow(s, prev);
-		if (state & TASK_DEAD) {
-			cgroup_flush(s, task_parent_cgroup_id(prev));
-			process_hand_over(s, prev);
-		}
-		change_end(s);
+	if (!cpu)
+		return 0;
+	if (prev->pid) {
+		s = bpf_task_storage_get(&threads, prev, 0, 0);
+		if (s)
+			leave_cpu(s, prev, cpu, now, preempt,
+				  switch_has_state ? (unsigned int)ctx[3] : compat_task_state(prev));
+		else if (n_scopes == 0 && watching)
+			lose(LOSS_SWITCHES_MISSED);
 	}
-	s = switched(next);
-	if (s) {
-		change_begin(s);
-		switch_in(s, next, now);
-		change_end(s);
-	}
+	cpu->switch_ns = now;
+	cpu->switch_clock = compat_task_rq(prev)->clock;
 	return 0;
 }
 

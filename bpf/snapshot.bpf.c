@@ -38,23 +38,32 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_LAST_CHUNK;
 }
 
+/* One that is off the CPU: settled sums, and the stretch since, of which it may have been queued a while. */
+static __always_inline void cost_off_cpu(const struct thread_state *s, struct task_struct *task, __u64 now,
+					 struct cost *ret)
+{
+	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
+	__u64 delay = minus(task->sched_info.run_delay, s->off_delay), queued = task->sched_info.last_queued;
+
+	*ret = s->total;
+	if (queued && cpu)
+		delay += minus(now, clock_to_ns(cpu, queued));
+	add_off(s, ret, minus(now, s->off_ns), delay);
+	ret->wall_ns = minus(now, s->since_ns);
+	count_switches(s, task, ret);
+}
+
 static __always_inline void row_read(struct thread_row *row, struct thread_state *s, struct task_struct *task)
 {
-	__u64 now = bpf_ktime_get_ns(), blocked = 0, runqueue = 0;
+	struct cpu_state *cpu = task->on_cpu ? cpu_state_of(compat_task_rq(task)->cpu) : NULL;
+	__u64 now = bpf_ktime_get_ns();
 
 	row->now_ns = now;
-	row->flags = 0;
-	if (s->in_ns) {
-		row->flags = THREAD_RUNNING;
-		cost_running(s, task, now, &row->total);
-	} else {
-		row->total = s->total;
-		if (s->off_ns)
-			off_split(s, task, now, s->off_clock + minus(now, s->off_ns), &blocked, &runqueue);
-		row->total.wall_ns = minus(now, s->since_ns);
-		row->total.blocked_ns += blocked;
-		row->total.runqueue_ns += runqueue;
-	}
+	row->flags = cpu ? THREAD_RUNNING : 0;
+	if (cpu)
+		cost_on_cpu(s, task, cpu, now, exec_at(task, cpu, now), &row->total);
+	else
+		cost_off_cpu(s, task, now, &row->total);
 	__builtin_memcpy(row->lineage, s->lineage, sizeof(row->lineage));
 	row->since_ns = s->since_ns;
 	row->cgroup_id = s->cgroup_id;

@@ -84,6 +84,14 @@ static bool has_member(const struct btf *btf, const char *structure, const char 
 	return false;
 }
 
+static const struct {
+	const char *structure, *member, *option;
+} needed_members[] = {
+	{ "sched_info", "last_arrival", "CONFIG_SCHED_INFO" },
+	{ "cfs_rq", "rq", "CONFIG_FAIR_GROUP_SCHED" },
+	{ "rq", "cpu", "CONFIG_SMP" },
+};
+
 static int check_kernel(const struct btf *btf, struct features *features, char *error, size_t size)
 {
 	struct utsname host;
@@ -95,8 +103,11 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 		return -1;
 	}
 	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
-	if (!has_member(btf, "sched_info", "last_queued")) {
-		snprintf(error, size, "kernel %s has no CONFIG_SCHED_INFO, by which run-queue waits are told", host.release);
+	for (size_t i = 0; i < sizeof(needed_members) / sizeof(*needed_members); i++) {
+		if (has_member(btf, needed_members[i].structure, needed_members[i].member))
+			continue;
+		snprintf(error, size, "kernel %s is built without %s, whose account of threads is needed", host.release,
+			 needed_members[i].option);
 		return -1;
 	}
 	for (size_t i = 0; i < sizeof(needed_tracepoints) / sizeof(*needed_tracepoints); i++) {
@@ -180,6 +191,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = switch_has_state(btf);
+	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);

@@ -111,7 +111,7 @@ static bool check_host(struct MHD_Connection *connection, const char *version, s
 		web_error(answer, 400, "bad_request", "the request needs exactly one Host header");
 	else if (hosts.n == 1 && !web_host_is_allowed(host))
 		web_error(answer, 403, "host_not_allowed",
-			  "Host '%s' is neither an IP address nor localhost: ask by address", hosts.first);
+			  "Host '%s' is neither an IP address nor localhost: ask by address", host);
 	return answer->status == 0;
 }
 
