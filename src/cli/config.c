@@ -150,9 +150,7 @@ int config_apply(struct config *config, enum config_source source, const struct 
 	char why[512] = "out of memory";
 	int rc;
 
-	if (source < *have)
-		return 0;
-	if (source > *have && row->type->clear)
+	if (source != *have && row->type->clear)
 		row->type->clear(row, config->into);
 	*have = source;
 	rc = row->type->take(row, config->into, value, why, sizeof(why));

@@ -7,6 +7,7 @@
  * own process.
  */
 #include <arpa/inet.h>
+#include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #include "web/server.h"
+
+#define HOST "Host: localhost\r\n"
 
 struct bench {
 	struct web *web;
@@ -171,6 +174,19 @@ static inline struct reply ask_once(const struct bench *bench, const char *text)
 
 	close(fd);
 	return reply;
+}
+
+/* An error of the server: the status, and JSON with this code. */
+static inline void check_error(const struct reply *reply, int status, const char *code)
+{
+	cJSON *root = cJSON_Parse(reply->body);
+	const cJSON *error = cJSON_GetObjectItem(root, "error");
+
+	check(reply->status == status, "%d: %s", reply->status, reply->body);
+	check(strcmp(header(reply, "Content-Type"), "application/json") == 0, "%s", reply->head);
+	check(error && cJSON_GetObjectItem(error, "message"), "%s", reply->body);
+	check(strcmp(cJSON_GetObjectItem(error, "code")->valuestring, code) == 0, "%s", reply->body);
+	cJSON_Delete(root);
 }
 
 static inline long now_ms(void)

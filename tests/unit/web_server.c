@@ -1,20 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* The server with real sockets: what it lets through, what it refuses, and whom it keeps waiting. */
+/* The server with real sockets: what it lets through, what it refuses, where it listens. */
 #include "web_client.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "web/routes.h"
-
 #define N(array) (sizeof(array) / sizeof((array)[0]))
-#define HOST     "Host: localhost\r\n"
 
-enum { BIG = 24 << 20 };
-
-/* Answers with what it was asked, or with many bytes. */
+/* Answers with what it was asked. */
 static void echo(void *context, const struct web_request *request, struct web_answer *answer)
 {
 	char *body = NULL;
@@ -24,12 +17,6 @@ static void echo(void *context, const struct web_request *request, struct web_an
 	(void)context;
 	answer->status = 200;
 	answer->content_type = "text/plain";
-	if (strcmp(request->path, "/big") == 0) {
-		answer->body = malloc(BIG);
-		memset(answer->body, 'x', BIG);
-		answer->length = BIG;
-		return;
-	}
 	if (strcmp(request->path, "/nothing") == 0) {
 		answer->status = 0;
 		return;
@@ -57,18 +44,6 @@ static void close_bench(void)
 }
 
 TestSuite(web_server, .init = open_bench, .fini = close_bench, .timeout = 30);
-
-static void check_error(const struct reply *reply, int status, const char *code)
-{
-	cJSON *root = cJSON_Parse(reply->body);
-	const cJSON *error = cJSON_GetObjectItem(root, "error");
-
-	check(reply->status == status, "%d: %s", reply->status, reply->body);
-	check(strcmp(header(reply, "Content-Type"), "application/json") == 0, "%s", reply->head);
-	check(error && cJSON_GetObjectItem(error, "message"), "%s", reply->body);
-	check(strcmp(cJSON_GetObjectItem(error, "code")->valuestring, code) == 0, "%s", reply->body);
-	cJSON_Delete(root);
-}
 
 static void get_client(const struct bench *to)
 {
@@ -260,38 +235,6 @@ Test(web_server, answers_a_client_that_said_all)
 	bench_run(&bench, half_closed_client);
 }
 
-static void slow_client(const struct bench *to)
-{
-	int slow[4], dribbling = dial(to);
-	long begin;
-	struct reply reply;
-
-	for (size_t i = 0; i < N(slow); i++) {
-		slow[i] = i % 2 ? dial_unix(to) : dial(to);
-		say(slow[i], "GET /big HTTP/1.1\r\n" HOST "\r\n"); /* and reads nothing */
-	}
-	say(dribbling, "GET / HT");
-	begin = now_ms();
-	for (int i = 0; i < 100; i++) {
-		reply = ask_once(to, "GET /quick HTTP/1.1\r\n" HOST "\r\n");
-		check(reply.status == 200, "%d", reply.status);
-	}
-	check(now_ms() - begin < 2000, "100 requests took %ld ms", now_ms() - begin);
-	for (size_t i = 0; i < N(slow); i++) {
-		reply = hear(slow[i], false);
-		check(reply.status == 200 && reply.length == BIG && strspn(reply.body, "x") == BIG, "%zu",
-		      reply.length);
-		free(reply.body);
-	}
-	reply = ask(dribbling, "TP/1.1\r\n" HOST "\r\n");
-	check(reply.status == 200, "%d", reply.status);
-}
-
-Test(web_server, slow_clients_block_nobody)
-{
-	bench_run(&bench, slow_client);
-}
-
 static void rude_client(const struct bench *to)
 {
 	static const char *const junk[] = { "\r\n\r\n\r\n",
@@ -302,7 +245,7 @@ static void rude_client(const struct bench *to)
 					    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 					    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
 					    "GET / HTTP/1.1\r\n: x\r\n\r\n",
-					    "GET /big HTTP/1.1\r\n" HOST "\r\n" };
+					    "GET /a HTTP/1.1\r\n" HOST "\r\n" };
 	struct reply reply;
 
 	for (int i = 0; i < 20; i++) {
@@ -320,37 +263,6 @@ static void rude_client(const struct bench *to)
 Test(web_server, survives_junk)
 {
 	bench_run(&bench, rude_client);
-}
-
-static void crowd_client(const struct bench *to)
-{
-	enum { CROWD = 300 };
-	struct pollfd idle[CROWD];
-	int n_open = 0;
-	struct reply reply;
-	long begin;
-
-	for (int i = 0; i < CROWD; i++)
-		idle[i] = (struct pollfd){ .fd = i % 3 ? dial(to) : dial_unix(to), .events = POLLIN };
-	begin = now_ms();
-	for (int i = 0; i < 20; i++) {
-		reply = ask_once(to, "GET /a HTTP/1.1\r\n" HOST "\r\n");
-		check(reply.status == 200, "%d", reply.status);
-	}
-	check(now_ms() - begin < 2000, "20 requests took %ld ms", now_ms() - begin);
-	check(poll(idle, CROWD, 0) >= CROWD - WEB_MAX_CONNECTIONS, "the oldest were let go");
-	for (int i = 0; i < CROWD; i++)
-		n_open += !idle[i].revents;
-	check(n_open <= WEB_MAX_CONNECTIONS && n_open > WEB_MAX_CONNECTIONS / 2, "%d idle ones stayed",
-	      n_open);
-	check(idle[0].revents && !idle[CROWD - 1].revents, "not the oldest went");
-	reply = ask(idle[CROWD - 1].fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
-	check(reply.status == 200, "%d", reply.status);
-}
-
-Test(web_server, idle_crowd_blocks_nobody)
-{
-	bench_run(&bench, crowd_client);
 }
 
 static void unix_client(const struct bench *to)
@@ -464,109 +376,4 @@ Test(web_server, names_its_addresses)
 		cr_expect(strstr(web_addresses(bench.web), ", [::1]:"), "%s", web_addresses(bench.web));
 	cr_expect_eq(web_listen(bench.web, "localhost:0", error, sizeof(error)), 0, "%s", error);
 	cr_expect_eq(web_timeout_ms(bench.web), -1);
-}
-
-/* Out of descriptors, the loop must neither spin nor forget its listeners. */
-static void many_client(const struct bench *to)
-{
-	int fds[40];
-	struct reply reply;
-
-	for (size_t i = 0; i < N(fds); i++)
-		fds[i] = dial(to);
-	for (size_t i = 0; i < N(fds); i++)
-		close(fds[i]);
-	reply = ask_once(to, "GET / HTTP/1.1\r\n" HOST "\r\n");
-	check(reply.status == 200, "%d", reply.status);
-}
-
-Test(web_server, outlives_a_lack_of_descriptors)
-{
-	struct rlimit before, few;
-	struct timespec used_before, used;
-	pid_t child = fork();
-
-	if (child == 0) {
-		many_client(&bench);
-		_exit(0);
-	}
-	getrlimit(RLIMIT_NOFILE, &before);
-	few = before;
-	few.rlim_cur = 40;
-	setrlimit(RLIMIT_NOFILE, &few);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used_before);
-	cr_expect_eq(bench_serve(&bench, child), 0);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-	setrlimit(RLIMIT_NOFILE, &before);
-	cr_expect_lt(used.tv_sec - used_before.tv_sec + (used.tv_nsec - used_before.tv_nsec) / 1e9, 0.5);
-}
-
-/* routes */
-
-static int is_ready;
-
-static int ready(void *context)
-{
-	return *(int *)context;
-}
-
-static void stats(void *context, const struct web_request *request, struct web_answer *answer)
-{
-	(void)context;
-	web_text(answer, 200, request->query ? request->query : "report");
-}
-
-static void routes_client(const struct bench *to)
-{
-	static const struct {
-		const char *target;
-		int status;
-		const char *location, *body;
-	} cases[] = {
-		{ "/stats/", 200, "", "report" },
-		{ "/stats/?id=1&x=%20", 200, "", "id=1&x=%20" },
-		{ "/stats", 308, "/stats/", NULL },
-		{ "/stats?id=a%2Fb&sort=cpu", 308, "/stats/?id=a%2Fb&sort=cpu", NULL },
-		{ "/stats?", 308, "/stats/?", NULL },
-		{ "/healthz", 200, "", "ok\n" },
-		{ "/readyz", 503, "", NULL },
-		{ "/", 404, "", NULL },
-		{ "/stats/x", 404, "", NULL },
-		{ "//stats/", 404, "", NULL },
-		{ "/STATS/", 404, "", NULL },
-		{ "/%73tats/", 404, "", NULL },
-	};
-	char text[200];
-
-	for (size_t i = 0; i < N(cases); i++) {
-		struct reply reply;
-
-		snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n" HOST "\r\n", cases[i].target);
-		reply = ask_once(to, text);
-		check(reply.status == cases[i].status, "%s: %d", cases[i].target, reply.status);
-		check(strcmp(header(&reply, "Location"), cases[i].location) == 0, "%s: %s", cases[i].target,
-		      reply.head);
-		if (cases[i].body)
-			check(strcmp(reply.body, cases[i].body) == 0, "%s", reply.body);
-		if (reply.status >= 400)
-			check_error(&reply, cases[i].status, reply.status == 404 ? "not_found" : "not_ready");
-	}
-}
-
-static void ready_client(const struct bench *to)
-{
-	struct reply reply = ask_once(to, "GET /readyz HTTP/1.1\r\n" HOST "\r\n");
-
-	check(reply.status == 200, "%d", reply.status);
-}
-
-Test(web_routes, table, .timeout = 30)
-{
-	struct web_routes routes = { &is_ready, ready, stats };
-
-	bench_open(&bench, web_routes_answer, &routes);
-	bench_run(&bench, routes_client);
-	is_ready = 1;
-	bench_run(&bench, ready_client);
-	web_free(bench.web);
 }
