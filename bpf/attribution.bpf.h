@@ -58,6 +58,8 @@ static __always_inline void park(struct thread_state *s, struct task_struct *tas
 		return;
 	}
 	lose(LOSS_REQUESTS_FULL);
+	if (s->silent)
+		return;
 	lost = bpf_ringbuf_reserve(&records, sizeof(*lost), 0);
 	if (!lost) {
 		lose(LOSS_RING_FULL);
@@ -70,10 +72,13 @@ static __always_inline void park(struct thread_state *s, struct task_struct *tas
 static __always_inline void send_end(struct thread_state *s, struct task_struct *task, struct cost *work, __u64 now,
 				     __u32 why)
 {
-	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	struct record *r;
 
 	if (s->shared)
 		unpark(s->exchange, work);
+	if (s->silent)
+		return;
+	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!r) {
 		lose(LOSS_RING_FULL);
 		return;
@@ -86,9 +91,17 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
+/* The stretch of work that ends at `upto`: credited to requests, and returned. */
+static __always_inline void work_take(struct thread_state *s, const struct cost *upto, struct cost *ret)
+{
+	cost_take(&s->mark, upto, ret);
+	s->request_cpu_ns += ret->cpu_ns;
+}
+
 /*
  * The thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
- * write undoes it: it opens the account of the same exchange again); before one the request waits, parked.
+ * write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What came
+ * after the thread's last block is not the request's, once it is seen to turn elsewhere from there.
  */
 static __always_inline void work_leave(struct thread_state *s, struct task_struct *task, const struct cost *at,
 				       __u64 now, __u32 why)
@@ -97,14 +110,14 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 
 	if (!s->exchange)
 		return;
-	cost_take(&s->mark, s->ended ? &s->at_block : at, &work);
-	s->request_cpu_ns += work.cpu_ns;
+	work_take(s, s->ended || (s->rested && !s->sent && !why) ? &s->at_block : at, &work);
+	cost_add(&work, &s->kept);
 	if (s->sent || why)
 		send_end(s, task, &work, now, why);
 	else
 		park(s, task, &work, now);
 	s->exchange = 0;
-	s->ended = s->sent = s->last_chunk = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
 }
 
 /* The thread turns to an exchange; what it cost before is somebody else's or nobody's. */
@@ -114,11 +127,28 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	struct cost before;
 
 	cost_take(&s->mark, at, &before);
+	__builtin_memset(&s->kept, 0, sizeof(s->kept));
 	s->exchange = exchange;
 	s->connection = connection;
 	s->shared = !fresh;
-	s->ended = s->sent = s->last_chunk = 0;
-	s->last_send_ns = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
+	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
+}
+
+/*
+ * Work on the same exchange goes on. If the thread has waited for anybody meanwhile, the wait and what it did until
+ * this edge are nobody's; any other wait was the request's own.
+ */
+static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
+{
+	struct cost part;
+
+	if (s->ended && s->loops) {
+		work_take(s, &s->at_block, &part);
+		cost_add(&s->kept, &part);
+		cost_take(&s->mark, at, &part);
+	}
+	s->ended = s->rested = s->loops = 0;
 }
 
 static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)

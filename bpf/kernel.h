@@ -144,10 +144,20 @@ struct sock {
 	__u16 sk_type;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct unix_address;
 struct unix_sock {
 	struct unix_address *addr;
 };
+
+/* Only passed by. */
+struct msghdr;
+struct page;
+struct pipe_inode_info;
+struct sock;
 
 struct seq_file;
 struct bpf_iter_meta {

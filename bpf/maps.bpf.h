@@ -28,7 +28,8 @@ struct thread_state {
 	__u64 exchange;
 	__u64 connection;
 	struct cost mark;     /* of total: what was given away before */
-	struct cost at_block; /* of total: when it first blocked after a write */
+	struct cost kept;     /* of the exchange: earlier stretches, between which the thread waited for anybody */
+	struct cost at_block; /* of total: where the exchange's work ends if nothing more is done for it */
 	__u64 block_ns;
 	__u64 last_send_ns;
 	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
@@ -42,16 +43,20 @@ struct thread_state {
 	__u8 blocked; /* left the CPU by its own will, or has not been on it yet */
 	__u8 sent;    /* has written for the exchange */
 	__u8 shared;  /* the exchange has cost elsewhere, or had */
-	__u8 ended;   /* at_block holds */
+	__u8 ended;   /* at_block stands: a later block does not move it */
+	__u8 loops;   /* it blocked where an event loop or an acceptor waits for anybody */
+	__u8 rested;  /* at_block holds the last block, in case the thread turns elsewhere from it */
 	__u8 last_chunk; /* its last write ended as a chunked body ends */
-	__u8 pad;
+	__u8 silent;  /* above the row limit: no records of this exchange */
+	__u8 pad[5];
 	__u16 port;
 	__u32 lineage[LINEAGE_MAX];
 };
 
 struct socket_state {
-	__u64 connection;
-	__u64 exchange; /* 0: none yet */
+	__u64 connection; /* of an outbound socket: of the request it belongs to */
+	__u64 exchange;	  /* 0: none yet; of an outbound socket: the one whose thread last wrote to it */
+	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
@@ -62,6 +67,7 @@ struct socket_state {
 	__u8 inferred;
 	__u8 peer_eof;
 	__u8 is_unix;
+	__u8 silent;
 };
 
 enum socket_kind {
@@ -156,12 +162,15 @@ struct {
 __weak const volatile struct scope scopes[SCOPES_MAX] = {};
 __weak const volatile __u32 n_scopes = 0;	  /* 0: node */
 __weak const volatile bool cpu_on_v1 = false;	  /* cpuacct is mounted as cgroup v1 */
+__weak const volatile __u32 rows_per_second = 5000; /* requests that get records; the rest are summed only */
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */
 __weak __u64 snapshot_epoch = 0; /* raised by user space before each snapshot */
 __weak __u64 last_handle = 0;	  /* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
+__weak __u64 rows_second = 0;	  /* the second that rows_in_second counts */
+__weak __u64 rows_in_second = 0;
 __weak bool watching = false;	  /* true once the tasks that were there have been found */
 
 static __always_inline void lose(enum loss what)

@@ -5,14 +5,40 @@
  */
 #include "ledger.bpf.h"
 
-/* Where attribution ends if nothing more is written: the first block after the last byte of the response. */
-static __always_inline void note_block(struct thread_state *s, __u64 now)
+/*
+ * Does the thread wait for anybody, as event loops and acceptors do? poll and select are not among these: drivers and
+ * sockets with a time limit wait by them inside a request.
+ */
+static __always_inline bool waits_for_anybody(struct task_struct *task)
 {
-	if (!s->sent || s->ended || !s->exchange)
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	switch (BPF_CORE_READ(regs, orig_ax)) {
+	case 43:  /* accept */
+	case 288: /* accept4 */
+	case 232: /* epoll_wait */
+	case 281: /* epoll_pwait */
+	case 441: /* epoll_pwait2 */
+	case 426: /* io_uring_enter */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * The thread blocks while it works for an exchange. After a write that is where attribution ends, if nothing more is
+ * written; where it waits for anybody, too. Any other block is noted in case the thread then turns elsewhere.
+ */
+static __always_inline void note_block(struct thread_state *s, struct task_struct *task, __u64 now)
+{
+	if (!s->exchange || s->ended)
 		return;
 	s->at_block = s->total;
 	s->block_ns = now;
-	s->ended = 1;
+	s->rested = 1;
+	s->loops = waits_for_anybody(task);
+	s->ended = s->sent || s->loops;
 }
 
 /* The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. */
@@ -29,7 +55,7 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 	s->off_delay = task->sched_info.run_delay;
 	s->blocked = blocked;
 	if (blocked)
-		note_block(s, now);
+		note_block(s, task, now);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,

@@ -28,8 +28,13 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 	row->received_bytes = s->received_bytes;
 	row->sent_bytes = s->sent_bytes;
 	row->end_ns = s->ended ? s->block_ns : 0;
-	if (s->exchange)
+	if (s->loops)
+		row->flags |= THREAD_LOOPS;
+	if (s->exchange) {
 		cost_take(&mark, s->ended ? &s->at_block : &row->total, &row->work);
+		row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
+		cost_add(&row->work, &s->kept);
+	}
 	if (s->shared)
 		row->flags |= THREAD_SHARED;
 	if (s->sent)
@@ -67,8 +72,8 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 	__builtin_memcpy(row->lineage, s->lineage, sizeof(row->lineage));
 	row->since_ns = s->since_ns;
 	row->cgroup_id = s->cgroup_id;
+	row->request_cpu_ns = s->request_cpu_ns;
 	row_work(row, s);
-	row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
 	row->unflushed_cpu_ns = row->total.cpu_ns - s->flushed_cpu_ns;
 	row->unflushed_request_cpu_ns = row->request_cpu_ns - s->flushed_request_cpu_ns;
 }

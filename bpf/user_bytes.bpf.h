@@ -14,7 +14,7 @@ struct user_bytes {
 	const void *end; /* just behind the last byte that the call names, where it can be known; else NULL */
 };
 
-enum call_shape { CALL_NONE, CALL_BUFFER, CALL_VECTOR, CALL_MESSAGE };
+enum call_shape { CALL_NONE, CALL_BUFFER, CALL_VECTOR, CALL_MESSAGE, CALL_MESSAGES };
 
 static __always_inline enum call_shape call_shape(long number)
 {
@@ -30,6 +30,9 @@ static __always_inline enum call_shape call_shape(long number)
 	case 46: /* sendmsg */
 	case 47: /* recvmsg */
 		return CALL_MESSAGE;
+	case 299: /* recvmmsg */
+	case 307: /* sendmmsg */
+		return CALL_MESSAGES;
 	default: /* sendfile, splice, io_uring: no buffer to look at */
 		return CALL_NONE;
 	}
@@ -68,7 +71,12 @@ static __always_inline void user_bytes_of_call(struct task_struct *task, __u32 m
 
 	ret->at = ret->end = NULL;
 	ret->n = 0;
-	switch (call_shape(BPF_CORE_READ(regs, orig_ax))) {
+	enum call_shape shape = call_shape(BPF_CORE_READ(regs, orig_ax));
+
+	/* Of several messages it is not known which one this is; most callers pass one. */
+	if (shape == CALL_MESSAGES && BPF_CORE_READ(regs, dx) == 1)
+		shape = CALL_MESSAGE;
+	switch (shape) {
 	case CALL_BUFFER:
 		ret->at = argument;
 		ret->n = moved;

@@ -165,13 +165,11 @@ static const struct {
 	{ "memory", "not built yet: memory, faults, io and page cache are null" },
 	{ "cgroup-memory", "not built yet: cgroups[].memory and pressure are null" },
 	{ "containers", "not built yet: container: and pod: selectors are refused" },
-	{ "connections", "not built yet: processes[].connections is null" },
-	{ "queue", "not built yet: queue_ns is null" },
 };
 
 static int load(struct agent *agent, char *error, size_t size)
 {
-	struct probe_settings settings = { 0 };
+	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second };
 	int root, rc = cgroup_tree_open(&agent->tree, "/");
 
 	if (rc) {

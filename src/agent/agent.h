@@ -16,6 +16,7 @@ struct agent_settings {
 	size_t n_recent;
 	struct http_id_headers id_headers; /* names must outlive the agent */
 	bool show_args;
+	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
 };
 
 /* 0, or negative errno with one line in `error`: what failed, why, what to do. */

@@ -175,14 +175,82 @@ int probe_check(struct features *features, char *error, size_t size)
 	}
 	features_set(features, "btf", FEATURE_ON, "%s", BTF_PATH);
 	rc = check_kernel(btf, features, error, size);
-	if (rc == 0 && has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length"))
-		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
-	else
-		features_set(features, "requests", FEATURE_OFF, "the kernel lacks sock_recv_length (6.3 and later)");
 	btf__free(btf);
 	if (rc == 0)
 		rc = check_lockdown(error, size);
 	return rc ? rc : check_privileges(error, size);
+}
+
+/*
+ * Can programs be attached to the exits of kernel functions? Kernels without the function tracer load them and refuse to
+ * attach, so it is tried, on a function that hardly ever runs.
+ */
+static bool fexit_works(const struct btf *btf, const char *function)
+{
+	struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC), program, link;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = id);
+
+	if (id <= 0)
+		return false;
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options);
+	link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
+	if (link >= 0)
+		close(link);
+	if (program >= 0)
+		close(program);
+	return link >= 0;
+}
+
+/* The programs of one way to see reads and writes; those whose function a kernel lacks are left out. */
+struct edge_program {
+	struct bpf_program *program;
+	const char *function;
+};
+
+static void load_fexit_edges(struct reqmeter *skeleton, const struct btf *btf)
+{
+	const struct edge_program edges[] = {
+		{ skeleton->progs.on_inet_recvmsg, "inet_recvmsg" },
+		{ skeleton->progs.on_inet6_recvmsg, "inet6_recvmsg" },
+		{ skeleton->progs.on_unix_recvmsg, "unix_stream_recvmsg" },
+		{ skeleton->progs.on_inet_sendmsg, "inet_sendmsg" },
+		{ skeleton->progs.on_inet6_sendmsg, "inet6_sendmsg" },
+		{ skeleton->progs.on_unix_sendmsg, "unix_stream_sendmsg" },
+		{ skeleton->progs.on_inet_sendpage, "inet_sendpage" },
+		{ skeleton->progs.on_tcp_splice_read, "tcp_splice_read" },
+	};
+
+	for (size_t i = 0; i < sizeof(edges) / sizeof(*edges); i++)
+		if (btf__find_by_name_kind(btf, edges[i].function, BTF_KIND_FUNC) > 0)
+			bpf_program__set_autoload(edges[i].program, true);
+}
+
+/* Reads and writes of sockets, by the best hooks that the kernel has. */
+static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+{
+	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
+		bpf_program__set_autoload(skeleton->progs.on_receive, true);
+		bpf_program__set_autoload(skeleton->progs.on_send, true);
+		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
+	} else if (fexit_works(btf, "inet_recvmsg")) {
+		load_fexit_edges(skeleton, btf);
+		features_set(features, "requests", FEATURE_ON, "data edges by the exits of inet and unix recvmsg and sendmsg");
+	} else {
+		features_set(features, "requests", FEATURE_OFF,
+			     "neither sock_recv_length (6.3 and later) nor fexit programs: no requests, threads only");
+	}
+	if (has_tracepoint(btf, "sk_data_ready")) {
+		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
+		features_set(features, "queue", FEATURE_ON, "queue_ns of TCP by sk_data_ready; null for Unix sockets");
+	} else {
+		features_set(features, "queue", FEATURE_OFF, "the kernel lacks sk_data_ready (6.2 and later)");
+	}
+	features_set(features, "io_uring", FEATURE_OFF,
+		     "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
 static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *settings, const struct btf *btf)
@@ -191,11 +259,8 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = switch_has_state(btf);
+	skeleton->rodata->rows_per_second = settings->rows_per_second;
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
-	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
-		bpf_program__set_autoload(skeleton->progs.on_receive, true);
-		bpf_program__set_autoload(skeleton->progs.on_send, true);
-	}
 }
 
 int probe_new(struct probe **ret, const struct probe_settings *settings, struct features *features, char *error,
@@ -219,6 +284,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		return -ENOMEM;
 	}
 	set_knobs(probe->skeleton, settings, btf);
+	choose_edges(probe->skeleton, btf, features);
 	btf__free(btf);
 	rc = reqmeter__load(probe->skeleton);
 	if (rc) {

@@ -19,6 +19,7 @@ struct probe_settings {
 	struct scope scopes[SCOPES_MAX];
 	uint32_t n_scopes; /* 0: the whole node */
 	bool cpu_on_v1;	   /* cgroup CPU is accounted by cpuacct on a v1 mount */
+	uint32_t rows_per_second;
 };
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */

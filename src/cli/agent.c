@@ -123,6 +123,7 @@ static int watch(struct serving *s)
 		.n_recent = s->options.recent,
 		.id_headers = { (const char *const *)s->options.id_headers.items, s->options.id_headers.n },
 		.show_args = s->options.show_args,
+		.rows_per_second = s->options.max_rows_per_second,
 	};
 	char error[ERROR_BYTES];
 

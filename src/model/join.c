@@ -7,6 +7,7 @@
 
 #include "model/receiver.h"
 #include "shared/map.h"
+#include "shared/unknown.h"
 
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)
@@ -19,6 +20,8 @@ struct connection {
 	uint64_t exchange; /* the latest */
 	struct receiver receiver;
 	uint64_t received_bytes, sent_bytes;
+	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
+	uint8_t protocol;  /* enum protocol: counted already */
 	bool closed;   /* no further response can be written */
 	bool reset, peer_eof, is_unix;
 	bool answered; /* one request at least was: its inbound side is proven */
@@ -42,6 +45,7 @@ struct join {
 	join_sink sink;
 	void *context;
 	struct map connections, exchanges, pids;
+	struct map speakers; /* pid -> struct join_connections */
 	struct connection *newest_connection, *oldest_connection;
 	struct request *newest_request;
 	struct join_counts counts;
@@ -164,6 +168,29 @@ static struct request *first_unanswered(const struct connection *c)
 	return r;
 }
 
+/* --- who speaks what --- */
+
+static void count_protocol(struct join *j, uint32_t pid, enum protocol protocol)
+{
+	struct join_connections *n = map_get(&j->speakers, pid);
+
+	if (!n) {
+		n = calloc(1, sizeof(*n));
+		if (!n || map_set(&j->speakers, pid, n)) {
+			free(n);
+			return;
+		}
+	}
+	n->by_protocol[protocol]++;
+}
+
+static void connection_speaks(struct join *j, struct connection *c, uint32_t pid, enum protocol protocol)
+{
+	if (c->protocol == PROTOCOL_UNKNOWN)
+		count_protocol(j, pid, protocol);
+	c->protocol = (uint8_t)protocol;
+}
+
 /* --- exchanges --- */
 
 static void exchange_free(struct join *j, struct exchange *e)
@@ -230,33 +257,63 @@ static void credit(struct exchange *e, const struct cost *upto)
 
 /* --- what records say --- */
 
-static void on_head(void *context, const struct http_request *head, uint64_t offset, uint64_t begin_ns)
+/* A request has begun, by its head or, where that cannot be read, by its first bytes. */
+static void begin_request(struct join *j, struct exchange *e, struct request *r, uint64_t offset, uint64_t begin_ns)
 {
-	struct join *j = context;
 	struct connection *c = j->connection;
-	struct exchange *e = map_get(&j->exchanges, j->record->exchange);
-	uint64_t handle = j->record->exchange;
-	struct request *r;
 
-	if (j->counts.in_flight >= JOIN_REQUESTS_MAX || c->n_pending >= JOIN_PIPELINE_MAX || !e) {
-		j->counts.requests_full++;
-		return;
-	}
-	if (e->current)
-		handle = OWN_HANDLES + ++j->last_own_handle;
-	r = request_new(head, j->extra, j->record, handle);
 	if (!r) {
 		j->counts.requests_full++;
 		return;
 	}
 	r->start_ns = r->end_ns = begin_ns;
 	r->received_from = r->received_to = offset;
-	r->inferred = r->inferred && !c->answered;
+	r->inferred = r->inferred && (!c->answered || !r->path);
+	r->queue_ns = c->queue_ns;
+	c->queue_ns = UNKNOWN;
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
 		e->current->shared = r->shared = true;
+	connection_speaks(j, c, r->pid, PROTOCOL_HTTP1);
 	flight_add(j, c, r);
 	if (!e->current)
 		e->current = first_unanswered(c);
+}
+
+/* The exchange that a new request belongs to; NULL when it cannot be followed, which is counted. */
+static struct exchange *room_for_request(struct join *j)
+{
+	struct exchange *e = map_get(&j->exchanges, j->record->exchange);
+
+	if (e && j->counts.in_flight < JOIN_REQUESTS_MAX && j->connection->n_pending < JOIN_PIPELINE_MAX)
+		return e;
+	j->counts.requests_full++;
+	return NULL;
+}
+
+static void on_head(void *context, const struct http_request *head, uint64_t offset, uint64_t begin_ns)
+{
+	struct join *j = context;
+	struct exchange *e = room_for_request(j);
+	uint64_t handle = j->record->exchange;
+
+	if (!e)
+		return;
+	if (e->current)
+		handle = OWN_HANDLES + ++j->last_own_handle;
+	begin_request(j, e, request_new(head, j->extra, j->record, handle), offset, begin_ns);
+}
+
+/* Bytes that could not be read, where a head was due: the request is real all the same. */
+static void on_unread_head(struct join *j, struct connection *c, const struct record *record)
+{
+	struct exchange *e;
+
+	j->record = record;
+	j->connection = c;
+	e = room_for_request(j);
+	if (e && !e->current)
+		begin_request(j, e, request_unread(record, record->exchange), record->received_bytes - record->edge_bytes,
+			      record->time_ns);
 }
 
 /* The heads in a read; the requests they are get their starts from the edge at which their first byte was read. */
@@ -270,6 +327,8 @@ static void feed(struct join *j, struct connection *c, const struct record *reco
 		      record->time_ns, j->extra, &losses, on_head, j);
 	j->counts.heads_cut += losses.heads_cut;
 	j->counts.head_parse += losses.head_parse;
+	if (losses.head_parse)
+		connection_speaks(j, c, record->pid, PROTOCOL_OTHER);
 	c->received_bytes = record->received_bytes;
 	if (c->last)
 		c->last->received_to = record->received_bytes;
@@ -310,7 +369,7 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 		j->counts.requests_full++;
 		return;
 	}
-	receiver_resume(&c->receiver);
+	receiver_resume(&c->receiver, record->received_bytes - record->edge_bytes);
 	if (receiver_idle(&c->receiver) && record->sent_bytes)
 		supersede(j, c);
 	before = map_get(&j->exchanges, c->exchange);
@@ -323,6 +382,9 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 	}
 	c->exchange = record->exchange;
 	c->peer_eof = record->flags & RECORD_PEER_EOF;
+	c->queue_ns = record->queue_ns ? record->queue_ns : UNKNOWN;
+	if (record->head_bytes == 0 && receiver_idle(&c->receiver))
+		on_unread_head(j, c, record);
 	feed(j, c, record, bytes);
 	/* No head: a body goes on after an interim or early response, and its request with it. */
 	if (!e->current && c->last && !receiver_idle(&c->receiver)) {
@@ -486,6 +548,12 @@ static void on_close(struct join *j, const struct record *record)
 		connection_over(j, c, record->time_ns, record->flags & RECORD_KILLED);
 }
 
+static void on_foreign(struct join *j, const struct record *record)
+{
+	if (record->protocol <= PROTOCOL_OTHER)
+		count_protocol(j, record->pid, record->protocol);
+}
+
 static void on_lost(struct join *j, const struct record *record)
 {
 	struct exchange *e = map_get(&j->exchanges, record->exchange);
@@ -511,6 +579,9 @@ void join_record(struct join *j, const struct record *record, const char *bytes)
 		break;
 	case RECORD_CLOSE:
 		on_close(j, record);
+		break;
+	case RECORD_FOREIGN:
+		on_foreign(j, record);
 		break;
 	case RECORD_LOST:
 		on_lost(j, record);
@@ -624,6 +695,25 @@ static void sweep(struct join *j, const struct sample *sample)
 	free(all);
 }
 
+/* Processes that are gone take their counts of connections with them. */
+static void sweep_speakers(struct join *j)
+{
+	struct map_slot *slot;
+	uint32_t gone[64];
+	size_t at = 0, n = 0;
+
+	while (n < 64 && (slot = map_next(&j->speakers, &at)))
+		if (!map_get(&j->pids, slot->key))
+			gone[n++] = (uint32_t)slot->key;
+	while (n)
+		free(map_remove(&j->speakers, gone[--n]));
+}
+
+const struct join_connections *join_connections(const struct join *j, uint32_t pid)
+{
+	return map_get(&j->speakers, pid);
+}
+
 void join_sample(struct join *j, const struct sample *sample, void (*forget)(void *context, uint64_t exchange),
 		 void *context)
 {
@@ -638,6 +728,7 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	mark_parked(j, sample, forget, context);
 	mark_threads(j, sample);
 	sweep(j, sample);
+	sweep_speakers(j);
 }
 
 const struct join_counts *join_counts(const struct join *j)
@@ -663,6 +754,7 @@ int join_new(struct join **ret, const struct http_id_headers *extra, join_sink s
 	/* An exchange for each request, and those that are junk or wait to be told of. */
 	map_init(&j->exchanges, 2 * JOIN_REQUESTS_MAX);
 	map_init(&j->pids, 1 << 22); /* PID_MAX_LIMIT */
+	map_init(&j->speakers, PROCESSES_MAX);
 	*ret = j;
 	return 0;
 }
@@ -680,10 +772,14 @@ void join_free(struct join *j)
 	}
 	while ((slot = map_next(&j->exchanges, &at)))
 		free(slot->value);
+	at = 0;
+	while ((slot = map_next(&j->speakers, &at)))
+		free(slot->value);
 	while (j->newest_connection)
 		connection_free(j, j->newest_connection);
 	map_done(&j->connections);
 	map_done(&j->exchanges);
 	map_done(&j->pids);
+	map_done(&j->speakers);
 	free(j);
 }

@@ -29,6 +29,11 @@ struct join_counts {
 	uint64_t ends_unclaimed; /* work told for a request that had its row already, or whose beginning was lost */
 };
 
+/* Accepted connections of a process by what they spoke. */
+struct join_connections {
+	uint64_t by_protocol[PROTOCOL_OTHER + 1];
+};
+
 /* A request has ended; the sink owns it. */
 typedef void (*join_sink)(void *context, struct request *);
 
@@ -44,6 +49,9 @@ void join_record(struct join *, const struct record *, const char *bytes);
  * that nobody claims.
  */
 void join_sample(struct join *, const struct sample *, void (*forget)(void *context, uint64_t exchange), void *context);
+
+/* NULL: none that carried data. */
+const struct join_connections *join_connections(const struct join *, uint32_t pid);
 
 const struct join_counts *join_counts(const struct join *);
 

@@ -68,6 +68,11 @@ const struct sample *model_last_sample(const struct model *m)
 	return m->sample;
 }
 
+const struct join_connections *model_connections(const struct model *m, uint32_t pid)
+{
+	return join_connections(m->join, pid);
+}
+
 const struct join_counts *model_counts(const struct model *m)
 {
 	return join_counts(m->join);

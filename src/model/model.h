@@ -26,6 +26,7 @@ void model_sample(struct model *, const struct sample *, void (*forget)(void *co
 
 /* The last sample, or NULL. */
 const struct sample *model_last_sample(const struct model *);
+const struct join_connections *model_connections(const struct model *, uint32_t pid);
 const struct join_counts *model_counts(const struct model *);
 
 /* In flight, newest first; follow ->older. */

@@ -25,10 +25,26 @@ void receiver_done(struct receiver *r)
 	drop_head(r);
 }
 
-void receiver_resume(struct receiver *r)
+void receiver_resume(struct receiver *r, uint64_t begin)
 {
-	if (r->state == RECEIVE_LOST)
+	uint64_t gap = begin > r->offset ? begin - r->offset : 0;
+
+	if (r->state == RECEIVE_TUNNEL)
+		return;
+	if (gap && r->state == RECEIVE_BODY && gap < r->body_left) {
+		r->body_left -= gap;
+		r->offset = begin;
+		return;
+	}
+	if (gap && r->state == RECEIVE_CHUNKED && http_chunked_skip(&r->chunked, gap) == 0) {
+		r->offset = begin;
+		return;
+	}
+	if (gap || r->state == RECEIVE_LOST) {
+		drop_head(r);
 		r->state = RECEIVE_HEAD;
+		r->offset = begin;
+	}
 }
 
 bool receiver_idle(const struct receiver *r)

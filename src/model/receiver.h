@@ -38,8 +38,11 @@ typedef void (*receiver_sink)(void *context, const struct http_request *head, ui
 
 void receiver_done(struct receiver *);
 
-/* A new turn began: if the place was lost, a head must begin here. */
-void receiver_resume(struct receiver *);
+/*
+ * A new turn begins at stream offset `begin`. Where the place was lost, or bytes went by untold, a head must begin
+ * here, unless what went by lay inside a body that still goes on.
+ */
+void receiver_resume(struct receiver *, uint64_t begin);
 
 /* Is it between two requests, so that what comes next is a new one? */
 bool receiver_idle(const struct receiver *);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "http/route.h"
+#include "shared/unknown.h"
 
 /* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
 #define COST_FIELDS (sizeof(struct cost) / sizeof(__u64))
@@ -56,16 +57,33 @@ static char *id_of(const struct http_request *head, uint64_t handle)
 	return strdup(made);
 }
 
-struct request *request_new(const struct http_request *head, const struct http_id_headers *extra,
-			    const struct record *opened, uint64_t handle)
+static struct request *request_begin(const struct record *opened, uint64_t handle)
 {
 	struct request *r = calloc(1, sizeof(*r));
-	char route[HTTP_ROUTE_MAX];
 
 	if (!r)
 		return NULL;
 	r->handle = handle;
 	r->exchange = opened->exchange;
+	r->pid = opened->pid;
+	memcpy(r->comm, opened->comm, sizeof(r->comm));
+	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
+	r->cgroup_id = opened->cgroup_id;
+	r->port = opened->port;
+	r->inferred = opened->flags & RECORD_INFERRED;
+	r->queue_ns = UNKNOWN;
+	request_seen_by(r, opened->tid);
+	return r;
+}
+
+struct request *request_new(const struct http_request *head, const struct http_id_headers *extra,
+			    const struct record *opened, uint64_t handle)
+{
+	struct request *r = request_begin(opened, handle);
+	char route[HTTP_ROUTE_MAX];
+
+	if (!r)
+		return NULL;
 	copy_fixed(r->method, sizeof(r->method), head->method);
 	copy_fixed(r->trace_id, sizeof(r->trace_id), head->trace_id);
 	copy_fixed(r->parent_span_id, sizeof(r->parent_span_id), head->parent_span_id);
@@ -74,17 +92,27 @@ struct request *request_new(const struct http_request *head, const struct http_i
 	r->route = strdup(route);
 	r->id = id_of(head, r->handle);
 	r->id_source = head->id.source == HTTP_ID_NONE ? "generated" : http_id_source_name(&head->id, extra);
-	r->pid = opened->pid;
-	memcpy(r->comm, opened->comm, sizeof(r->comm));
-	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
-	r->cgroup_id = opened->cgroup_id;
-	r->port = opened->port;
-	r->inferred = opened->flags & RECORD_INFERRED;
 	if (!r->path || !r->route || !r->id) {
 		request_free(r);
 		return NULL;
 	}
-	request_seen_by(r, opened->tid);
+	return r;
+}
+
+struct request *request_unread(const struct record *opened, uint64_t handle)
+{
+	const struct http_request nothing = { 0 };
+	struct request *r = request_begin(opened, handle);
+
+	if (!r)
+		return NULL;
+	r->inferred = true;
+	r->id_source = "generated";
+	r->id = id_of(&nothing, handle);
+	if (!r->id) {
+		request_free(r);
+		return NULL;
+	}
 	return r;
 }
 

@@ -27,7 +27,7 @@ struct request {
 
 	char method[HTTP_METHOD_MAX + 1];
 	char trace_id[33], parent_span_id[17]; /* empty: none */
-	char *path, *route;
+	char *path, *route; /* NULL: the head could not be read */
 	char *id; /* never NULL; generated when no header gave one */
 	char *response_id;
 	const char *id_source;
@@ -58,12 +58,16 @@ struct request {
 	bool shared;   /* its threads served others meanwhile, or several worked on it */
 	bool inferred; /* the connection is older than the agent */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
+	uint64_t queue_ns; /* UNKNOWN: not told */
 	bool superseded; /* the next request on its connection has begun */
 };
 
 /* A request from a parsed head. NULL without memory. The handle gives the id where no header does. */
 struct request *request_new(const struct http_request *head, const struct http_id_headers *extra,
 			    const struct record *opened, uint64_t handle);
+
+/* One whose head could not be read: no method, no path, a generated id, inferred. NULL without memory. */
+struct request *request_unread(const struct record *opened, uint64_t handle);
 void request_free(struct request *);
 
 /* The response's head came: status, id, framing. `sent_from` is the stream offset of its first byte. */

@@ -39,7 +39,7 @@ static bool fits(const struct writing *w, const struct request *r)
 	uint64_t start = r->seq ? r->start_unix_ns : w->clock.now_unix_ns - (w->clock.now_ns - r->start_ns);
 
 	return scope_has_request(w->scope, r) && (!q->id[0] || id_fits(q->id, r)) &&
-	       (!q->route[0] || strcmp(q->route, r->route) == 0) && (!q->method[0] || strcmp(q->method, r->method) == 0) &&
+	       (!q->route[0] || (r->route && strcmp(q->route, r->route) == 0)) && (!q->method[0] || strcmp(q->method, r->method) == 0) &&
 	       !q->service[0] && status_fits(q, r->status) && request_cpu_ns(r) >= q->min_cpu_ns &&
 	       request_duration_ns(r, &w->clock) >= q->min_duration_ns && q->min_growth_bytes == 0 &&
 	       start >= q->since_unix_ns && (!q->has_after || !r->seq || r->seq > q->after);
@@ -124,11 +124,14 @@ static uint64_t missed(const struct writing *w)
 static void write_requests(struct writing *w)
 {
 	const struct join_counts *counts = model_counts(w->in->model);
+	const struct sample *sample = model_last_sample(w->in->model);
+	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
+	uint64_t skipped = sample->losses[LOSS_HEADS_SKIPPED];
 
 	json_open(&w->j, "requests", '{');
 	json_open(&w->j, "counts", '{');
-	json_u64(&w->j, "started", counts->started);
-	json_u64(&w->j, "finished", counts->finished);
+	json_u64(&w->j, "started", counts->started + skipped);
+	json_u64(&w->j, "finished", counts->finished + skipped);
 	json_u64(&w->j, "in_flight", counts->in_flight);
 	json_close(&w->j, '}');
 	json_u64(&w->j, "recent_oldest_unix_ns", oldest_unix_ns(w->in->model));
@@ -188,6 +191,20 @@ static void write_cgroups(struct writing *w)
 	json_close(&w->j, ']');
 }
 
+static void write_connections(struct writing *w, uint32_t pid)
+{
+	static const struct join_connections none;
+	const struct join_connections *n = model_connections(w->in->model, pid);
+
+	n = n ? n : &none;
+	json_open(&w->j, "connections", '{');
+	json_u64(&w->j, "http1", n->by_protocol[PROTOCOL_HTTP1]);
+	json_u64(&w->j, "http2", n->by_protocol[PROTOCOL_HTTP2]);
+	json_u64(&w->j, "tls", n->by_protocol[PROTOCOL_TLS]);
+	json_u64(&w->j, "other", n->by_protocol[PROTOCOL_OTHER]);
+	json_close(&w->j, '}');
+}
+
 static void write_process(struct writing *w, const struct process_row *p)
 {
 	struct process_facts facts = { .rss_bytes = UNKNOWN };
@@ -207,7 +224,7 @@ static void write_process(struct writing *w, const struct process_row *p)
 	json_u64(&w->j, "rss_bytes", facts.rss_bytes);
 	json_u64(&w->j, "cpu_ns", p->total.cpu_ns);
 	json_null(&w->j, "memory");
-	json_null(&w->j, "connections");
+	write_connections(w, p->key.pid);
 	json_close(&w->j, '}');
 }
 

@@ -65,9 +65,9 @@ static const char *or_null(const char *text)
 	F("trace_id", STRING(or_null(r->trace_id)), "of the request's traceparent")                                    \
 	F("parent_span_id", STRING(or_null(r->parent_span_id)), "of the request's traceparent")                        \
 	F("span_id", NOTHING, "the server's own span, where the program says it")                                      \
-	F("method", STRING(r->method), "as written")                                                                   \
+	F("method", STRING(or_null(r->method)), "as written")                                                                   \
 	F("route", STRING(r->route), "the path with its variable parts folded")                                        \
-	F("route_source", STRING("folded"), "who says the route")                                                      \
+	F("route_source", STRING(r->route ? "folded" : NULL), "who says the route")                                                      \
 	F("path", STRING(r->path), "without query string, at most 256 bytes")                                          \
 	F("status", U64(r->status ? (uint64_t)r->status : UNKNOWN), "of the final response; null when none was seen")  \
 	F("outcome", STRING(request_outcome_name(r->outcome)), "completed, client-gone, process-died, open")           \
@@ -81,7 +81,7 @@ static const char *or_null(const char *text)
 	F("occupied_ns", U64(request_occupied_ns(r, clock)), "from then to the end of attribution")                    \
 	COST_FIELDS_OF(F, cost)                                                                                        \
 	F("unattended_ns", U64(unattended_ns(r, clock)), "no thread worked for it")                                    \
-	F("queue_ns", NOTHING, "its bytes waited in the socket before anyone read them")                               \
+	F("queue_ns", U64(r->queue_ns), "its bytes waited in the socket before anyone read them")                               \
 	BLOCKED_FIELDS(F)                                                                                              \
 	F("voluntary_switches", U64(cost->voluntary_switches), "times that its threads went to sleep")                 \
 	F("involuntary_switches", U64(cost->involuntary_switches), "times that they were pre-empted")                  \

@@ -55,6 +55,7 @@ struct thread_row {
 #define THREAD_TORN    2u /* changed under the reader three times over: figures of the last good switch */
 #define THREAD_SHARED  4u /* the request was worked on by others, or between other requests */
 #define THREAD_SENT    8u /* it has written for the request */
+#define THREAD_LOOPS  32u /* end_ns is where it waits for anybody, perhaps before it has written */
 #define THREAD_LAST_CHUNK 16u /* its last write ended a chunked body */
 
 /* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
@@ -90,6 +91,7 @@ enum record_type {
 	RECORD_RESPONSE, /* a write that begins with a status line */
 	RECORD_END,	 /* the thread turned away after it had written, or died */
 	RECORD_CLOSE,	 /* the connection can carry no further response */
+	RECORD_FOREIGN,	 /* the first bytes of a connection that speaks something else: see `protocol` */
 	RECORD_LOST,	 /* the exchange's cost could not be kept: it must not become a row */
 };
 
@@ -126,8 +128,9 @@ struct record {
 	__u32 edge_bytes; /* that this read or write moved */
 	__u32 head_bytes; /* that follow */
 	__u16 port;	  /* local; 0 for Unix sockets */
-	__u16 n_threads;
+	__u16 protocol; /* RECORD_FOREIGN: enum protocol */
 	__u32 pad;
+	__u64 queue_ns; /* RECORD_OPEN: its bytes waited unread so long; 0: not known */
 	char comm[COMM_BYTES]; /* of the process */
 	__u32 lineage[LINEAGE_MAX]; /* RECORD_OPEN: as in struct thread_row */
 };
@@ -161,7 +164,7 @@ struct scope {
 enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
 
 _Static_assert(sizeof(struct cost) == 64, "cost");
-_Static_assert(sizeof(struct record) == 216, "record");
+_Static_assert(sizeof(struct record) == 224, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
 

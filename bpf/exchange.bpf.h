@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Edges of inbound sockets: cuts a thread's work there and stamps it. Does not parse: whether bytes are a request is
+ * decided in user space. received() and sent() are called at the end of every read and write of a socket, by whatever
+ * hook the kernel has for that.
+ */
+#ifndef REQMETER_EXCHANGE_BPF_H
+#define REQMETER_EXCHANGE_BPF_H
+
+#include "sock.bpf.h"
+#include "user_bytes.bpf.h"
+
+#define EMPTY_LINE 0x0a0d0a0du /* "\r\n\r\n", little endian */
+#define LAST_CHUNK_LENGTH 5 /* "0" and an empty line */
+#define STATUS_LINE 0x312f50545448ull /* "HTTP/1" */
+#define STATUS_LINE_MASK 0xffffffffffffull
+
+struct head_record {
+	struct record r;
+	__u8 bytes[HEAD_COPY];
+};
+struct small_head_record {
+	struct record r;
+	__u8 bytes[HEAD_SMALL];
+};
+
+/* Copies at most `max` of the call's bytes behind the record; the count, or 0 when they cannot be read. */
+static __always_inline __u32 copy_bytes(__u8 *to, const struct user_bytes *from, __u32 max)
+{
+	__u32 n = from->n;
+
+	if (n > max)
+		n = max;
+	barrier_var(n);
+	if (n == 0 || n > max)
+		return 0;
+	if (bpf_probe_read_user(to, n, from->at))
+		return 0;
+	return n;
+}
+
+static __always_inline bool ends_in_empty_line(const struct user_bytes *bytes)
+{
+	__u32 tail = 0;
+
+	if (bytes->n < sizeof(tail) || bpf_probe_read_user(&tail, sizeof(tail), bytes->at + bytes->n - sizeof(tail)))
+		return false;
+	return tail == EMPTY_LINE;
+}
+
+/* Fills the parts of a record that a read knows and sends it. */
+static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, __u32 type, struct thread_state *s,
+				      struct socket_state *ss, struct task_struct *task,
+				      const struct user_bytes *from, __u32 moved, __u64 now, __u64 ready)
+{
+	record_begin(r, type, s, task, now);
+	if (type == RECORD_OPEN)
+		__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
+	r->head_bytes = copy_bytes(bytes, from, max);
+	r->edge_bytes = moved;
+	r->queue_ns = ready ? minus(now, ready) : 0;
+	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0);
+	if (!r->head_bytes)
+		lose(LOSS_HEADS_UNREADABLE);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_head(__u32 type, struct thread_state *s, struct socket_state *ss,
+				      struct task_struct *task, const struct user_bytes *from, __u32 moved, __u64 now,
+				      __u64 ready)
+{
+	__u32 copied = from->n < HEAD_COPY ? from->n : HEAD_COPY;
+
+	ss->head_left = minus(ss->head_left, copied);
+	if (from->n == moved && ends_in_empty_line(from))
+		ss->head_left = 0;
+	if (from->n <= HEAD_SMALL) {
+		struct small_head_record *small = bpf_ringbuf_reserve(&records, sizeof(*small), 0);
+
+		if (small)
+			head_send(&small->r, small->bytes, HEAD_SMALL, type, s, ss, task, from, moved, now, ready);
+		else
+			lose(LOSS_RING_FULL);
+	} else {
+		struct head_record *big = bpf_ringbuf_reserve(&records, sizeof(*big), 0);
+
+		if (big)
+			head_send(&big->r, big->bytes, HEAD_COPY, type, s, ss, task, from, moved, now, ready);
+		else
+			lose(LOSS_RING_FULL);
+	}
+}
+
+enum opening { OPENS, CONTINUES, IS_FOREIGN };
+
+/* Do the bytes that arrived begin a request? Asked of a connection that waits for one. */
+static __always_inline enum opening opening_of(const struct socket_state *ss, const struct user_bytes *from,
+					       enum protocol *protocol)
+{
+	__u8 first[4] = {};
+
+	*protocol = PROTOCOL_HTTP1;
+	if (ss->exchange && !ss->sending)
+		return CONTINUES;
+	if (from->n == 0)
+		return OPENS; /* unreadable (io_uring): a row without a path beats none */
+	bpf_probe_read_user(first, from->n < 4 ? 1 : 4, from->at);
+	*protocol = protocol_of(first);
+	if (ss->exchange)
+		return may_begin_head(first[0]) ? OPENS : CONTINUES;
+	return *protocol == PROTOCOL_HTTP1 ? OPENS : IS_FOREIGN;
+}
+
+/*
+ * A bucket of requests a second for the whole machine; those above it are counted, their cost goes to the cgroup's sums
+ * as ever, and nothing is copied or told of them. Two CPUs may both reset the count: a few rows more or less.
+ */
+static __always_inline bool above_row_limit(__u64 now)
+{
+	__u64 second = now / 1000000000;
+
+	if (rows_second != second) {
+		rows_second = second;
+		rows_in_second = 0;
+	}
+	if (__sync_fetch_and_add(&rows_in_second, 1) < rows_per_second)
+		return false;
+	lose(LOSS_HEADS_SKIPPED);
+	return true;
+}
+
+static __always_inline void emit_foreign(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					 enum protocol protocol, __u64 now)
+{
+	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	if (!r) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(r, RECORD_FOREIGN, s, task, now);
+	r->connection = ss->connection;
+	r->exchange = 0;
+	r->protocol = protocol;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void exchange_open(struct thread_state *s, struct socket_state *ss, const struct cost *at,
+					  __u64 now)
+{
+	ss->exchange = new_handle();
+	ss->sending = 0;
+	ss->head_left = HEAD_TOTAL;
+	ss->silent = above_row_limit(now);
+	work_enter(s, at, ss->exchange, ss->connection, true);
+}
+
+/* The thread is at work on the socket's exchange, whatever it was at before. */
+static __always_inline void exchange_join(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					  const struct cost *at, __u64 now)
+{
+	if (s->exchange == ss->exchange) {
+		work_resume(s, at);
+		return;
+	}
+	work_leave(s, task, at, now, 0);
+	work_enter(s, at, ss->exchange, ss->connection, false);
+	s->sent = ss->sending;
+	s->silent = ss->silent;
+}
+
+static __always_inline void receive_data(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					 const struct cost *at, __u32 moved, __u64 now)
+{
+	struct user_bytes from;
+	enum protocol protocol;
+	enum opening opening;
+	__u64 ready = ss->ready_ns;
+
+	ss->ready_ns = 0;
+	user_bytes_of_call(task, moved, &from);
+	opening = opening_of(ss, &from, &protocol);
+	if (opening == IS_FOREIGN) {
+		work_leave(s, task, at, now, 0);
+		ss->kind = SOCKET_FOREIGN;
+		emit_foreign(s, ss, task, protocol, now);
+		return;
+	}
+	ss->received_bytes += moved;
+	if (opening == OPENS) {
+		work_leave(s, task, at, now, 0);
+		exchange_open(s, ss, at, now);
+		s->silent = ss->silent;
+	} else {
+		exchange_join(s, ss, task, at, now);
+	}
+	carry_bytes(s, ss);
+	if (ss->silent)
+		return;
+	if (opening == OPENS)
+		emit_head(RECORD_OPEN, s, ss, task, &from, moved, now, ready);
+	else if (ss->head_left)
+		emit_head(RECORD_MORE, s, ss, task, &from, moved, now, 0);
+}
+
+/* A look (MSG_PEEK), an empty read or an end of file: turns the thread, and after a write ends its request. */
+static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					    const struct cost *at, int result, __u64 now)
+{
+	if (result == 0)
+		ss->peer_eof = 1;
+	if (s->exchange != ss->exchange || s->sent)
+		work_leave(s, task, at, now, 0);
+	else
+		work_resume(s, at);
+}
+
+/*
+ * A server's own requests to others belong to the request whose thread last wrote to that socket: reading the answer
+ * turns the thread back to it. A thread that is between requests writes for nobody.
+ */
+static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss)
+{
+	bool works = s->exchange && !s->ended;
+
+	ss->exchange = works ? s->exchange : 0;
+	ss->connection = works ? s->connection : 0;
+	ss->silent = s->silent;
+}
+
+static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					      __u64 now)
+{
+	struct cost at;
+
+	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
+	if (!ss->exchange || (s->exchange == ss->exchange && (!s->ended || !s->loops)))
+		return;
+	cost_running(s, task, now, &at);
+	change_begin(s);
+	exchange_join(s, ss, task, &at, now);
+	change_end(s);
+}
+
+/* A read of `result` bytes (or none, or an error) has ended. */
+static __always_inline int received(struct sock *sk, int result, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct socket_state *ss;
+	struct thread_state *s;
+	struct cost at;
+	__u64 now;
+
+	if (!is_stream(sk))
+		return 0;
+	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!ss)
+		ss = socket_meet(sk, false);
+	/* Most sockets end here: what serves nobody and belongs to no request. */
+	if (!ss || ss->kind == SOCKET_FOREIGN || (ss->kind == SOCKET_OUTBOUND && !ss->exchange))
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s || task->tgid == agent_pid)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (ss->kind == SOCKET_OUTBOUND) {
+		if (result > 0)
+			outbound_received(s, ss, task, now);
+		return 0;
+	}
+	cost_running(s, task, now, &at);
+	change_begin(s);
+	if (result > 0 && !(flags & MSG_PEEK))
+		receive_data(s, ss, task, &at, result, now);
+	else
+		receive_nothing(s, ss, task, &at, result, now);
+	change_end(s);
+	return 0;
+}
+
+static __always_inline bool begins_status_line(const struct user_bytes *bytes)
+{
+	__u64 first = 0;
+
+	if (bytes->n < sizeof(first) || bpf_probe_read_user(&first, sizeof(first), bytes->at))
+		return false;
+	return (first & STATUS_LINE_MASK) == STATUS_LINE;
+}
+
+/* Does the write end as a chunked body without trailers ends? Asked of every write: the kernel side knows no framing. */
+static __always_inline bool ends_last_chunk(const struct user_bytes *bytes)
+{
+	__u8 tail[8] = {};
+
+	if (!bytes->end || bpf_probe_read_user(tail, LAST_CHUNK_LENGTH, bytes->end - LAST_CHUNK_LENGTH))
+		return false;
+	return tail[0] == '0' && tail[1] == '\r' && tail[2] == '\n' && tail[3] == '\r' && tail[4] == '\n';
+}
+
+struct response_record {
+	struct record r;
+	__u8 bytes[RESPONSE_HEAD_COPY];
+};
+
+static __always_inline void emit_response(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					  const struct user_bytes *from, const struct cost *at, __u32 moved, __u64 now)
+{
+	struct response_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	struct cost mark = s->mark;
+
+	if (!r) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(&r->r, RECORD_RESPONSE, s, task, now);
+	r->r.edge_bytes = moved;
+	r->r.flags = socket_flags(ss) | (s->shared ? RECORD_SHARED : 0);
+	cost_take(&mark, at, &r->r.cost);
+	cost_add(&r->r.cost, &s->kept);
+	r->r.head_bytes = copy_bytes(r->bytes, from, RESPONSE_HEAD_COPY);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+				      const struct cost *at, __u32 moved, __u64 now)
+{
+	struct user_bytes from;
+
+	exchange_join(s, ss, task, at, now);
+	ss->sent_bytes += moved;
+	ss->last_send_ns = now;
+	ss->sending = 1;
+	s->sent = 1;
+	s->last_send_ns = now;
+	carry_bytes(s, ss);
+	user_bytes_of_call(task, moved, &from);
+	s->last_chunk = ends_last_chunk(&from);
+	if (!s->silent && begins_status_line(&from))
+		emit_response(s, ss, task, &from, at, moved, now);
+}
+
+/* A write of `result` bytes (or an error) has ended. */
+static __always_inline int sent(struct sock *sk, int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct socket_state *ss;
+	struct thread_state *s;
+	struct cost at;
+	__u64 now;
+
+	if (!is_stream(sk))
+		return 0;
+	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!ss)
+		ss = socket_meet(sk, true);
+	if (!ss || ss->kind == SOCKET_FOREIGN || result <= 0)
+		return 0;
+	if (ss->kind == SOCKET_INBOUND && !ss->exchange)
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s || task->tgid == agent_pid)
+		return 0;
+	if (ss->kind == SOCKET_OUTBOUND) {
+		outbound_sent(s, ss);
+		return 0;
+	}
+	now = bpf_ktime_get_ns();
+	cost_running(s, task, now, &at);
+	change_begin(s);
+	send_data(s, ss, task, &at, result, now);
+	change_end(s);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a socket is: which side of its connection, and what the first bytes on it speak. */
+#ifndef REQMETER_SOCK_BPF_H
+#define REQMETER_SOCK_BPF_H
+
+#include "attribution.bpf.h"
+
+static __always_inline bool is_unix(struct sock *sk)
+{
+	return sk->__sk_common.skc_family == AF_UNIX;
+}
+
+static __always_inline bool is_stream(struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return sk->sk_type == SOCK_STREAM && (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
+}
+
+static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 kind)
+{
+	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!ss) {
+		lose(LOSS_SOCKETS_FULL);
+		return NULL;
+	}
+	ss->kind = kind;
+	ss->is_unix = is_unix(sk);
+	if (kind == SOCKET_INBOUND) {
+		ss->connection = new_handle();
+		ss->port = ss->is_unix ? 0 : sk->__sk_common.skc_num;
+	}
+	return ss;
+}
+
+/*
+ * A socket without state at its first data edge. A TCP socket is older than the agent then: it is inbound if its
+ * local port was listened on. An accepted Unix socket carries its listener's address, a client's carries none (and
+ * one that a client did bind is known by writing first).
+ */
+static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes)
+{
+	struct socket_state *ss;
+	struct listener_key key;
+
+	if (is_unix(sk)) {
+		bool accepted = !writes && BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
+
+		return socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+	}
+	key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	key.port = sk->__sk_common.skc_num;
+	if (!bpf_map_lookup_elem(&listeners, &key))
+		return socket_create(sk, SOCKET_OUTBOUND);
+	ss = socket_create(sk, SOCKET_INBOUND);
+	if (ss)
+		ss->inferred = 1;
+	return ss;
+}
+
+/* The thread's copy of what the connection has moved, for the records that are made when the socket is out of reach. */
+static __always_inline void carry_bytes(struct thread_state *s, const struct socket_state *ss)
+{
+	s->received_bytes = ss->received_bytes;
+	s->sent_bytes = ss->sent_bytes;
+	s->port = ss->port;
+}
+
+static __always_inline __u32 socket_flags(const struct socket_state *ss)
+{
+	return (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
+	       (ss->peer_eof ? RECORD_PEER_EOF : 0);
+}
+
+/* Could these be the first bytes of a request line? A letter, or the empty lines that some clients send before it. */
+static __always_inline bool may_begin_head(__u8 c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '\r' || c == '\n';
+}
+
+/* TLS handshakes and the preface of HTTP/2 ("PRI "): accepted, served, and not ours to read. */
+static __always_inline enum protocol protocol_of(const __u8 *b)
+{
+	if (b[0] == 0x16 && b[1] == 0x03)
+		return PROTOCOL_TLS;
+	if (b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ')
+		return PROTOCOL_HTTP2;
+	return may_begin_head(b[0]) ? PROTOCOL_HTTP1 : PROTOCOL_OTHER;
+}
+
+#endif
