@@ -95,14 +95,15 @@ static __always_inline void cost_on_cpu(const struct thread_state *s, struct tas
 }
 
 /*
- * sum_exec_runtime at `now` of a task inside a slice: what is booked, and what has run since it was. The run queue's
- * clock stands still since the last booking.
+ * sum_exec_runtime at `now` of a task inside a slice: what is booked, what had run since when the run queue's clock last
+ * moved (wake-ups of others move it and book nothing), and what has run since, of which steal is not known yet.
  */
 static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
-	__u64 booked_ns = clock_to_ns(cpu, compat_task_rq(task)->clock);
+	struct rq *rq = compat_task_rq(task);
+	__u64 unbooked = minus(rq->clock_task, task->se.exec_start);
 
-	return task->se.sum_exec_runtime + minus(now, booked_ns);
+	return task->se.sum_exec_runtime + unbooked + minus(now, clock_to_ns(cpu, rq->clock));
 }
 
 /* The sums at `now` of the thread that runs here. */
@@ -117,25 +118,33 @@ static __always_inline void cost_running(const struct thread_state *s, struct ta
 		*ret = s->total;
 }
 
-/* Moves the mark of what was given away up to `upto` and returns what lies between; never negative. */
-static __always_inline __u64 take_one(__u64 *mark, __u64 upto)
+static __always_inline __s64 below_zero(__s64 x)
 {
-	__u64 d = minus(upto, *mark);
-
-	*mark += d;
-	return d;
+	return x < 0 ? x : 0;
 }
 
+/*
+ * Moves the mark of what was given away to `upto` and returns what lies between; nothing of it is negative and its parts
+ * sum to its wall time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another
+ * part has too much and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows
+ * as CPU time that shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it.
+ */
 static __always_inline void cost_take(struct cost *mark, const struct cost *upto, struct cost *ret)
 {
-	ret->wall_ns = take_one(&mark->wall_ns, upto->wall_ns);
-	ret->cpu_ns = take_one(&mark->cpu_ns, upto->cpu_ns);
-	ret->stolen_ns = take_one(&mark->stolen_ns, upto->stolen_ns);
-	ret->runqueue_ns = take_one(&mark->runqueue_ns, upto->runqueue_ns);
-	ret->throttled_ns = take_one(&mark->throttled_ns, upto->throttled_ns);
-	ret->blocked_ns = take_one(&mark->blocked_ns, upto->blocked_ns);
-	ret->voluntary_switches = take_one(&mark->voluntary_switches, upto->voluntary_switches);
-	ret->involuntary_switches = take_one(&mark->involuntary_switches, upto->involuntary_switches);
+	__s64 cpu = upto->cpu_ns - mark->cpu_ns, stolen = upto->stolen_ns - mark->stolen_ns;
+	__s64 queued = upto->runqueue_ns - mark->runqueue_ns, blocked = upto->blocked_ns - mark->blocked_ns;
+
+	cpu += below_zero(stolen) + below_zero(queued) + below_zero(blocked);
+	stolen -= below_zero(stolen) - below_zero(cpu);
+	ret->wall_ns = minus(upto->wall_ns, mark->wall_ns);
+	ret->cpu_ns = cpu - below_zero(cpu);
+	ret->stolen_ns = stolen - below_zero(stolen);
+	ret->runqueue_ns = queued - below_zero(queued);
+	ret->throttled_ns = upto->throttled_ns - mark->throttled_ns;
+	ret->blocked_ns = blocked - below_zero(blocked);
+	ret->voluntary_switches = upto->voluntary_switches - mark->voluntary_switches;
+	ret->involuntary_switches = upto->involuntary_switches - mark->involuntary_switches;
+	*mark = *upto;
 }
 
 static __always_inline void cost_add(struct cost *sum, const struct cost *c)

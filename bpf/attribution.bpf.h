@@ -124,9 +124,7 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 static __always_inline void work_enter(struct thread_state *s, const struct cost *at, __u64 exchange, __u64 connection,
 				       bool fresh)
 {
-	struct cost before;
-
-	cost_take(&s->mark, at, &before);
+	s->mark = *at;
 	__builtin_memset(&s->kept, 0, sizeof(s->kept));
 	s->exchange = exchange;
 	s->connection = connection;
@@ -137,7 +135,8 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 
 /*
  * Work on the same exchange goes on. If the thread has waited for anybody meanwhile, the wait and what it did until
- * this edge are nobody's; any other wait was the request's own.
+ * this edge are nobody's; any other wait was the request's own. What it did may have been the request's after all (a
+ * timer's function): where that is more than a little, its row must not say that it is exact.
  */
 static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
 {
@@ -147,6 +146,8 @@ static __always_inline void work_resume(struct thread_state *s, const struct cos
 		work_take(s, &s->at_block, &part);
 		cost_add(&s->kept, &part);
 		cost_take(&s->mark, at, &part);
+		if (part.cpu_ns > EXACT_WITHIN_NS)
+			s->shared = 1;
 	}
 	s->ended = s->rested = s->loops = 0;
 }

@@ -3,10 +3,7 @@
 #ifndef REQMETER_COMPAT_BPF_H
 #define REQMETER_COMPAT_BPF_H
 
-#include "kernel.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include <bpf/bpf_core_read.h>
+#include "maps.bpf.h"
 
 /* task_struct.state became __state in 5.14, commit 2f064a59a11f. */
 struct task_struct___before_5_14 {
@@ -33,6 +30,29 @@ static __noinline __attribute__((unused)) unsigned int compat_task_state(struct 
 static __always_inline struct rq *compat_task_rq(struct task_struct *task)
 {
 	return task->se.cfs_rq->rq;
+}
+
+/*
+ * Tracepoints call programs with preemption on since 7.0, commit a46023d5616e. A switch in the middle of an edge would
+ * rewrite the sums that the edge is reading, so an edge keeps its thread on the CPU; the functions are there from 6.10
+ * on. What this cannot help: at its end the thread may be switched out while the kernel still counts the program as
+ * running; whoever comes to the same program on that CPU meanwhile is passed over (losses.programs_missed). To be called
+ * from one object only: bpftool 7.1 cannot link an external function that two declare ("failed to resolve size of
+ * underlying type").
+ */
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+static __always_inline void stay_on_cpu(void)
+{
+	if (can_stay_on_cpu)
+		bpf_preempt_disable();
+}
+
+static __always_inline void may_leave_cpu(void)
+{
+	if (can_stay_on_cpu)
+		bpf_preempt_enable();
 }
 
 #endif

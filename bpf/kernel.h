@@ -80,6 +80,7 @@ struct css_set {
 
 struct rq {
 	__u64 clock;
+	__u64 clock_task; /* without interrupts and steal, where the kernel keeps those apart: what entities are booked in */
 	int cpu; /* with CONFIG_SMP */
 };
 
@@ -88,6 +89,7 @@ struct cfs_rq {
 };
 
 struct sched_entity {
+	__u64 exec_start; /* rq->clock_task when sum_exec_runtime was booked last */
 	__u64 sum_exec_runtime;
 	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED */
 };
@@ -107,7 +109,7 @@ struct signal_struct {
 };
 
 struct task_struct {
-	int on_cpu;
+	unsigned int on_cpu; /* int, a byte since 7.3: only loads of unsigned fields are fitted to the kernel's size */
 	unsigned int flags;
 	struct sched_entity se;
 	__u32 pid;

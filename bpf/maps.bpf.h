@@ -63,7 +63,7 @@ struct socket_state {
 	__u16 port;
 	__u8 kind; /* SOCKET_* */
 	__u8 sending; /* the exchange has bytes written */
-	__u8 closed;
+	__u8 closed; /* RECORD_CLOSED or RECORD_RESET: nothing more can be written */
 	__u8 inferred;
 	__u8 peer_eof;
 	__u8 is_unix;
@@ -164,6 +164,7 @@ __weak const volatile __u32 n_scopes = 0;	  /* 0: node */
 __weak const volatile bool cpu_on_v1 = false;	  /* cpuacct is mounted as cgroup v1 */
 __weak const volatile __u32 rows_per_second = 5000; /* requests that get records; the rest are summed only */
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
+__weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */

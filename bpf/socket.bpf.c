@@ -9,14 +9,20 @@
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 {
-	return received(sk, result, flags);
+	stay_on_cpu();
+	received(sk, result, flags);
+	may_leave_cpu();
+	return 0;
 }
 
 /* The end of every write to every socket, 6.3 and later: write, writev, send*, sendfile, splice. */
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(on_send, struct sock *sk, int result, int flags)
 {
-	return sent(sk, result);
+	stay_on_cpu();
+	sent(sk, result);
+	may_leave_cpu();
+	return 0;
 }
 
 /* The connection's end, when the thread at hand is not the one that works for it. */
@@ -59,16 +65,22 @@ static __always_inline void socket_closed(struct sock *sk, int state)
 	struct thread_state *s;
 	struct cost at;
 
-	if (!ss || ss->kind != SOCKET_INBOUND || !ss->exchange || ss->closed)
+	if (!ss || ss->kind != SOCKET_INBOUND || ss->closed)
 		return;
-	ss->closed = 1;
+	ss->closed = by_task ? RECORD_CLOSED : RECORD_RESET;
+	if (!ss->exchange)
+		return; /* what was received before a reset can still be read */
 	s = by_task ? bpf_task_storage_get(&threads, task, 0, 0) : NULL;
 	if (s && s->exchange == ss->exchange) {
+		/* Written by another, to whom this thread had handed the request: only what it did itself ends here. */
+		bool handed = ss->sending && !s->sent;
+
 		cost_running(s, task, now, &at);
 		change_begin(s);
-		work_leave(s, task, &at, now, RECORD_CLOSED | socket_flags(ss));
+		work_leave(s, task, &at, now, handed ? 0 : RECORD_CLOSED | socket_flags(ss));
 		change_end(s);
-		return;
+		if (!handed)
+			return;
 	}
 	emit_close(ss, task,
 		   (by_task ? RECORD_CLOSED : RECORD_RESET) | (by_task && (task->flags & PF_EXITING) ? RECORD_KILLED : 0),
@@ -84,12 +96,14 @@ int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
 {
 	struct sock *socket = (struct sock *)sk;
 
+	stay_on_cpu();
 	if (to == TCP_ESTABLISHED && from == TCP_SYN_RECV)
 		socket_create(socket, SOCKET_INBOUND);
 	else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
 		socket_create(socket, SOCKET_OUTBOUND);
 	else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE)
 		socket_closed(socket, to);
+	may_leave_cpu();
 	return 0;
 }
 
@@ -100,9 +114,12 @@ int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
 SEC("?tp_btf/sk_data_ready")
 int BPF_PROG(on_data_ready, const struct sock *sk)
 {
-	struct socket_state *ss = bpf_sk_storage_get(&sockets, (struct sock *)sk, 0, 0);
+	struct socket_state *ss;
 
+	stay_on_cpu();
+	ss = bpf_sk_storage_get(&sockets, (struct sock *)sk, 0, 0);
 	if (ss && ss->kind == SOCKET_INBOUND && !ss->ready_ns)
 		ss->ready_ns = bpf_ktime_get_ns();
+	may_leave_cpu();
 	return 0;
 }

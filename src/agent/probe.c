@@ -205,6 +205,30 @@ static bool fexit_works(const struct btf *btf, const char *function)
 	return link >= 0;
 }
 
+/*
+ * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
+ * smallest program that calls both is loaded.
+ */
+static bool preemption_can_be_held(const struct btf *btf)
+{
+	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
+	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
+	struct bpf_insn both[] = {
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = disable },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = enable },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd;
+
+	if (disable <= 0 || enable <= 0)
+		return false;
+	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", both, 4, NULL);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 /* The programs of one way to see reads and writes; those whose function a kernel lacks are left out. */
 struct edge_program {
 	struct bpf_program *program;
@@ -259,6 +283,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = switch_has_state(btf);
+	skeleton->rodata->can_stay_on_cpu = preemption_can_be_held(btf);
 	skeleton->rodata->rows_per_second = settings->rows_per_second;
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }

@@ -162,7 +162,7 @@ void http_id_consider(struct http_id *best, const struct http_field *field,
 		return;
 	/* No id is written over two lines; whoever folds one hides a line end in it. */
 	found.length = (uint8_t)take(http_view_trim(http_view_until(field->value, "\r\n")), found.text);
-	if (found.length)
+	if (found.length && !memchr(found.text, 0, found.length))
 		*best = found;
 }
 

@@ -3,9 +3,10 @@
 /*
  * The id of a request: which header gives it and which part of its value it is. The order is the list's, not
  * that of the lines in the head. A header that is empty, or from which its rule can take nothing (a
- * traceparent of zeros, an X-Amzn-Trace-Id without Root), counts as absent. Of two lines with the same name
- * the first usable one counts. Pure, no allocation. The text is hostile: it may hold quotes, control
- * characters and invalid UTF-8, but no line end, unless it came out of sw8's base64.
+ * traceparent of zeros, an X-Amzn-Trace-Id without Root), counts as absent, and so does an id with a NUL in
+ * it. Of two lines with the same name the first usable one counts. Pure, no allocation. The text is hostile:
+ * it may hold quotes, control characters and invalid UTF-8, but no NUL, and no line end unless that came out
+ * of sw8's base64.
  */
 #include <stdint.h>
 

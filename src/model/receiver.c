@@ -133,10 +133,15 @@ static size_t head_keep(struct receiver *r, const char *bytes, size_t n)
 /* Bytes of a head, not all of which need be its own. The number used. */
 static size_t feed_head(struct receiver *r, const char *bytes, size_t n, const struct feeding *f)
 {
-	size_t kept = r->head_bytes, taken;
+	size_t kept = r->head_bytes, taken, empty = 0;
 	struct http_request head;
 	int rc;
 
+	/* Empty lines before a head are none of it: some clients end a body with one. */
+	while (kept == 0 && empty < n && (bytes[empty] == '\r' || bytes[empty] == '\n'))
+		empty++;
+	if (empty)
+		return empty;
 	if (kept == 0) {
 		r->head_offset = r->offset;
 		r->head_ns = f->now_ns;

@@ -64,7 +64,7 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 	if (!r)
 		return NULL;
 	r->handle = handle;
-	r->exchange = opened->exchange;
+	r->connection = opened->connection;
 	r->pid = opened->pid;
 	memcpy(r->comm, opened->comm, sizeof(r->comm));
 	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
@@ -91,7 +91,8 @@ struct request *request_new(const struct http_request *head, const struct http_i
 	http_route_fold(head->path.at, head->path.length, route, sizeof(route));
 	r->route = strdup(route);
 	r->id = id_of(head, r->handle);
-	r->id_source = head->id.source == HTTP_ID_NONE ? "generated" : http_id_source_name(&head->id, extra);
+	r->id_made = head->id.source == HTTP_ID_NONE;
+	r->id_source = r->id_made ? "generated" : http_id_source_name(&head->id, extra);
 	if (!r->path || !r->route || !r->id) {
 		request_free(r);
 		return NULL;
@@ -107,6 +108,7 @@ struct request *request_unread(const struct record *opened, uint64_t handle)
 	if (!r)
 		return NULL;
 	r->inferred = true;
+	r->id_made = true;
 	r->id_source = "generated";
 	r->id = id_of(&nothing, handle);
 	if (!r->id) {
@@ -127,19 +129,35 @@ void request_free(struct request *r)
 	free(r);
 }
 
-void request_answer(struct request *r, const struct http_response *response, uint64_t sent_from)
+/* The contract: the id is the request's, else the response's, else made. */
+static void take_response_id(struct request *r, const struct http_id *id, const struct http_id_headers *extra)
+{
+	char *text;
+
+	if (id->source == HTTP_ID_NONE || r->response_id)
+		return;
+	r->response_id = copy(http_id_view(id), REQUEST_ID_MAX);
+	text = r->id_made ? copy(http_id_view(id), REQUEST_ID_MAX) : NULL;
+	if (!text)
+		return;
+	free(r->id);
+	r->id = text;
+	r->id_source = http_id_source_name(id, extra);
+	r->id_made = false;
+}
+
+void request_answer(struct request *r, const struct http_response *response, uint64_t sent_from, size_t shown,
+		    const struct http_id_headers *extra)
 {
 	struct http_view method = { r->method, strlen(r->method) };
 
 	r->status = response->status;
 	r->framing = http_response_framing(response, method);
 	r->sent_from = sent_from;
-	r->head_whole = response->head_bytes != 0;
-	r->sent_end = sent_from + response->head_bytes;
+	r->sent_end = sent_from + (response->head_bytes ? response->head_bytes : shown);
 	if (r->framing == HTTP_LENGTH)
 		r->sent_end += response->content_length;
-	if (response->id.source != HTTP_ID_NONE && !r->response_id)
-		r->response_id = copy(http_id_view(&response->id), REQUEST_ID_MAX);
+	take_response_id(r, &response->id, extra);
 }
 
 bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_chunk)
@@ -149,8 +167,7 @@ bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_ch
 	switch (r->framing) {
 	case HTTP_NONE:
 	case HTTP_LENGTH:
-		/* A head longer than what was copied: its own length is not known, so neither is the end. */
-		return !r->head_whole || sent_bytes >= r->sent_end;
+		return sent_bytes >= r->sent_end;
 	case HTTP_CHUNKED:
 		return last_chunk;
 	default:

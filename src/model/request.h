@@ -23,7 +23,8 @@ struct request {
 	struct request *newer, *older; /* among those in flight */
 	uint64_t handle;
 	uint64_t seq; /* of its end; 0 while in flight */
-	uint64_t exchange; /* the latest in which it was worked on */
+	struct exchange *exchanges; /* in which it is worked on: the join's */
+	uint64_t connection;
 
 	char method[HTTP_METHOD_MAX + 1];
 	char trace_id[33], parent_span_id[17]; /* empty: none */
@@ -31,6 +32,7 @@ struct request {
 	char *id; /* never NULL; generated when no header gave one */
 	char *response_id;
 	const char *id_source;
+	bool id_made; /* no header gave it */
 	int status; /* 0: not seen */
 	enum outcome outcome;
 
@@ -50,16 +52,17 @@ struct request {
 
 	/* Where its response ends, as far as framing says. */
 	enum http_framing framing;
-	bool head_whole; /* the response's head was seen whole, so sent_end holds */
-	uint64_t sent_end;
+	uint64_t sent_end; /* at the least, where its head was not seen whole */
 
 	uint32_t tids[REQUEST_TIDS_SEEN];
 	uint16_t n_threads;
+	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
 	bool shared;   /* its threads served others meanwhile, or several worked on it */
 	bool inferred; /* the connection is older than the agent */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
-	bool superseded; /* the next request on its connection has begun */
+	bool last_chunk; /* its last write ended as a chunked body ends */
+	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
 };
 
 /* A request from a parsed head. NULL without memory. The handle gives the id where no header does. */
@@ -70,8 +73,12 @@ struct request *request_new(const struct http_request *head, const struct http_i
 struct request *request_unread(const struct record *opened, uint64_t handle);
 void request_free(struct request *);
 
-/* The response's head came: status, id, framing. `sent_from` is the stream offset of its first byte. */
-void request_answer(struct request *, const struct http_response *, uint64_t sent_from);
+/*
+ * The response's head came: status, id, framing. `sent_from` is the stream offset of its first byte, `shown` how many
+ * bytes were looked at. `extra` as for request_new.
+ */
+void request_answer(struct request *, const struct http_response *, uint64_t sent_from, size_t shown,
+		    const struct http_id_headers *extra);
 
 /* Has all of the response been written, as far as its framing tells? */
 bool request_complete(const struct request *, uint64_t sent_bytes, bool last_chunk);

@@ -179,7 +179,7 @@ static struct value residual(const struct ledger_row *c, bool has_ledger)
 	F("pressure", NOTHING, "not built yet")                                                                        \
 	F("ledger.cpu.cgroup_ns", U64(has_ledger ? c->cgroup_ns : UNKNOWN), "the kernel's figure since the agent began") \
 	F("ledger.cpu.requests_ns", U64(has_ledger ? c->requests_ns : UNKNOWN), "credited to requests")                \
-	F("ledger.cpu.background_ns", U64(has_ledger ? c->threads_ns - c->requests_ns : UNKNOWN), "of watched threads, for no request") \
+	F("ledger.cpu.background_ns", has_ledger ? I64((int64_t)(c->threads_ns - c->requests_ns)) : NOTHING, "of watched threads, for no request") \
 	F("ledger.cpu.residual_ns", residual(c, has_ledger), "cgroup_ns - requests_ns - background_ns")                \
 	F("ledger.memory", NOTHING, "not built yet")
 

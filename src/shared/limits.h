@@ -28,6 +28,9 @@
 /* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */
 #define LINEAGE_MAX 8
 
+/* CPU at a stretch that may have been a request's and was credited to nobody, beyond which its row is not exact. */
+#define EXACT_WITHIN_NS 300000
+
 /* --scope selectors. */
 #define SCOPES_MAX 16
 /* Parents that are followed to find out whether a task lies in a pid: or cgroup: scope. */

@@ -11,9 +11,6 @@
 #include "system/file.h"
 #include "system/hierarchy.h"
 
-/* A line for each hierarchy, each with a path of at most PATH_MAX. */
-#define PROC_CGROUP_MAX (1 << 17)
-
 struct cgroup_tree {
 	int root_fd;
 	struct hierarchy list[CGROUP_CONTROLLERS + 1]; /* v1 by controller; the last is v2 */

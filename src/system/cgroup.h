@@ -27,7 +27,9 @@ enum cgroup_cpu_kind { CGROUP_CPU_NONE, CGROUP_CPU_V1, CGROUP_CPU_V2 };
 
 struct cgroup_tree;
 
-/* root: "/", or the directory of a recorded machine. Succeeds without any cgroup, too: then all is -ENODEV.
+/*
+ * root: "/", or the directory of a recorded machine. Succeeds without any cgroup, too: then all is
+ * -ENODEV.
  */
 int cgroup_tree_open(struct cgroup_tree **ret, const char *root);
 void cgroup_tree_close(struct cgroup_tree *tree);
@@ -45,8 +47,10 @@ int cgroup_version(const struct cgroup_tree *tree, enum cgroup_controller contro
 int cgroup_of_process(const struct cgroup_tree *tree, pid_t pid, enum cgroup_controller controller,
 		      char *path, size_t size);
 
-/* st_ino of its directory, which on 64-bit machines is the id that BPF programs see. Only unique within one
- * hierarchy. */
+/*
+ * st_ino of its directory, which on 64-bit machines is the id that BPF programs see. Only unique within
+ * one hierarchy.
+ */
 int cgroup_id_of_path(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path,
 		      uint64_t *ret);
 

@@ -43,8 +43,10 @@ void cgroup_memory_parse_v2(const char *memory_stat, const char *memory_events, 
 	memory->file_bytes = text_u64(memory_stat, "file");
 	memory->inactive_file_bytes = text_u64(memory_stat, "inactive_file");
 	memory->shmem_bytes = text_u64(memory_stat, "shmem");
-	/* From 5.18 on. A sum of the parts that older kernels show would be another figure under the same
-	 * name. */
+	/*
+	 * From 5.18 on. A sum of the parts that older kernels show would be another figure under the same
+	 * name.
+	 */
 	memory->kernel_bytes = text_u64(memory_stat, "kernel");
 	memory->events.high = text_u64(memory_events, "high");
 	memory->events.max = text_u64(memory_events, "max");
@@ -145,7 +147,7 @@ int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,
 
 	if (strlen(path) >= sizeof(at))
 		return -ENAMETOOLONG;
-	strcpy(at, path);
+	memcpy(at, path, strlen(path) + 1);
 	do {
 		__attribute__((cleanup(file_close))) int fd = cgroup_open(tree, CGROUP_MEMORY, at);
 
@@ -153,7 +155,9 @@ int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,
 			tighten(fd, version, &limits);
 		else if (strcmp(at, path) == 0)
 			return fd;
-		/* Above the mount's root nothing can be seen, and an ancestor goes only after its children.
+		/*
+		 * Above the mount's root nothing can be seen, and an ancestor goes only after its
+		 * children.
 		 */
 	} while (go_up(at));
 	*ret = limits;

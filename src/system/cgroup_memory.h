@@ -8,8 +8,10 @@
 #include "shared/unknown.h"
 #include "system/cgroup.h"
 
-/* UNKNOWN: no limit, or not readable, or this kernel does not say. A limit above the machine's memory stays
- * one. */
+/*
+ * UNKNOWN: no limit, or not readable, or this kernel does not say. A limit above the machine's memory
+ * stays one.
+ */
 struct cgroup_memory {
 	uint64_t current_bytes;
 	uint64_t peak_bytes;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 
 #define CGROUP_PATH_MAX 4096
+/* /proc/PID/cgroup: a line for each hierarchy, each with a path of at most CGROUP_PATH_MAX. */
+#define PROC_CGROUP_MAX (1 << 17)
 
 /*
  * The path as it stands in the text of /proc/PID/cgroup: on the line of a v1 controller, or with NULL on the
@@ -20,9 +22,9 @@ int cgroup_path_parse(const char *text, const char *controller, char *path, size
 int cgroup_path_from_top(const char *own, const char *path, char *ret, size_t size);
 
 /*
- * What leads from the cgroup root down to path: "" for root itself. -EXDEV: path
- * is not below root. -EINVAL: not an absolute path, or one with `.`, `..` or empty components: a path may
- * come from a client, and must never lead out of the hierarchy.
+ * What leads from the cgroup root down to path: "" for root itself. -EXDEV: path is not below root.
+ * -EINVAL: not an absolute path, or one with `.`, `..` or empty components: a path may come from a client,
+ * and must never lead out of the hierarchy.
  */
 int cgroup_path_below(const char *root, const char *path, const char **ret_below);
 

@@ -8,8 +8,10 @@
 #include "shared/unknown.h"
 #include "system/cgroup.h"
 
-/* Time since the cgroup was made in which some, or all, of its tasks waited; UNKNOWN where the kernel does
- * not say. */
+/*
+ * Time since the cgroup was made in which some, or all, of its tasks waited; UNKNOWN where the kernel
+ * does not say.
+ */
 struct cgroup_stall {
 	uint64_t some_total_ns;
 	uint64_t full_total_ns;

@@ -9,8 +9,7 @@
 
 #define ID_LENGTH (CONTAINER_ID_BYTES - 1)
 
-/* What stands before the id. cgroupfs drivers make directories of it, `:` is containerd's with systemd's
- * names. */
+/* What stands before the id: in systemd's names, in the directories of cgroupfs, and in containerd's mix. */
 static const struct {
 	const char *before, *runtime;
 } runtimes[] = {

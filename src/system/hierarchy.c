@@ -4,13 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "system/cgroup_path.h"
 #include "system/cgroup_walk.h"
 #include "system/file.h"
+#include "system/process.h"
+#include "system/text.h"
+
+/* A cgroup with 100,000 processes. */
+#define PROCS_MAX (1 << 20)
 
 void hierarchy_done(struct hierarchy *hierarchy)
 {
@@ -42,55 +49,77 @@ static int open_point(int root_fd, const char *point)
 }
 
 struct search {
-	uint64_t id;
-	unsigned depth;
+	int fd;           /* of the wide mount */
+	unsigned depth;   /* of the namespace's own cgroup in it */
+	const char *seen; /* our cgroup as the namespace shows it */
+	pid_t pid;        /* ours */
 	char *found;
 };
 
-static int is_searched(const char *path, uint64_t id, void *arg)
+static unsigned depth_of(const char *path)
 {
-	struct search *search = arg;
 	unsigned depth = 0;
 
-	if (id != search->id)
+	for (; *path; path++)
+		depth += path[0] == '/' && path[1];
+	return depth;
+}
+
+static bool lists_pid(const char *text, pid_t pid)
+{
+	uint64_t value;
+
+	for (; text_to_u64(text, &text, &value) == 0; text += *text == '\n')
+		if (value == (uint64_t)pid)
+			return true;
+	return false;
+}
+
+/* Whether our process is in the cgroup that would be ours if path were the namespace's own. */
+static int is_own(const char *path, uint64_t id, void *arg)
+{
+	__attribute__((cleanup(file_free))) char *text = NULL;
+	struct search *search = arg;
+	char name[2 * CGROUP_PATH_MAX + 16];
+
+	(void)id;
+	if (depth_of(path) != search->depth)
 		return 0;
-	for (const char *p = path; *p; p++)
-		depth += p[0] == '/' && p[1];
-	/* In the kernel ids are unique, so that another depth means another hierarchy or a race. */
-	if (depth == search->depth)
-		search->found = strdup(path);
+	snprintf(name, sizeof(name), "%s%s/cgroup.procs", path + 1, search->seen[1] ? search->seen : "");
+	if (file_read_whole(search->fd, name, PROCS_MAX, &text) < 0 || !lists_pid(text, search->pid))
+		return 0;
+	search->found = strdup(path);
 	return 1;
 }
 
 /*
  * A mount whose root is `/../..` shows the cgroups above our namespace, but the names of the two levels
- * between are nowhere to be read. Where the hierarchy is mounted a second time with the namespace's own
- * cgroup as its root, that one tells the inode, and a walk finds it again in the wide mount. A Kubernetes pod
- * that mounts the host's /sys/fs/cgroup looks like this.
+ * between are nowhere to be read. We are in a cgroup below them, so the one that lists our pid tells. A
+ * Kubernetes pod that mounts the host's /sys/fs/cgroup looks like this.
  */
-static char *find_own(int root_fd, int wide_fd, const struct mounts *mounts,
-		      enum cgroup_controller controller, unsigned up)
+static char *find_own(int root_fd, int fd, unsigned up, const char *line)
 {
-	const struct cgroup_mount *mount = NULL;
-	struct search search = { .depth = up };
+	__attribute__((cleanup(file_free))) char *text = NULL;
+	struct search search = { .fd = fd, .depth = up };
+	char seen[CGROUP_PATH_MAX], stat[2048];
+	struct process_stat self;
 
-	while ((mount = mounts_next(mounts, controller, mount)) && !search.found) {
-		__attribute__((cleanup(file_close))) int fd = -1;
-		struct stat st;
-
-		if (strcmp(mount->root, "/") != 0)
-			continue;
-		fd = open_point(root_fd, mount->point);
-		if (fd < 0 || fstat(fd, &st) < 0)
-			continue;
-		search.id = st.st_ino;
-		cgroup_walk_dir(wide_fd, "/", is_searched, &search);
-	}
+	/* Of the recorded machine, if it is one: not getpid(). */
+	if (file_read(root_fd, "proc/self/stat", stat, sizeof(stat)) < 0 ||
+	    process_stat_parse(stat, &self) < 0 ||
+	    file_read_whole(root_fd, "proc/self/cgroup", PROC_CGROUP_MAX, &text) < 0 ||
+	    cgroup_path_parse(text, line, seen, sizeof(seen)) < 0)
+		return NULL;
+	/* Moved out of the namespace: every neighbour of its cgroup would then look like it. */
+	if (strncmp(seen, "/..", 3) == 0)
+		return NULL;
+	search.seen = seen;
+	search.pid = self.pid;
+	cgroup_walk_dir(fd, "/", is_own, &search);
 	return search.found;
 }
 
-static int open_mount(struct hierarchy *ret, int root_fd, const struct mounts *mounts,
-		      const struct cgroup_mount *mount, enum cgroup_controller controller)
+static int open_mount(struct hierarchy *ret, int root_fd, const struct cgroup_mount *mount, const char *line)
 {
 	struct hierarchy hierarchy = { .fd = open_point(root_fd, mount->point) };
 
@@ -100,7 +129,7 @@ static int open_mount(struct hierarchy *ret, int root_fd, const struct mounts *m
 		return -ENODEV;
 	}
 	if (mount->up)
-		hierarchy.own = find_own(root_fd, hierarchy.fd, mounts, controller, mount->up);
+		hierarchy.own = find_own(root_fd, hierarchy.fd, mount->up, line);
 	hierarchy.root = strdup(hierarchy.own ? "/" : mount->root);
 	if (!hierarchy.root) {
 		hierarchy_done(&hierarchy);
@@ -119,7 +148,7 @@ int hierarchy_open(struct hierarchy *ret, int root_fd, const struct mounts *moun
 	struct hierarchy spare = { .fd = -1 }, next;
 
 	while ((mount = mounts_next(mounts, controller, mount))) {
-		if (open_mount(&next, root_fd, mounts, mount, controller) < 0)
+		if (open_mount(&next, root_fd, mount, mounts_controller_v1(controller)) < 0)
 			continue;
 		if (!mount->up || next.own) {
 			hierarchy_done(&spare);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* This machine. root_fd is its root directory, recorded or real. Nothing here fails: what cannot be read is
- * "" or UNKNOWN. */
+/*
+ * This machine. root_fd is its root directory, recorded or real. Nothing here fails: what cannot be read
+ * is "" or UNKNOWN.
+ */
 #ifndef REQMETER_HOST_H
 #define REQMETER_HOST_H
 

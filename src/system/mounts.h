@@ -28,13 +28,11 @@ struct cgroup_mount {
 	const char *point;    /* path, escapes undone */
 	const char *root;     /* the cgroup seen at the mount point, relative to our cgroup namespace */
 	unsigned controllers; /* v1: 1 << enum cgroup_controller, more than one when mounted together */
-	unsigned
-	    up; /* how many levels above our namespace's own cgroup root lies; 0 unless root is all `/..` */
+	unsigned up; /* levels from our namespace's own cgroup up to root, when root is all `/..`; else 0 */
 	bool v2;
 };
 
-/* The widest view first: `/../..` (the node's hierarchy in a private namespace), `/`, then single subtrees.
- */
+/* The widest first: `/../..` (the node's hierarchy, seen from a private namespace), `/`, then subtrees. */
 struct mounts {
 	size_t n;
 	struct cgroup_mount *list;

@@ -48,8 +48,10 @@ static void set_ipv4(struct peer_end *end, const void *address)
 	memcpy(end->address + 12, address, 4);
 }
 
-/* `0100007F:1F90`, or four such words and the port: words of network-order bytes printed as this machine's
- * numbers. */
+/*
+ * `0100007F:1F90`, or four such words and the port: words of network-order bytes printed as this
+ * machine's numbers.
+ */
 static int parse_end(const char *text, struct peer_end *ret)
 {
 	size_t length = strcspn(text, ":");
@@ -220,7 +222,7 @@ static int tcp_pid(int fd, pid_t *ret)
 {
 	__attribute__((cleanup(file_close))) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct search search = { .root_fd = root_fd };
-	uint64_t inode;
+	uint64_t inode = 0;
 	int r;
 
 	if (root_fd < 0)

@@ -44,7 +44,7 @@ static int parse_fields(const char *text, uint64_t *field)
 	return 0;
 }
 
-/* `pid (comm) state ppid …`. comm may have blanks, parentheses, newlines: its end is the last `)` of all. */
+/* `pid (comm) state ppid …`. comm may hold blanks, parentheses, newlines: it ends at the last `)`. */
 int process_stat_parse(const char *text, struct process_stat *ret)
 {
 	uint64_t pid, field[FIELD_RSS + 1];

@@ -56,8 +56,10 @@ int process_status_uids(int root_fd, pid_t pid, struct process_uids *ret);
 /* The pure part: the text of /proc/PID/status. -ENOENT: no such line. -EINVAL. */
 int process_uids_parse(const char *text, struct process_uids *ret);
 
-/* Every process (not thread) there is. fn returns 0 to go on, else that ends the walk, which returns it.
- * -E2BIG. */
+/*
+ * Every process (not thread) there is. fn returns 0 to go on, else that ends the walk, which returns it.
+ * -E2BIG.
+ */
 typedef int process_fn(pid_t pid, void *arg);
 int process_pids(int root_fd, process_fn *fn, void *arg);
 

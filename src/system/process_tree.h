@@ -9,8 +9,10 @@
 
 struct process_tree;
 
-/* Of the machine at root_fd. Processes that end meanwhile are left out. -E2BIG above PROCESS_PIDS_MAX,
- * -ENOMEM. */
+/*
+ * Of the machine at root_fd. Processes that end meanwhile are left out. -E2BIG above PROCESS_PIDS_MAX,
+ * -ENOMEM.
+ */
 int process_tree_new(struct process_tree **ret, int root_fd);
 void process_tree_free(struct process_tree *tree);
 

@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
-/* The decimal number that text begins with: no sign, no blanks. *ret_end is what follows it. -EINVAL,
- * -ERANGE. */
+/*
+ * The decimal number that text begins with: no sign, no blanks. *ret_end is what follows it. -EINVAL,
+ * -ERANGE.
+ */
 int text_to_u64(const char *text, const char **ret_end, uint64_t *ret);
 
 /*

@@ -29,6 +29,7 @@ static void check(const struct http_request *got, const char *bytes, size_t n, b
 	assert(got->method.length > 0 && got->method.length <= HTTP_METHOD_MAX && got->path.length > 0);
 	assert(!memchr(got->path.at, '?', got->path.length) && !memchr(got->path.at, '#', got->path.length));
 	assert(got->trace_id.length == 0 || (got->trace_id.length == 32 && got->parent_span_id.length == 16));
+	assert(!memchr(got->id.text, 0, got->id.length));
 	assert(got->id.length <= HTTP_ID_MAX && (got->id.length == 0) == (got->id.source == HTTP_ID_NONE));
 	assert(got->id.source == HTTP_ID_NONE || http_id_source_name(&got->id, &extra));
 	assert(got->content_length <= HTTP_LENGTH_MAX &&

@@ -17,6 +17,7 @@ static void check(const struct http_response *got, size_t n, bool cut)
 {
 	assert(got->status >= 100 && got->status <= 999);
 	assert(got->minor_version >= 0 && got->minor_version <= 9);
+	assert(!memchr(got->id.text, 0, got->id.length));
 	assert(got->id.length <= HTTP_ID_MAX && (got->id.length == 0) == (got->id.source == HTTP_ID_NONE));
 	assert(got->id.source != HTTP_ID_CUSTOM);
 	assert(got->content_length <= HTTP_LENGTH_MAX &&
@@ -26,6 +27,8 @@ static void check(const struct http_response *got, size_t n, bool cut)
 	assert(http_response_framing(got, methods[1]) == HTTP_NONE || got->upgrade);
 	assert((http_response_framing(got, methods[2]) == HTTP_TUNNEL) ==
 	       (got->upgrade || got->status / 100 == 2));
+	bool bodiless = got->status / 100 == 1 || got->status == 204 || got->status == 304;
+	assert(!bodiless || got->upgrade || http_response_framing(got, methods[0]) == HTTP_NONE);
 	assert(http_response_framing(got, methods[0]) == http_response_framing(got, methods[3]));
 }
 

@@ -224,14 +224,19 @@ Test(http_ids, first_valid_traceparent)
 	cr_expect(http_view_equals(http_id_view(&got.id), TRACE));
 }
 
+/* A NUL ends neither a name nor a value, and is no digit of base64; an id that holds one is none. */
 Test(http_ids, nul_bytes)
 {
-	static const char head[] =
-	    "GET / HTTP/1.1\r\nX-Request-ID\0: b\r\nsw8: 1-YQ\0=-x\r\nuber-trace-id: a\0b:1\r\n\r\n";
+	static const char none[] =
+	    "GET / HTTP/1.1\r\nX-Request-ID\0: b\r\nX-Request-ID: a\0b\r\nX-Request-ID: \0\r\n"
+	    "uber-trace-id: a\0b:1\r\nsw8: 1-YQ\0=-x\r\nsw8: 1-AGE=-x\r\n\r\n";
+	static const char behind[] = "GET / HTTP/1.1\r\nX-Request-ID: \0\r\nuber-trace-id: a:\0\r\n\r\n";
 	struct http_request got;
-	cr_assert_eq(http_request_parse(head, sizeof(head) - 1, false, NULL, &got), 1);
+	cr_assert_eq(http_request_parse(none, sizeof(none) - 1, false, NULL, &got), 1);
+	cr_expect_eq(got.id.source, HTTP_ID_NONE);
+	cr_assert_eq(http_request_parse(behind, sizeof(behind) - 1, false, NULL, &got), 1);
 	cr_expect_eq(got.id.source, HTTP_ID_UBER_TRACE_ID);
-	cr_expect(got.id.length == 3 && memcmp(got.id.text, "a\0b", 3) == 0);
+	cr_expect(http_view_equals(http_id_view(&got.id), "a"));
 }
 
 Test(http_ids, of_a_response)
@@ -255,6 +260,11 @@ Test(http_ids, source_names)
 	for (id.source = HTTP_ID_X_REQUEST_ID; id.source < HTTP_ID_SOURCES; id.source++)
 		cr_expect_not_null(http_id_source_name(&id, NULL), "%d", id.source);
 	cr_expect_null(http_id_source_name(&id, NULL));
+	static const char *const names[] = { "a", "b" };
+	const struct http_id_headers one = { names, 1 };
 	id.source = HTTP_ID_CUSTOM;
 	cr_expect_null(http_id_source_name(&id, NULL));
+	cr_expect_str_eq(http_id_source_name(&id, &one), "a");
+	id.custom = 1;
+	cr_expect_null(http_id_source_name(&id, &one));
 }

@@ -9,8 +9,9 @@
 TestSuite(system_cgroup, .fini = tree_remove);
 
 #define DOCKER "/docker/9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
-#define POD                                                                                                            \
-	"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b.slice"
+#define POD                                                                                                  \
+	"/kubepods.slice/kubepods-burstable.slice/"                                                          \
+	"kubepods-burstable-pod0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b.slice"
 #define CONTAINER POD "/cri-containerd-4f1d7e0c9b2a43d58e6f70819a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d.scope"
 
 static struct cgroup_tree *opened(const char *root)
@@ -169,8 +170,8 @@ Test(system_cgroup, proc_cgroup_lines)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char path[32] = "untouched";
 
-		cr_expect_eq(cgroup_path_parse(lines[i].text, lines[i].controller, path, sizeof(path)), lines[i].r, "%s",
-			     lines[i].text);
+		cr_expect_eq(cgroup_path_parse(lines[i].text, lines[i].controller, path, sizeof(path)),
+			     lines[i].r, "%s", lines[i].text);
 		cr_expect_str_eq(path, lines[i].path ? lines[i].path : "untouched", "%s", lines[i].text);
 	}
 }
@@ -213,45 +214,56 @@ Test(system_cgroup, paths_from_a_namespace)
 	}
 }
 
-/*
- * A pod with the host's hierarchy at /host and its own namespace's at /sys/fs/cgroup. The second is a link here:
- * what makes it the same cgroup is the inode.
- */
+#define SELF "==> proc/self/stat <==\n10 (x) S 1 1 1 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1\n"
+
+/* A pod with the host's hierarchy at /host and its own namespace's at /sys/fs/cgroup. */
 Test(system_cgroup, private_namespace_with_the_hosts_mount)
 {
 	static const char machine[] =
-		"==> proc/self/mountinfo <==\n"
-		"1 2 0:33 / /sys/fs/cgroup rw - cgroup2 none rw\n"
-		"2 2 0:33 /../.. /host rw - cgroup2 none rw\n"
-		"==> proc/10/cgroup <==\n0::/\n"
-		"==> proc/11/cgroup <==\n0::/sub\n"
-		"==> proc/12/cgroup <==\n0::/../../b/other\n"
-		"==> proc/13/cgroup <==\n0::/../../../up\n"
-		"==> host/cgroup.procs <==\n==> host/a/pod/cgroup.procs <==\n==> host/a/pod/sub/cgroup.procs <==\n"
-		"==> host/b/other/cgroup.procs <==\n";
-	char link[256], target[256], path[64];
+	    "==> proc/self/mountinfo <==\n"
+	    "1 2 0:33 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+	    "2 2 0:33 /../.. /host rw - cgroup2 none rw\n" SELF "==> proc/self/cgroup <==\n0::/sub\n"
+	    "==> proc/9/cgroup <==\n0::/\n"
+	    "==> proc/10/cgroup <==\n0::/sub\n"
+	    "==> proc/12/cgroup <==\n0::/../../b/other\n"
+	    "==> proc/13/cgroup <==\n0::/../../../up\n"
+	    "==> host/cgroup.procs <==\n==> host/a/pod/cgroup.procs <==\n9\n"
+	    "==> host/a/pod/sub/cgroup.procs <==\n8\n10\n"
+	    /* The same shape elsewhere, with other processes. */
+	    "==> host/b/other/cgroup.procs <==\n==> host/b/other/sub/cgroup.procs <==\n100\n1\n"
+	    "==> sys/fs/cgroup/cgroup.procs <==\n9\n==> sys/fs/cgroup/sub/cgroup.procs <==\n8\n10\n";
 	struct cgroup_tree *tree;
+	char path[64];
 	uint64_t id;
 
 	tree_unpack(machine);
-	snprintf(link, sizeof(link), "%s/sys", tree_root);
-	cr_assert_eq(mkdir(link, 0755), 0);
-	strcat(link, "/fs");
-	cr_assert_eq(mkdir(link, 0755), 0);
-	strcat(link, "/cgroup");
-	snprintf(target, sizeof(target), "%s/host/a/pod", tree_root);
-	cr_assert_eq(symlink(target, link), 0);
 	tree = opened(tree_root);
-	cr_assert_str_eq(of(tree, 10, CGROUP_V2), "/a/pod");
-	cr_assert_str_eq(of(tree, 11, CGROUP_V2), "/a/pod/sub");
+	cr_assert_str_eq(of(tree, 9, CGROUP_V2), "/a/pod");
+	cr_assert_str_eq(of(tree, 10, CGROUP_V2), "/a/pod/sub");
 	cr_assert_str_eq(of(tree, 12, CGROUP_V2), "/b/other");
 	cr_assert_eq(cgroup_of_process(tree, 13, CGROUP_V2, path, sizeof(path)), -EXDEV);
 	cr_assert_eq(cgroup_id_of_path(tree, CGROUP_V2, "/b/other", &id), 0);
 	cr_assert_eq(cgroup_id_of_path(tree, CGROUP_V2, "/a/pod/sub", &id), 0);
 	cgroup_tree_close(tree);
+	/* Where we are not to be found, the narrower mount is better than one without names. */
+	tree_file("host/a/pod/sub/cgroup.procs", "8\n", 2);
+	tree = opened(tree_root);
+	cr_assert_str_eq(of(tree, 10, CGROUP_V2), "/sub");
+	cr_assert_eq(cgroup_id_of_path(tree, CGROUP_V2, "/sub", &id), 0);
+	cr_assert_eq(cgroup_id_of_path(tree, CGROUP_V2, "/b/other", &id), -ENOENT);
+	cgroup_tree_close(tree);
+	/* Moved out of our namespace to /a/pod: that is not where the namespace is. */
+	tree_file("proc/self/cgroup", "0::/../pod\n", 11);
+	tree_file("host/a/pod/cgroup.procs", "10\n", 3);
+	tree = opened(tree_root);
+	cr_assert_str_eq(of(tree, 10, CGROUP_V2), "/sub");
+	cgroup_tree_close(tree);
 }
 
-/* Without the host's mount the others are out of sight; without our own, the levels between have no names. */
+/*
+ * Without the host's mount the others are out of sight; where we are not found, the levels between have
+ * no names.
+ */
 Test(system_cgroup, private_namespace_alone)
 {
 	struct cgroup_tree *tree;

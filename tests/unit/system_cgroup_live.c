@@ -94,9 +94,15 @@ Test(system_cgroup_live, cpu_grows)
 Test(system_cgroup_live, memory)
 {
 	struct cgroup_memory memory;
+	int fd;
 
 	if (cgroup_of_process(tree, getpid(), CGROUP_MEMORY, path, sizeof(path)) < 0)
 		cr_skip("no memory controller is mounted here");
+	fd = cgroup_open(tree, CGROUP_MEMORY, path);
+	cr_assert_geq(fd, 0);
+	if (faccessat(fd, "memory.stat", F_OK, 0) < 0)
+		cr_skip("the memory controller is not enabled for our own cgroup");
+	close(fd);
 	cr_assert_eq(cgroup_memory_read(tree, path, &memory), 0);
 	cr_assert_neq(memory.anon_bytes, UNKNOWN);
 	cr_assert(memory.limit_bytes == UNKNOWN || memory.limit_bytes < 1ULL << 60);
@@ -124,7 +130,7 @@ static void write_pid(const char *directory)
 	close(fd);
 }
 
-/* In the child: a tree opened in a private namespace must still find its own cgroup and not the mount's root. */
+/* In the child: the mount now shows `/../..` at least, and our own cgroup as `/`. */
 static void check_in_namespace(const char *directory)
 {
 	uint64_t id, root;
@@ -136,17 +142,21 @@ static void check_in_namespace(const char *directory)
 	cgroup_tree_close(tree);
 	if (cgroup_tree_open(&tree, "/") < 0)
 		_exit(4);
-	/* The mount shows `/../..`, and only its inode says where we are: without a second mount that is -EXDEV. */
-	if (cgroup_of_process(tree, getpid(), CGROUP_PIDS, path, sizeof(path)) < 0 || stat(directory, &st) < 0)
+	if (cgroup_of_process(tree, getpid(), CGROUP_PIDS, path, sizeof(path)) < 0 ||
+	    stat(directory, &st) < 0)
 		_exit(5);
-	if (cgroup_id_of_path(tree, CGROUP_PIDS, path, &id) == -EXDEV)
-		_exit(0);
-	if (cgroup_id_of_path(tree, CGROUP_PIDS, "/", &root) < 0)
+	if (cgroup_id_of_path(tree, CGROUP_PIDS, path, &id) < 0 ||
+	    cgroup_id_of_path(tree, CGROUP_PIDS, "/", &root) < 0)
 		_exit(6);
-	_exit(id == st.st_ino && id != root ? 0 : 7);
+	/* The path from the top, the id of our own cgroup: never the mount's root. */
+	if (id != st.st_ino || id == root || !strstr(path, "/inner"))
+		_exit(7);
+	if (cgroup_of_process(tree, 1, CGROUP_PIDS, path, sizeof(path)) < 0 || strstr(path, "/.."))
+		_exit(8);
+	_exit(0);
 }
 
-Test(system_cgroup_live, private_namespace_mistakes_nothing)
+Test(system_cgroup_live, private_namespace_is_seen_through)
 {
 	char parent[4096 + 64], child[4096 + 128];
 	int status, fd;

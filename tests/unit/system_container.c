@@ -4,22 +4,24 @@
 
 #include "system/container.h"
 
-#define A "4f1d7e0c9b2a43d58e6f70819a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
-#define B "00000000000000000000000000000000000000000000000000000000deadbeef"
-#define UID "0c2f3a9e-7b1d-4e5f-8a6b-9c0d1e2f3a4b"
-#define UID_ "0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b"
+#define A          "4f1d7e0c9b2a43d58e6f70819a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
+#define B          "00000000000000000000000000000000000000000000000000000000deadbeef"
+#define UID        "0c2f3a9e-7b1d-4e5f-8a6b-9c0d1e2f3a4b"
+#define UID_       "0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b"
 #define STATIC_UID "f1e2d3c4b5a69788f1e2d3c4b5a69788"
 
 static const struct {
 	const char *path, *id, *runtime, *pod_uid;
 } cases[] = {
 	/* systemd's driver */
-	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_ ".slice/cri-containerd-" A ".scope", A,
-	  "containerd", UID },
+	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_ ".slice/cri-containerd-" A
+	  ".scope",
+	  A, "containerd", UID },
 	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" A ".scope", A, "cri-o", UID },
 	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" A ".scope/container", A, "cri-o", UID },
-	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" UID_ ".slice/docker-" A ".scope", A,
-	  "docker", UID },
+	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" UID_ ".slice/docker-" A
+	  ".scope",
+	  A, "docker", UID },
 	{ "/kubepods-besteffort-pod" UID_ ".slice:cri-containerd:" A, A, "containerd", UID },
 	{ "/system.slice/docker-" A ".scope", A, "docker", "" },
 	{ "/machine.slice/libpod-" A ".scope/container", A, "podman", "" },
@@ -29,8 +31,8 @@ static const struct {
 	{ "/docker/" A, A, "docker", "" },
 	{ "/libpod_parent/libpod-" A, A, "podman", "" },
 	/* a node that is itself a container, nested ones, cgroups made inside */
-	{ "/docker/" B "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" UID_ ".slice/cri-containerd-" A
-	  ".scope",
+	{ "/docker/" B "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" UID_
+	  ".slice/cri-containerd-" A ".scope",
 	  A, "containerd", UID },
 	{ "/docker/" B "/docker/" A, A, "docker", "" },
 	{ "/docker/" A "/init.scope", A, "docker", "" },

@@ -181,7 +181,8 @@ Test(system_process, uids)
 	struct process_uids uids = { 9, 9, 9, 9 };
 
 	cr_assert_eq(process_uids_parse("Name:\tUid: 7\nUid:\t1000\t0\t33\t4294967295\nGid:\t5\n", &uids), 0);
-	cr_assert(uids.real == 1000 && uids.effective == 0 && uids.saved == 33 && uids.filesystem == UINT32_MAX);
+	cr_assert(uids.real == 1000 && uids.effective == 0 && uids.saved == 33 &&
+		  uids.filesystem == UINT32_MAX);
 	uids.real = 9;
 	cr_assert_eq(process_uids_parse("", &uids), -ENOENT);
 	cr_assert_eq(process_uids_parse("Uid:\t1\t2\t3\n", &uids), -EINVAL);
@@ -262,8 +263,9 @@ Test(system_process, pids)
 
 	cr_assert_eq(process_pids(root, count_pid, &n), 77, "finds us, and ends when told to");
 	close(root);
-	tree_unpack("==> proc/1/stat <==\n==> proc/20/stat <==\n==> proc/self/stat <==\n==> proc/3x/stat <==\n"
-		    "==> proc/99999999999/stat <==\n==> proc/0/stat <==\n==> proc/-4/stat <==\n");
+	tree_unpack(
+	    "==> proc/1/stat <==\n==> proc/20/stat <==\n==> proc/self/stat <==\n==> proc/3x/stat <==\n"
+	    "==> proc/99999999999/stat <==\n==> proc/0/stat <==\n==> proc/-4/stat <==\n");
 	n = 0;
 	cr_assert_eq(process_pids(tree_fd(), count_all, &n), 0);
 	cr_assert_eq(n, 2);
@@ -274,8 +276,8 @@ Test(system_process, pids)
 
 /* 1 ← 10 ← 100 ← 1000; 5 and 6 are each other's parent; 7 its own; 8's parent is not there; 9 is garbage. */
 #define STAT(pid, ppid) "==> proc/" #pid "/stat <==\n" #pid " (x) S " #ppid REST
-static const char family[] = STAT(1, 0) STAT(10, 1) STAT(100, 10) STAT(1000, 100) STAT(5, 6) STAT(6, 5) STAT(7, 7)
-	STAT(8, 4711) "==> proc/9/stat <==\nnonsense\n";
+static const char family[] = STAT(1, 0) STAT(10, 1) STAT(100, 10) STAT(1000, 100) STAT(5, 6) STAT(6, 5)
+    STAT(7, 7) STAT(8, 4711) "==> proc/9/stat <==\nnonsense\n";
 
 Test(system_process, family)
 {

@@ -3,8 +3,8 @@
  * Recorded machines. A recording is one text, in the form in which head(1) and tail(1) show several files:
  *   ==> path <==
  *   contents
- * It is unpacked to a directory of its own, which is the root of that machine. In a file named cmdline `\0` is
- * a NUL and the line has no end.
+ * It is unpacked to a directory of its own, which is the root of that machine. In a file named cmdline `\0`
+ * is a NUL and the line has no end.
  */
 #ifndef SYSTEM_TREE_H
 #define SYSTEM_TREE_H
@@ -20,7 +20,8 @@
 
 static char tree_root[64];
 
-__attribute__((unused)) static int tree_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+__attribute__((unused)) static int tree_remove_one(const char *path, const struct stat *st, int type,
+						   struct FTW *ftw)
 {
 	(void)st, (void)type, (void)ftw;
 	return remove(path);
@@ -75,7 +76,9 @@ static const char *tree_unpack(const char *text)
 {
 	static const char begin[] = "==> ", end[] = " <==\n";
 
-	snprintf(tree_root, sizeof(tree_root), "/tmp/reqmeter-tree-XXXXXX");
+	/* In memory where that can be had: hundreds of small files a test. */
+	snprintf(tree_root, sizeof(tree_root), "%s/reqmeter-tree-XXXXXX",
+		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	cr_assert(mkdtemp(tree_root));
 	while (strncmp(text, begin, strlen(begin)) == 0) {
 		const char *path_end = strstr(text, end), *contents, *next;
@@ -85,7 +88,8 @@ static const char *tree_unpack(const char *text)
 		text += strlen(begin);
 		snprintf(path, sizeof(path), "%.*s", (int)(path_end - text), text);
 		contents = path_end + strlen(end);
-		next = strncmp(contents, begin, strlen(begin)) == 0 ? contents - 1 : strstr(contents, "\n==> ");
+		next =
+		    strncmp(contents, begin, strlen(begin)) == 0 ? contents - 1 : strstr(contents, "\n==> ");
 		next = next ? next + 1 : contents + strlen(contents);
 		if (strlen(path) > 7 && strcmp(path + strlen(path) - 7, "cmdline") == 0)
 			tree_cmdline(path, contents, next - contents);

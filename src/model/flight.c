@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/flight.h"
+
+#include <stdlib.h>
+
+/* --- connections --- */
+
+static void connection_unlink(struct join *j, struct connection *c)
+{
+	*(c->newer ? &c->newer->older : &j->newest_connection) = c->older;
+	*(c->older ? &c->older->newer : &j->oldest_connection) = c->newer;
+	c->newer = c->older = NULL;
+}
+
+static void connection_push(struct join *j, struct connection *c)
+{
+	c->newer = NULL;
+	c->older = j->newest_connection;
+	*(c->older ? &c->older->newer : &j->oldest_connection) = c;
+	j->newest_connection = c;
+}
+
+void flight_connection_free(struct join *j, struct connection *c)
+{
+	connection_unlink(j, c);
+	map_remove(&j->connections, c->id);
+	receiver_done(&c->receiver);
+	free(c);
+}
+
+/* Makes room by dropping the longest unused connection that waits for nothing. A few are looked at, not all. */
+static void connection_evict(struct join *j)
+{
+	struct connection *c = j->oldest_connection;
+
+	for (int i = 0; c && i < 64; i++, c = c->newer) {
+		if (!c->first) {
+			flight_connection_free(j, c);
+			return;
+		}
+	}
+}
+
+struct connection *flight_connection(struct join *j, const struct record *record)
+{
+	struct connection *c = map_get(&j->connections, record->connection);
+
+	if (c) {
+		connection_unlink(j, c);
+		connection_push(j, c);
+		return c;
+	}
+	if (j->connections.n >= JOIN_CONNECTIONS_MAX)
+		connection_evict(j);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->id = record->connection;
+	c->receiver.offset = record->received_bytes - record->edge_bytes;
+	c->is_unix = record->flags & RECORD_UNIX;
+	if (map_set(&j->connections, c->id, c)) {
+		free(c);
+		return NULL;
+	}
+	connection_push(j, c);
+	return c;
+}
+
+/* --- requests in flight --- */
+
+void flight_add(struct join *j, struct connection *c, struct request *r)
+{
+	r->older = j->newest_request;
+	if (r->older)
+		r->older->newer = r;
+	j->newest_request = r;
+	*(c->last ? &c->last->next : &c->first) = r;
+	c->last = r;
+	c->n_pending++;
+	j->counts.started++;
+	j->counts.in_flight++;
+}
+
+static void flight_remove(struct join *j, struct request *r)
+{
+	*(r->newer ? &r->newer->older : &j->newest_request) = r->older;
+	if (r->older)
+		r->older->newer = r->newer;
+	r->newer = r->older = NULL;
+	j->counts.in_flight--;
+}
+
+void flight_dequeue(struct connection *c, struct request *r)
+{
+	struct request **at = &c->first, *previous = NULL;
+
+	while (*at && *at != r) {
+		previous = *at;
+		at = &(*at)->next;
+	}
+	if (!*at)
+		return;
+	*at = r->next;
+	if (c->last == r)
+		c->last = previous;
+	r->next = NULL;
+	c->n_pending--;
+}
+
+static uintptr_t n_begun(const struct join *j, uint32_t tid)
+{
+	return (uintptr_t)map_get(&j->begun, tid);
+}
+
+void flight_begun_by(struct join *j, struct request *r, uint32_t tid)
+{
+	uintptr_t n = n_begun(j, tid);
+
+	r->shared |= n != 0;
+	if (map_set(&j->begun, tid, (void *)(n + 1)) == 0)
+		r->begun_by = tid;
+}
+
+void flight_left(struct join *j, struct request *r)
+{
+	uintptr_t n = n_begun(j, r->begun_by);
+
+	if (r->begun_by && n > 1)
+		map_set(&j->begun, r->begun_by, (void *)(n - 1));
+	else if (r->begun_by)
+		map_remove(&j->begun, r->begun_by);
+	r->begun_by = 0;
+}
+
+struct request *flight_first_unanswered(const struct connection *c)
+{
+	struct request *r = c->first;
+
+	while (r && r->status)
+		r = r->next;
+	return r;
+}
+
+/* --- who speaks what --- */
+
+void flight_count_protocol(struct join *j, uint32_t pid, enum protocol protocol)
+{
+	struct join_connections *n = map_get(&j->speakers, pid);
+
+	if (!n) {
+		n = calloc(1, sizeof(*n));
+		if (!n || map_set(&j->speakers, pid, n)) {
+			free(n);
+			return;
+		}
+	}
+	n->by_protocol[protocol]++;
+}
+
+void flight_speaks(struct join *j, struct connection *c, uint32_t pid, enum protocol protocol)
+{
+	if (c->protocol == PROTOCOL_UNKNOWN)
+		flight_count_protocol(j, pid, protocol);
+	c->protocol = (uint8_t)protocol;
+}
+
+/* --- exchanges --- */
+
+void exchange_turn(struct exchange *e, struct request *r)
+{
+	struct exchange **at;
+
+	if (e->current == r)
+		return;
+	if (e->current) {
+		for (at = &e->current->exchanges; *at != e; at = &(*at)->sibling)
+			;
+		*at = e->sibling;
+	}
+	e->current = r;
+	e->sibling = r ? r->exchanges : NULL;
+	if (r)
+		r->exchanges = e;
+}
+
+void exchange_free(struct join *j, struct exchange *e)
+{
+	exchange_turn(e, NULL);
+	map_remove(&j->exchanges, e->id);
+	free(e);
+}
+
+struct exchange *exchange_new(struct join *j, const struct record *record)
+{
+	struct exchange *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->id = record->exchange;
+	e->connection = record->connection;
+	e->opened_ns = record->time_ns;
+	if (map_set(&j->exchanges, e->id, e)) {
+		free(e);
+		return NULL;
+	}
+	return e;
+}
+
+/* --- ends --- */
+
+enum outcome flight_outcome(const struct request *r, const struct connection *c, bool complete, bool died)
+{
+	if (complete)
+		return OUTCOME_COMPLETED;
+	if (died)
+		return OUTCOME_PROCESS_DIED;
+	if (c && (c->reset || (c->peer_eof && !r->status)))
+		return OUTCOME_CLIENT_GONE;
+	if (c && c->peer_eof && (r->framing == HTTP_LENGTH || r->framing == HTTP_CHUNKED))
+		return OUTCOME_CLIENT_GONE;
+	return OUTCOME_COMPLETED;
+}
+
+void flight_finish(struct join *j, struct request *r, struct connection *c, enum outcome outcome)
+{
+	while (r->exchanges) {
+		struct exchange *e = r->exchanges;
+
+		exchange_turn(e, NULL);
+		if (e->ended)
+			exchange_free(j, e);
+		else
+			e->orphaned = true;
+	}
+	if (c)
+		flight_dequeue(c, r);
+	flight_remove(j, r);
+	flight_left(j, r);
+	if (!r->over)
+		r->outcome = outcome;
+	r->live = (struct cost){ 0 };
+	if (r->lost) {
+		j->counts.rows++;
+		request_free(r);
+		return;
+	}
+	j->counts.finished++;
+	j->sink(j->context, r);
+}
+
+bool flight_worked_on(const struct request *r)
+{
+	const struct exchange *e = r->exchanges;
+
+	while (e && e->ended)
+		e = e->sibling;
+	return e;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is in flight: connections, the exchanges into which the kernel side cuts them, requests, and which belongs to
+ * which. Only the join looks in here: join.c says what records mean for it, join_sample.c what samples do.
+ */
+#ifndef REQMETER_FLIGHT_H
+#define REQMETER_FLIGHT_H
+
+#include "model/join.h"
+#include "model/receiver.h"
+#include "shared/map.h"
+
+struct connection {
+	uint64_t id;
+	struct connection *newer, *older; /* by last use */
+	struct request *first, *last;	  /* not ended, in order of arrival */
+	size_t n_pending;
+	uint64_t exchange; /* the latest */
+	struct receiver receiver;
+	uint64_t received_bytes, sent_bytes;
+	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
+	uint8_t protocol;  /* enum protocol: counted already */
+	bool closed;   /* no further response can be written */
+	bool reset, peer_eof, is_unix;
+	bool answered; /* one request at least was: its inbound side is proven */
+};
+
+/* A turn of a connection. Lives from its RECORD_OPEN until nothing more can be credited to it. */
+struct exchange {
+	uint64_t id;
+	uint64_t connection;
+	struct request *current; /* to whom its cost goes; NULL: nobody (junk, or ended) */
+	struct exchange *sibling; /* the next of the same request */
+	struct cost given;	 /* of its cost: what earlier requests got */
+	struct cost at_response; /* its cost when the latest response began */
+	uint64_t response_ns;
+	uint64_t opened_ns, ended_ns;
+	bool named;    /* a request has its number as handle */
+	bool ended;    /* its thread turned away after a write; a later write undoes that */
+	bool settled;  /* its request ended before its thread turned away: what comes is known already */
+	bool orphaned; /* its request ended while its thread was elsewhere: what comes can be credited to nobody */
+	/* In the sample at hand. */
+	bool held;	  /* by a thread */
+	bool parked;
+	struct cost seen; /* what all of these show */
+	const struct thread_row *last; /* a thread that sleeps after a write, so that it may be over */
+	unsigned n_missed; /* samples, one after the other, in which neither is */
+};
+
+struct join {
+	const struct http_id_headers *extra;
+	join_sink sink;
+	void *context;
+	struct map connections, exchanges, pids;
+	struct map speakers; /* pid -> struct join_connections */
+	struct map begun;    /* tid -> number of requests in flight that name it as begun_by, in place of a pointer */
+	struct connection *newest_connection, *oldest_connection;
+	struct request *newest_request;
+	struct join_counts counts;
+	uint64_t last_own_handle;
+	/* While one record is fed. */
+	const struct record *record;
+	struct connection *connection;
+};
+
+/* The connection that a record speaks of, known or new, now the last used; may push out an idle one. NULL: no memory. */
+struct connection *flight_connection(struct join *, const struct record *);
+/* Its requests must be gone, or off its queue. */
+void flight_connection_free(struct join *, struct connection *);
+
+void flight_add(struct join *, struct connection *, struct request *);
+/* Off its connection's queue; nothing if it is not on it. */
+void flight_dequeue(struct connection *, struct request *);
+struct request *flight_first_unanswered(const struct connection *);
+
+/*
+ * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without an
+ * edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its thread
+ * comes back to it.)
+ */
+void flight_begun_by(struct join *, struct request *, uint32_t tid);
+/* The thread that began it has left it for good. */
+void flight_left(struct join *, struct request *);
+/* Has a thread yet to tell what its work on it cost? */
+bool flight_worked_on(const struct request *);
+
+enum outcome flight_outcome(const struct request *, const struct connection *, bool complete, bool died);
+/* To the sink, with this outcome if none is known already; its exchanges are nobody's from now on. `c` may be NULL. */
+void flight_finish(struct join *, struct request *, struct connection *c, enum outcome);
+
+void flight_count_protocol(struct join *, uint32_t pid, enum protocol);
+/* Counted once for each connection. */
+void flight_speaks(struct join *, struct connection *, uint32_t pid, enum protocol);
+
+/* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */
+void exchange_turn(struct exchange *, struct request *r);
+void exchange_free(struct join *, struct exchange *);
+/* The one that a RECORD_OPEN begins. NULL without memory, or when there are too many. */
+struct exchange *exchange_new(struct join *, const struct record *);
+
+static inline uint64_t most(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/join.h"
+
+#include <stdlib.h>
+
+#include "model/flight.h"
+
+/* What the sample shows of an exchange that no record has told yet. */
+static struct cost untold(const struct exchange *e)
+{
+	return cost_minus(&e->seen, &e->given);
+}
+
+/* Does every thread that works on it sleep where its work would end? */
+static bool rests(const struct request *r)
+{
+	bool ret = false;
+
+	for (const struct exchange *e = r->exchanges; e; e = e->sibling) {
+		if (!e->last && !e->ended)
+			return false;
+		ret |= e->last != NULL;
+	}
+	return ret;
+}
+
+/* Its threads sleep after the response's last byte: the ends that their next edges would tell are known now. */
+static void settle(struct join *j, struct request *r)
+{
+	r->cost = r->live;
+	r->end_ns = 0;
+	for (struct exchange *e = r->exchanges, *next; e; e = next) {
+		next = e->sibling;
+		if (!e->last)
+			continue;
+		r->end_ns = most(r->end_ns, e->last->end_ns);
+		request_seen_by(r, e->last->tid);
+		e->given = e->seen;
+		e->settled = true;
+		exchange_turn(e, NULL);
+	}
+	flight_finish(j, r, map_get(&j->connections, r->connection), OUTCOME_COMPLETED);
+}
+
+static void mark_parked(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+{
+	for (size_t i = 0; i < sample->n_parked; i++) {
+		struct exchange *e = map_get(&j->exchanges, sample->parked[i].exchange);
+
+		if (!e || !e->current) {
+			forget(context, sample->parked[i].exchange);
+		} else if (!e->parked && e->ended_ns <= sample->now_ns) {
+			e->parked = true;
+			e->current->shared = true;
+			cost_plus(&e->seen, &sample->parked[i].cost);
+		}
+	}
+}
+
+static void mark_thread(struct exchange *e, const struct thread_row *row)
+{
+	struct request *r = e->current;
+
+	e->held = true;
+	/* The rows were read before the latest records: what this one shows has been told since. */
+	if (!r || (e->ended && row->now_ns <= e->ended_ns))
+		return;
+	e->ended = false;
+	cost_plus(&e->seen, &row->work);
+	r->end_ns = row->end_ns ? row->end_ns : row->now_ns;
+	r->shared |= (row->flags & THREAD_SHARED) != 0;
+	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns)
+		r->last_chunk = row->flags & THREAD_LAST_CHUNK;
+	r->last_send_ns = most(r->last_send_ns, row->last_send_ns);
+	r->sent_to = most(r->sent_to, row->sent_bytes);
+	if (!r->next)
+		r->received_to = most(r->received_to, row->received_bytes);
+	if (row->end_ns && (row->flags & THREAD_SENT || r->over))
+		e->last = row;
+}
+
+static void mark_threads(struct join *j, const struct sample *sample)
+{
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		struct exchange *e = map_get(&j->exchanges, sample->threads[i].exchange);
+
+		map_set(&j->pids, sample->threads[i].pid, j);
+		if (e)
+			mark_thread(e, &sample->threads[i]);
+	}
+}
+
+/* All exchanges, so that the table may change under them; NULL without memory. */
+static struct exchange **list_exchanges(struct join *j, size_t *n)
+{
+	struct exchange **all = calloc(j->exchanges.n + 1, sizeof(struct exchange *));
+	struct map_slot *slot;
+	size_t at = 0;
+
+	*n = 0;
+	while (all && (slot = map_next(&j->exchanges, &at)))
+		all[(*n)++] = slot->value;
+	return all;
+}
+
+/* Live costs, and the requests that are over by what their threads do. */
+static void credit_live(struct join *j)
+{
+	size_t n;
+	struct exchange **all = list_exchanges(j, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct cost part = untold(all[i]);
+
+		if (all[i]->current)
+			cost_plus(&all[i]->current->live, &part);
+	}
+	free(all);
+	for (struct request *r = j->newest_request, *older; r; r = older) {
+		older = r->older;
+		if (rests(r) && (r->over || request_complete(r, r->sent_to, r->last_chunk)))
+			settle(j, r);
+	}
+}
+
+/* Exchanges without a request: only the latest of a connection may still be written to. */
+static void sweep_exchanges(struct join *j)
+{
+	size_t n;
+	struct exchange **all = list_exchanges(j, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct exchange *e = all[i];
+		struct connection *c = map_get(&j->connections, e->connection);
+
+		if (!e->current && !e->held && (!c || c->exchange != e->id || e->settled || e->orphaned))
+			exchange_free(j, e);
+	}
+	free(all);
+}
+
+/* Is somebody at work on it, or may be since the sample was taken? */
+static bool has_worker(const struct request *r, const struct sample *sample)
+{
+	if (r->start_ns >= sample->now_ns)
+		return true;
+	for (const struct exchange *e = r->exchanges; e; e = e->sibling)
+		if (e->held || e->opened_ns >= sample->now_ns || e->ended_ns > sample->now_ns)
+			return true;
+	return false;
+}
+
+/* Some of its work is neither told nor to be seen, and was not in the sample before: the record of its end was lost. */
+static bool work_is_missing(const struct request *r, bool *doubtful)
+{
+	for (struct exchange *e = r->exchanges; e; e = e->sibling) {
+		if (e->held || e->parked || e->ended) {
+			e->n_missed = 0;
+			continue;
+		}
+		*doubtful = true;
+		if (++e->n_missed > 1)
+			return true;
+	}
+	return false;
+}
+
+static void forget_parked(const struct request *r, void (*forget)(void *, uint64_t), void *context)
+{
+	for (const struct exchange *e = r->exchanges; e; e = e->sibling)
+		if (e->parked)
+			forget(context, e->id);
+}
+
+/* No thread is at it: over when its process or its connection is, or the next has begun; and if its end was lost. */
+static void sweep_request(struct join *j, struct request *r, const struct sample *sample,
+			  void (*forget)(void *, uint64_t), void *context)
+{
+	struct connection *c = map_get(&j->connections, r->connection);
+	bool complete = r->over || request_complete(r, r->sent_to, r->last_chunk);
+	bool died = !map_get(&j->pids, r->pid), doubtful = false;
+
+	if (has_worker(r, sample))
+		return;
+	r->lost |= work_is_missing(r, &doubtful);
+	if (doubtful && !r->lost)
+		return;
+	if (!r->lost && !died && c && !c->closed && !r->over)
+		return;
+	r->cost = r->live; /* what is parked, too */
+	forget_parked(r, forget, context);
+	flight_finish(j, r, c, flight_outcome(r, c, complete, died));
+}
+
+static void sweep(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+{
+	for (struct request *r = j->newest_request, *older; r; r = older) {
+		older = r->older;
+		sweep_request(j, r, sample, forget, context);
+	}
+	sweep_exchanges(j);
+}
+
+/* Processes that are gone take their counts of connections with them. */
+static void sweep_speakers(struct join *j)
+{
+	struct map_slot *slot;
+	uint32_t gone[64];
+	size_t at = 0, n = 0;
+
+	while (n < 64 && (slot = map_next(&j->speakers, &at)))
+		if (!map_get(&j->pids, slot->key))
+			gone[n++] = (uint32_t)slot->key;
+	while (n)
+		free(map_remove(&j->speakers, gone[--n]));
+}
+
+void join_sample(struct join *j, const struct sample *sample, void (*forget)(void *context, uint64_t exchange),
+		 void *context)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	for (struct request *r = j->newest_request; r; r = r->older)
+		r->live = r->cost;
+	while ((slot = map_next(&j->exchanges, &at))) {
+		struct exchange *e = slot->value;
+
+		e->held = e->parked = false;
+		e->seen = (struct cost){ 0 };
+		e->last = NULL;
+	}
+	map_clear(&j->pids);
+	mark_parked(j, sample, forget, context);
+	mark_threads(j, sample);
+	credit_live(j);
+	/* One that could not be read has no threads: it proves nobody's death. */
+	if (sample->n_threads == 0)
+		return;
+	sweep(j, sample, forget, context);
+	sweep_speakers(j);
+}

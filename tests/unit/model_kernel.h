@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c
+ * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. When those change, so must this. A thread
+ * that does not run is blocked. No test framework in here: fuzz targets use it too.
+ */
+#ifndef MODEL_KERNEL_H
+#define MODEL_KERNEL_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/sample.h"
+
+enum { K_THREADS = 8, K_SOCKETS = 8, K_PARKED = 64 };
+
+struct k_thread {
+	bool alive;
+	uint32_t pid, tid;
+	uint64_t since_ns, cpu_ns, voluntary;
+	struct cost mark, kept, at_block;
+	uint64_t exchange, connection;
+	uint64_t block_ns, last_send_ns, received_bytes, sent_bytes;
+	uint16_t port;
+	bool sent, shared, ended, last_chunk, loops, rested, silent;
+};
+
+struct k_socket {
+	uint64_t connection, exchange, received_bytes, sent_bytes, last_send_ns, ready_ns;
+	uint32_t head_left;
+	uint16_t port;
+	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent;
+};
+
+struct kernel {
+	uint64_t now_ns, last_handle;
+	uint64_t request_cpu_ns; /* all that threads gave away */
+	struct k_thread threads[K_THREADS];
+	struct k_socket sockets[K_SOCKETS];
+	struct parked_sample parked[K_PARKED];
+	size_t n_parked;
+	bool parked_full; /* nothing more can be parked */
+	bool row_limit;	  /* no more rows in this second */
+	unsigned drop;	  /* bits 1 << RECORD_*: those find no room in the ring */
+	void (*emit)(void *context, const struct record *, const char *bytes);
+	void *context;
+	struct thread_row rows[K_THREADS];
+	struct parked_sample parked_rows[K_PARKED];
+};
+
+static inline uint64_t k_minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static inline void k_init(struct kernel *k, void (*emit)(void *, const struct record *, const char *), void *context)
+{
+	*k = (struct kernel){ .now_ns = 1000000, .emit = emit, .context = context };
+}
+
+static inline struct k_thread *k_thread(struct kernel *k, int i, uint32_t pid, uint32_t tid)
+{
+	k->threads[i] = (struct k_thread){ .alive = true, .pid = pid, .tid = tid, .since_ns = k->now_ns };
+	return &k->threads[i];
+}
+
+/* A connection that was just accepted. */
+static inline struct k_socket *k_accept(struct kernel *k, int i, bool is_unix)
+{
+	k->sockets[i] = (struct k_socket){ .connection = ++k->last_handle, .port = is_unix ? 0 : 8080, .is_unix = is_unix };
+	return &k->sockets[i];
+}
+
+/* A connection to somebody else. */
+static inline struct k_socket *k_connect(struct kernel *k, int i)
+{
+	k->sockets[i] = (struct k_socket){ .outbound = true };
+	return &k->sockets[i];
+}
+
+/* --- time --- */
+
+static inline void k_wait(struct kernel *k, uint64_t ns)
+{
+	k->now_ns += ns;
+}
+
+static inline void k_run(struct kernel *k, struct k_thread *t, uint64_t ns)
+{
+	k->now_ns += ns;
+	t->cpu_ns += ns;
+}
+
+static inline struct cost k_total(const struct kernel *k, const struct k_thread *t)
+{
+	uint64_t wall = k->now_ns - t->since_ns;
+
+	return (struct cost){ .wall_ns = wall, .cpu_ns = t->cpu_ns, .blocked_ns = wall - t->cpu_ns,
+			      .voluntary_switches = t->voluntary };
+}
+
+static inline void k_note_block(struct kernel *k, struct k_thread *t, bool loops)
+{
+	t->voluntary++;
+	if (!t->exchange || t->ended)
+		return;
+	t->at_block = k_total(k, t);
+	t->block_ns = k->now_ns;
+	t->rested = true;
+	t->loops = loops;
+	t->ended = t->sent || loops;
+}
+
+/* Waits for something of its own: a lock, a disk, a database. */
+static inline void k_block(struct kernel *k, struct k_thread *t)
+{
+	k_note_block(k, t, false);
+}
+
+/* Blocks for so long. */
+static inline void k_sleep(struct kernel *k, struct k_thread *t, uint64_t ns)
+{
+	k_block(k, t);
+	k_wait(k, ns);
+}
+
+/* Waits for anybody so long, in epoll_wait or accept. */
+static inline void k_loop(struct kernel *k, struct k_thread *t, uint64_t ns)
+{
+	k_note_block(k, t, true);
+	k_wait(k, ns);
+}
+
+static inline struct cost k_take(struct cost *mark, const struct cost *upto)
+{
+	struct cost ret = { 0 };
+	__u64 *m = (__u64 *)mark, *r = (__u64 *)&ret;
+	const __u64 *u = (const __u64 *)upto;
+
+	for (size_t i = 0; i < sizeof(ret) / sizeof(*r); i++) {
+		r[i] = k_minus(u[i], m[i]);
+		m[i] += r[i];
+	}
+	return ret;
+}
+
+static inline void k_add(struct cost *sum, const struct cost *more)
+{
+	__u64 *s = (__u64 *)sum;
+	const __u64 *m = (const __u64 *)more;
+
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*s); i++)
+		s[i] += m[i];
+}
+
+/* --- records --- */
+
+static inline void k_send_record(struct kernel *k, const struct record *r, const char *bytes)
+{
+	if (!(k->drop & 1u << r->type))
+		k->emit(k->context, r, bytes);
+}
+
+static inline struct record k_record(const struct kernel *k, uint32_t type, const struct k_thread *t)
+{
+	return (struct record){
+		.type = type, .time_ns = k->now_ns, .connection = t->connection, .exchange = t->exchange,
+		.cgroup_id = 7, .received_bytes = t->received_bytes, .sent_bytes = t->sent_bytes,
+		.last_send_ns = t->last_send_ns, .leader_start_boot_ns = 5, .pid = t->pid, .tid = t->tid,
+		.port = t->port, .comm = "server",
+	};
+}
+
+static inline uint32_t k_socket_flags(const struct k_socket *s)
+{
+	return (s->inferred ? RECORD_INFERRED : 0) | (s->is_unix ? RECORD_UNIX : 0) | (s->peer_eof ? RECORD_PEER_EOF : 0);
+}
+
+static inline struct cost *k_parked(struct kernel *k, uint64_t exchange)
+{
+	for (size_t i = 0; i < k->n_parked; i++)
+		if (k->parked[i].exchange == exchange)
+			return &k->parked[i].cost;
+	return NULL;
+}
+
+static inline void k_forget(struct kernel *k, uint64_t exchange)
+{
+	for (size_t i = 0; i < k->n_parked; i++) {
+		if (k->parked[i].exchange == exchange) {
+			k->parked[i] = k->parked[--k->n_parked];
+			return;
+		}
+	}
+}
+
+static inline void k_unpark(struct kernel *k, uint64_t exchange, struct cost *sum)
+{
+	struct cost *before = k_parked(k, exchange);
+
+	if (before)
+		k_add(sum, before);
+	k_forget(k, exchange);
+}
+
+static inline void k_park(struct kernel *k, const struct k_thread *t, const struct cost *work)
+{
+	struct cost *before = k_parked(k, t->exchange);
+	struct record lost = k_record(k, RECORD_LOST, t);
+
+	if (before)
+		k_add(before, work);
+	else if (k->n_parked < K_PARKED && !k->parked_full)
+		k->parked[k->n_parked++] = (struct parked_sample){ t->exchange, *work };
+	else if (!t->silent)
+		k_send_record(k, &lost, "");
+}
+
+static inline void k_send_end(struct kernel *k, struct k_thread *t, struct cost *work, uint32_t why)
+{
+	struct record r = k_record(k, RECORD_END, t);
+
+	if (t->shared)
+		k_unpark(k, t->exchange, work);
+	if (t->silent)
+		return;
+	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) | (t->ended ? RECORD_BLOCKED : 0) |
+		  (t->last_chunk ? RECORD_LAST_CHUNK : 0);
+	r.end_ns = t->ended ? t->block_ns : k->now_ns;
+	r.cost = *work;
+	k_send_record(k, &r, "");
+}
+
+static inline struct cost k_work_take(struct kernel *k, struct k_thread *t, const struct cost *upto)
+{
+	struct cost ret = k_take(&t->mark, upto);
+
+	k->request_cpu_ns += ret.cpu_ns;
+	return ret;
+}
+
+static inline void k_leave(struct kernel *k, struct k_thread *t, uint32_t why)
+{
+	struct cost at = k_total(k, t), work;
+
+	if (!t->exchange)
+		return;
+	work = k_work_take(k, t, t->ended || (t->rested && !t->sent && !why) ? &t->at_block : &at);
+	k_add(&work, &t->kept);
+	if (t->sent || why)
+		k_send_end(k, t, &work, why);
+	else
+		k_park(k, t, &work);
+	t->exchange = 0;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = false;
+}
+
+static inline void k_enter(struct kernel *k, struct k_thread *t, const struct k_socket *s, bool fresh)
+{
+	struct cost at = k_total(k, t);
+
+	k_take(&t->mark, &at);
+	t->kept = (struct cost){ 0 };
+	t->exchange = s->exchange;
+	t->connection = s->connection;
+	t->shared = !fresh;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = false;
+	t->last_send_ns = t->received_bytes = t->sent_bytes = 0;
+}
+
+static inline void k_resume(struct kernel *k, struct k_thread *t)
+{
+	struct cost at = k_total(k, t), part;
+
+	if (t->ended && t->loops) {
+		part = k_work_take(k, t, &t->at_block);
+		k_add(&t->kept, &part);
+		k_take(&t->mark, &at);
+	}
+	t->ended = t->rested = t->loops = false;
+}
+
+/* The thread is at work on the socket's exchange, whatever it was at before. */
+static inline void k_join(struct kernel *k, struct k_thread *t, const struct k_socket *s)
+{
+	if (t->exchange == s->exchange) {
+		k_resume(k, t);
+		return;
+	}
+	k_leave(k, t, 0);
+	k_enter(k, t, s, false);
+	t->sent = s->sending;
+	t->silent = s->silent;
+}
+
+static inline void k_carry(struct k_thread *t, const struct k_socket *s)
+{
+	t->received_bytes = s->received_bytes;
+	t->sent_bytes = s->sent_bytes;
+	t->port = s->port;
+}
+
+/* --- reads --- */
+
+static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread *t, struct k_socket *s, const char *bytes,
+			       size_t moved, size_t shown, uint64_t ready)
+{
+	uint32_t copied = shown < HEAD_COPY ? (uint32_t)shown : HEAD_COPY;
+	struct record r = k_record(k, type, t);
+	char *copy;
+
+	s->head_left = (uint32_t)k_minus(s->head_left, copied);
+	if (shown == moved && shown >= 4 && memcmp(bytes + shown - 4, "\r\n\r\n", 4) == 0)
+		s->head_left = 0;
+	r.head_bytes = copied;
+	r.edge_bytes = (uint32_t)moved;
+	r.queue_ns = ready ? k->now_ns - ready : 0;
+	r.flags = k_socket_flags(s) | (s->head_left == 0 ? RECORD_HEAD_TOLD : 0);
+	/* An exact copy, so that the sanitizer sees a read past the end. */
+	copy = malloc(copied ? copied : 1);
+	memcpy(copy, bytes, copied);
+	k_send_record(k, &r, copy);
+	free(copy);
+}
+
+/* A read of `moved` bytes of which only the first `shown` can be looked at. */
+static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
+				size_t shown)
+{
+	bool letter = shown && ((bytes[0] >= 'A' && bytes[0] <= 'Z') || (bytes[0] >= 'a' && bytes[0] <= 'z') ||
+				bytes[0] == '\r' || bytes[0] == '\n');
+	bool opens = (!s->exchange || s->sending) && (shown == 0 || letter);
+
+	uint64_t ready = s->ready_ns;
+
+	if (s->foreign || !moved)
+		return;
+	if (s->outbound) {
+		if (s->exchange && (t->exchange != s->exchange || (t->ended && t->loops)))
+			k_join(k, t, s);
+		return;
+	}
+	s->ready_ns = 0;
+	if (!s->exchange && shown && (!letter || (shown >= 4 && memcmp(bytes, "PRI ", 4) == 0))) {
+		struct record r;
+
+		k_leave(k, t, 0);
+		s->foreign = true;
+		r = k_record(k, RECORD_FOREIGN, t);
+		r.connection = s->connection;
+		r.exchange = 0;
+		r.protocol = letter ? PROTOCOL_HTTP2 : bytes[0] == 0x16 ? PROTOCOL_TLS : PROTOCOL_OTHER;
+		k_send_record(k, &r, "");
+		return;
+	}
+	s->received_bytes += moved;
+	if (opens) {
+		k_leave(k, t, 0);
+		s->exchange = ++k->last_handle;
+		s->sending = false;
+		s->head_left = HEAD_TOTAL;
+		s->silent = k->row_limit;
+		k_enter(k, t, s, true);
+		t->silent = s->silent;
+	} else {
+		k_join(k, t, s);
+	}
+	k_carry(t, s);
+	if (s->silent)
+		return;
+	if (opens)
+		k_emit_head(k, RECORD_OPEN, t, s, bytes, moved, shown, ready);
+	else if (s->head_left)
+		k_emit_head(k, RECORD_MORE, t, s, bytes, moved, shown, 0);
+}
+
+static inline void k_read(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *text)
+{
+	k_read_shown(k, t, s, text, strlen(text), strlen(text));
+}
+
+/* -EAGAIN, a peek, or (eof) the client's end of file. */
+static inline void k_read_nothing(struct kernel *k, struct k_thread *t, struct k_socket *s, bool eof)
+{
+	if (s->foreign || s->outbound)
+		return;
+	if (eof)
+		s->peer_eof = true;
+	if (t->exchange != s->exchange || t->sent)
+		k_leave(k, t, 0);
+	else
+		k_resume(k, t);
+}
+
+/* --- writes --- */
+
+static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
+				 size_t shown)
+{
+	struct record r;
+
+	if (s->outbound) {
+		bool works = t->exchange && !t->ended;
+
+		s->exchange = works ? t->exchange : 0;
+		s->connection = works ? t->connection : 0;
+		s->silent = t->silent;
+		return;
+	}
+	if (s->foreign || !s->exchange || !moved)
+		return;
+	k_join(k, t, s);
+	s->sent_bytes += moved;
+	s->last_send_ns = k->now_ns;
+	s->sending = true;
+	t->sent = true;
+	t->last_send_ns = k->now_ns;
+	k_carry(t, s);
+	t->last_chunk = shown == moved && moved >= 5 && memcmp(bytes + moved - 5, "0\r\n\r\n", 5) == 0;
+	if (!t->silent && shown >= 8 && memcmp(bytes, "HTTP/1", 6) == 0) {
+		struct cost mark = t->mark, at = k_total(k, t);
+		char *copy;
+
+		r = k_record(k, RECORD_RESPONSE, t);
+		r.edge_bytes = (uint32_t)moved;
+		r.flags = k_socket_flags(s) | (t->shared ? RECORD_SHARED : 0);
+		r.cost = k_take(&mark, &at);
+		k_add(&r.cost, &t->kept);
+		r.head_bytes = shown < RESPONSE_HEAD_COPY ? (uint32_t)shown : RESPONSE_HEAD_COPY;
+		copy = malloc(r.head_bytes);
+		memcpy(copy, bytes, r.head_bytes);
+		k_send_record(k, &r, copy);
+		free(copy);
+	}
+}
+
+static inline void k_write(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *text)
+{
+	k_write_shown(k, t, s, text, strlen(text), strlen(text));
+}
+
+/* sendfile: bytes that nobody can look at. */
+static inline void k_sendfile(struct kernel *k, struct k_thread *t, struct k_socket *s, size_t n)
+{
+	k_write_shown(k, t, s, "", n, 0);
+}
+
+/* --- ends --- */
+
+/* By a task; NULL: reset by the peer. Unix sockets tell nothing. `exiting`: while its process ends. */
+static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket *s, bool exiting)
+{
+	struct record r;
+
+	if (s->foreign || s->outbound || !s->exchange || s->closed || s->is_unix)
+		return;
+	s->closed = true;
+	if (t && t->alive && t->exchange == s->exchange) {
+		k_leave(k, t, RECORD_CLOSED | k_socket_flags(s));
+		return;
+	}
+	r = (struct record){
+		.type = RECORD_CLOSE, .time_ns = k->now_ns, .connection = s->connection, .exchange = s->exchange,
+		.received_bytes = s->received_bytes, .sent_bytes = s->sent_bytes, .last_send_ns = s->last_send_ns,
+		.end_ns = k->now_ns, .pid = t ? t->pid : 1, .tid = t ? t->tid : 1,
+		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | (exiting ? RECORD_KILLED : 0) | k_socket_flags(s),
+	};
+	k_unpark(k, s->exchange, &r.cost);
+	if (!s->silent)
+		k_send_record(k, &r, "");
+}
+
+static inline void k_exit(struct kernel *k, struct k_thread *t, bool killed)
+{
+	k_leave(k, t, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
+	t->alive = false;
+}
+
+/* --- samples --- */
+
+static inline struct thread_row k_row(const struct kernel *k, const struct k_thread *t)
+{
+	struct cost mark = t->mark, total = k_total(k, t);
+	struct thread_row row = {
+		.now_ns = k->now_ns, .start_boot_ns = 5, .leader_start_boot_ns = 5, .since_ns = t->since_ns, .cgroup_id = 7,
+		.total = total, .exchange = t->exchange, .connection = t->connection,
+		.end_ns = t->ended ? t->block_ns : 0, .last_send_ns = t->last_send_ns,
+		.received_bytes = t->received_bytes, .sent_bytes = t->sent_bytes, .pid = t->pid, .tid = t->tid,
+		.comm = "server",
+		.flags = (t->shared ? THREAD_SHARED : 0) | (t->sent ? THREAD_SENT : 0) |
+			 (t->last_chunk ? THREAD_LAST_CHUNK : 0) | (t->loops ? THREAD_LOOPS : 0),
+	};
+
+	if (t->exchange) {
+		row.work = k_take(&mark, t->ended ? &t->at_block : &total);
+		k_add(&row.work, &t->kept);
+	}
+	return row;
+}
+
+/* Valid until the next one. */
+static inline struct sample k_sample(struct kernel *k)
+{
+	struct sample ret = { .now_ns = k->now_ns, .unix_minus_mono_ns = 1000000000000 };
+
+	for (int i = 0; i < K_THREADS; i++)
+		if (k->threads[i].alive)
+			k->rows[ret.n_threads++] = k_row(k, &k->threads[i]);
+	ret.threads = k->rows;
+	memcpy(k->parked_rows, k->parked, sizeof(k->parked));
+	ret.parked = k->parked_rows;
+	ret.n_parked = k->n_parked;
+	return ret;
+}
+
+#endif
