@@ -98,6 +98,15 @@ static __always_inline void work_take(struct thread_state *s, const struct cost 
 	s->request_cpu_ns += ret->cpu_ns;
 }
 
+/* What the exchange has cost this thread up to `at`. */
+static __always_inline void cost_so_far(const struct thread_state *s, const struct cost *at, struct cost *ret)
+{
+	struct cost mark = s->mark;
+
+	cost_take(&mark, at, ret);
+	cost_add(ret, &s->kept);
+}
+
 /*
  * The thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
  * write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What came
@@ -129,6 +138,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	s->exchange = exchange;
 	s->connection = connection;
 	s->shared = !fresh;
+	s->peer_eof = s->broken = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
 }

@@ -24,6 +24,24 @@ struct small_head_record {
 	__u8 bytes[HEAD_SMALL];
 };
 
+/*
+ * The bytes of the next vector, behind `n` that were copied. Either has half the room at most: the verifier knows no
+ * better sum of two numbers.
+ */
+static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_bytes *from, __u32 max)
+{
+	__u32 more = from->next_n;
+
+	if (more == 0 || n > max / 2)
+		return 0;
+	if (more > max / 2)
+		more = max / 2;
+	barrier_var(more);
+	if (more > max / 2)
+		return 0;
+	return bpf_probe_read_user(to + n, more, from->next_at) ? 0 : more;
+}
+
 /* Copies at most `max` of the call's bytes behind the record; the count, or 0 when they cannot be read. */
 static __always_inline __u32 copy_bytes(__u8 *to, const struct user_bytes *from, __u32 max)
 {
@@ -40,14 +58,17 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct user_bytes *from,
 		return 0;
 	if (bpf_probe_read_user(to, n, from->at))
 		return 0;
-	return n;
+	return n + copy_next(to, n, from, max);
 }
 
 static __always_inline bool ends_in_empty_line(const struct user_bytes *bytes)
 {
 	__u32 tail = 0;
 
-	if (bytes->n < sizeof(tail) || bpf_probe_read_user(&tail, sizeof(tail), bytes->at + bytes->n - sizeof(tail)))
+	const void *at = bytes->next_n ? bytes->next_at : bytes->at;
+	__u32 n = bytes->next_n ? bytes->next_n : bytes->n;
+
+	if (n < sizeof(tail) || bpf_probe_read_user(&tail, sizeof(tail), at + n - sizeof(tail)))
 		return false;
 	return tail == EMPTY_LINE;
 }
@@ -55,7 +76,8 @@ static __always_inline bool ends_in_empty_line(const struct user_bytes *bytes)
 /* Fills the parts of a record that a read knows and sends it. */
 static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, __u32 type, struct thread_state *s,
 				      struct socket_state *ss, struct task_struct *task,
-				      const struct user_bytes *from, __u32 moved, __u64 now, __u64 ready)
+				      const struct user_bytes *from, const struct cost *at, __u32 moved, __u64 now,
+				      __u64 ready)
 {
 	record_begin(r, type, s, task, now);
 	if (type == RECORD_OPEN)
@@ -66,33 +88,54 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0);
 	if (!r->head_bytes)
 		lose(LOSS_HEADS_UNREADABLE);
+	cost_so_far(s, at, &r->cost);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void emit_head(__u32 type, struct thread_state *s, struct socket_state *ss,
-				      struct task_struct *task, const struct user_bytes *from, __u32 moved, __u64 now,
-				      __u64 ready)
+				      struct task_struct *task, const struct user_bytes *from, const struct cost *at,
+				      __u32 moved, __u64 now, __u64 ready)
 {
-	__u32 copied = from->n < HEAD_COPY ? from->n : HEAD_COPY;
+	__u32 n = from->n + from->next_n, copied = n < HEAD_COPY ? n : HEAD_COPY;
 
 	ss->head_left = minus(ss->head_left, copied);
-	if (from->n == moved && ends_in_empty_line(from))
+	if (n == moved && ends_in_empty_line(from))
 		ss->head_left = 0;
-	if (from->n <= HEAD_SMALL) {
+	if (n <= (from->next_n ? HEAD_SMALL / 2 : HEAD_SMALL)) {
 		struct small_head_record *small = bpf_ringbuf_reserve(&records, sizeof(*small), 0);
 
 		if (small)
-			head_send(&small->r, small->bytes, HEAD_SMALL, type, s, ss, task, from, moved, now, ready);
+			head_send(&small->r, small->bytes, HEAD_SMALL, type, s, ss, task, from, at, moved,
+				  now, ready);
 		else
 			lose(LOSS_RING_FULL);
 	} else {
 		struct head_record *big = bpf_ringbuf_reserve(&records, sizeof(*big), 0);
 
 		if (big)
-			head_send(&big->r, big->bytes, HEAD_COPY, type, s, ss, task, from, moved, now, ready);
+			head_send(&big->r, big->bytes, HEAD_COPY, type, s, ss, task, from, at, moved,
+				  now, ready);
 		else
 			lose(LOSS_RING_FULL);
 	}
+}
+
+#define REQUEST_LINE_LOOKED_AT 16
+
+/* Do these bytes begin with a method and a target? Stricter than need be: bodies must hardly ever look so. */
+static __always_inline bool begins_request_line(const struct user_bytes *bytes)
+{
+	__u8 first[REQUEST_LINE_LOOKED_AT] = {};
+
+	if (bytes->n < sizeof(first) || bpf_probe_read_user(first, sizeof(first), bytes->at))
+		return false;
+	for (int i = 0; i < REQUEST_LINE_LOOKED_AT - 1; i++) {
+		if (i > 0 && first[i] == ' ')
+			return first[i + 1] == '/' || first[i + 1] == '*' || first[i + 1] == 'h';
+		if (first[i] < 'A' || first[i] > 'Z')
+			return false;
+	}
+	return false;
 }
 
 enum opening { OPENS, CONTINUES, IS_FOREIGN };
@@ -201,10 +244,13 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 	carry_bytes(s, ss);
 	if (ss->silent)
 		return;
+	/* Behind a head that is told: a request sent ahead, or one behind a body that nobody wanted. */
+	if (opening == CONTINUES && !ss->head_left && begins_request_line(&from))
+		ss->head_left = HEAD_TOTAL;
 	if (opening == OPENS)
-		emit_head(RECORD_OPEN, s, ss, task, &from, moved, now, ready);
+		emit_head(RECORD_OPEN, s, ss, task, &from, at, moved, now, ready);
 	else if (ss->head_left)
-		emit_head(RECORD_MORE, s, ss, task, &from, moved, now, 0);
+		emit_head(RECORD_MORE, s, ss, task, &from, at, moved, now, 0);
 }
 
 /*
@@ -214,9 +260,13 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					    const struct cost *at, int result, __u64 now)
 {
-	if (result == 0)
+	bool here = s->exchange == ss->exchange;
+
+	if (result == 0) {
 		ss->peer_eof = 1;
-	if (s->exchange != ss->exchange || ss->sending)
+		s->peer_eof |= here;
+	}
+	if (!here || ss->sending)
 		work_leave(s, task, at, now, 0);
 	else
 		work_resume(s, at);
@@ -313,7 +363,6 @@ static __always_inline void emit_response(struct thread_state *s, struct socket_
 					  const struct user_bytes *from, const struct cost *at, __u32 moved, __u64 now)
 {
 	struct response_record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
-	struct cost mark = s->mark;
 
 	if (!r) {
 		lose(LOSS_RING_FULL);
@@ -322,8 +371,7 @@ static __always_inline void emit_response(struct thread_state *s, struct socket_
 	record_begin(&r->r, RECORD_RESPONSE, s, task, now);
 	r->r.edge_bytes = moved;
 	r->r.flags = socket_flags(ss) | (s->shared ? RECORD_SHARED : 0);
-	cost_take(&mark, at, &r->r.cost);
-	cost_add(&r->r.cost, &s->kept);
+	cost_so_far(s, at, &r->r.cost);
 	r->r.head_bytes = copy_bytes(r->bytes, from, RESPONSE_HEAD_COPY);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
@@ -346,6 +394,15 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 		emit_response(s, ss, task, &from, at, moved, now);
 }
 
+/* A write failed: with these errors because nobody is there any more, unless the server itself has closed. */
+static __always_inline void note_refusal(struct thread_state *s, struct socket_state *ss, int result)
+{
+	if (ss->kind != SOCKET_INBOUND || ss->closed || (result != -EPIPE && result != -ECONNRESET))
+		return;
+	ss->broken = 1;
+	s->broken |= s->exchange == ss->exchange;
+}
+
 /* A write of `result` bytes (or an error) has ended. */
 static __always_inline int sent(struct sock *sk, int result)
 {
@@ -360,13 +417,17 @@ static __always_inline int sent(struct sock *sk, int result)
 	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!ss)
 		ss = socket_meet(sk, true);
-	if (!ss || ss->kind == SOCKET_FOREIGN || result <= 0)
+	if (!ss || ss->kind == SOCKET_FOREIGN)
 		return 0;
 	if (ss->kind == SOCKET_INBOUND && !ss->exchange)
 		return 0;
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s || task->tgid == agent_pid)
 		return 0;
+	if (result <= 0) {
+		note_refusal(s, ss, result);
+		return 0;
+	}
 	if (ss->kind == SOCKET_OUTBOUND) {
 		outbound_sent(s, ss);
 		return 0;

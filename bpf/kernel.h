@@ -43,6 +43,8 @@ enum bpf_map_type_used {
 #define TASK_DEAD	  0x00000080
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define MSG_PEEK	  0x2
+#define EPIPE		  32
+#define ECONNRESET	  104
 #define SOCK_STREAM	  1
 #define AF_UNIX		  1
 #define AF_INET		  2
@@ -137,6 +139,7 @@ typedef struct {
 
 struct sock_common {
 	unsigned short skc_family;
+	unsigned char skc_state;
 	__u16 skc_num;
 	possible_net_t skc_net;
 };
@@ -144,6 +147,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	int sk_err;
 };
 
 struct socket {
@@ -169,6 +173,12 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct sock *sk;
+	void *value;
 };
 
 struct pt_regs {

@@ -48,7 +48,8 @@ struct thread_state {
 	__u8 rested;  /* at_block holds the last block, in case the thread turns elsewhere from it */
 	__u8 last_chunk; /* its last write ended as a chunked body ends */
 	__u8 silent;  /* above the row limit: no records of this exchange */
-	__u8 pad[5];
+	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
+	__u8 pad[3];
 	__u16 port;
 	__u32 lineage[LINEAGE_MAX];
 };
@@ -63,11 +64,17 @@ struct socket_state {
 	__u16 port;
 	__u8 kind; /* SOCKET_* */
 	__u8 sending; /* the exchange has bytes written */
-	__u8 closed; /* RECORD_CLOSED or RECORD_RESET: nothing more can be written */
+	__u8 closed; /* CLOSED_* */
 	__u8 inferred;
 	__u8 peer_eof;
 	__u8 is_unix;
 	__u8 silent;
+	__u8 broken; /* a write was refused: the peer is gone */
+};
+
+enum socket_closed {
+	CLOSED_BY_PEER = 1, /* reset or timed out; the server's descriptor is still open */
+	CLOSED_BY_SERVER,
 };
 
 enum socket_kind {

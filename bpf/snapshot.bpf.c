@@ -41,6 +41,10 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_SENT;
 	if (s->last_chunk)
 		row->flags |= THREAD_LAST_CHUNK;
+	if (s->peer_eof)
+		row->flags |= THREAD_PEER_EOF;
+	if (s->broken)
+		row->flags |= THREAD_BROKEN;
 }
 
 /* One that is off the CPU: settled sums, and the stretch since, of which it may have been queued a while. */

@@ -69,8 +69,8 @@ static __always_inline void carry_bytes(struct thread_state *s, const struct soc
 
 static __always_inline __u32 socket_flags(const struct socket_state *ss)
 {
-	return ss->closed | (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
-	       (ss->peer_eof ? RECORD_PEER_EOF : 0);
+	return (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
+	       (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
 }
 
 /* Could these be the first bytes of a request line? A letter, or the empty lines that some clients send before it. */

@@ -55,21 +55,21 @@ static __always_inline void emit_close(struct socket_state *ss, struct task_stru
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
-static __always_inline void socket_closed(struct sock *sk, int state)
+/* A reset or time-out comes in whatever task the interrupt hit: only with `by_task` is the one at hand at an edge. */
+static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 {
-	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	struct task_struct *task = bpf_get_current_task_btf();
-	/* A reset or time-out comes in whatever task the interrupt hit: that task is not at an edge. */
-	bool by_task = state == TCP_FIN_WAIT1 || state == TCP_LAST_ACK;
+	enum socket_closed how = by_task ? CLOSED_BY_SERVER : CLOSED_BY_PEER;
 	__u64 now = bpf_ktime_get_ns();
 	struct thread_state *s;
 	struct cost at;
 
-	if (!ss || ss->kind != SOCKET_INBOUND || ss->closed)
+	if (ss->kind != SOCKET_INBOUND || ss->closed >= how)
 		return;
-	ss->closed = by_task ? RECORD_CLOSED : RECORD_RESET;
+	ss->closed = how;
+	/* A head may still be read, of what had come before the reset. */
 	if (!ss->exchange)
-		return; /* what was received before a reset can still be read */
+		return;
 	s = by_task ? bpf_task_storage_get(&threads, task, 0, 0) : NULL;
 	if (s && s->exchange == ss->exchange) {
 		/* Written by another, to whom this thread had handed the request: only what it did itself ends here. */
@@ -87,9 +87,18 @@ static __always_inline void socket_closed(struct sock *sk, int state)
 		   now);
 }
 
+static __always_inline void state_left(struct sock *sk, int to)
+{
+	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+
+	/* To TCP_CLOSE at once goes what the peer resets or what times out, with an error; and a close that discards data. */
+	if (ss)
+		socket_closed(ss, to != TCP_CLOSE || BPF_CORE_READ(sk, sk_err) == 0);
+}
+
 /*
  * TCP connections become known here, on both sides, before their first byte. Fires in interrupts too, where only the
- * socket counts and not the task. Unix sockets have nothing of the kind: see socket_meet().
+ * socket counts and not the task. Unix sockets have nothing of the kind: see socket_meet() and on_unix_release().
  */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
@@ -102,8 +111,62 @@ int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
 	else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
 		socket_create(socket, SOCKET_OUTBOUND);
 	else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE)
-		socket_closed(socket, to);
+		state_left(socket, to);
 	may_leave_cpu();
+	return 0;
+}
+
+/*
+ * A TCP socket is given up. One that the peer has reset changes its state no more when its server closes it: here, in
+ * the context of whoever does. All others have told their end before.
+ */
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_tcp_destroyed, struct sock *sk)
+{
+	struct socket_state *ss;
+
+	stay_on_cpu();
+	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (ss && ss->closed == CLOSED_BY_PEER)
+		socket_closed(ss, true);
+	may_leave_cpu();
+	return 0;
+}
+
+/* The last descriptor of a Unix socket is closed. Without fentry: see find_open_unix(). */
+SEC("?fentry/unix_release")
+int BPF_PROG(on_unix_release, struct socket *socket)
+{
+	struct sock *sk = socket->sk;
+	struct socket_state *ss;
+
+	if (!sk)
+		return 0;
+	stay_on_cpu();
+	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (ss) {
+		ss->broken |= sk->sk_err == ECONNRESET; /* the peer closed with bytes unread */
+		socket_closed(ss, true);
+	}
+	may_leave_cpu();
+	return 0;
+}
+
+/*
+ * Where fentry is not to be had: the accepted Unix sockets that are still open, one connection each. What is missing
+ * has been closed.
+ */
+SEC("?iter/bpf_sk_storage_map")
+int find_open_unix(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	const struct socket_state *ss = ctx->value;
+	struct sock *sk = ctx->sk;
+	__u64 connection;
+
+	if (!sk || !ss || !ss->is_unix || !ss->connection || BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		return 0;
+	connection = ss->connection;
+	bpf_seq_write(ctx->meta->seq, &connection, sizeof(connection));
 	return 0;
 }
 

@@ -10,7 +10,9 @@
 
 struct user_bytes {
 	const void *at;
-	__u32 n;	 /* contiguous there; at most what the call moved */
+	__u32 n;	     /* contiguous there; at most what the call moved */
+	const void *next_at; /* what comes behind, in the next vector */
+	__u32 next_n;
 	const void *end; /* just behind the last byte that the call names, where it can be known; else NULL */
 };
 
@@ -42,7 +44,7 @@ static __always_inline enum call_shape call_shape(long number)
 #define VECTORS_LOOKED_AT 4
 #define UIO_MAXIOV	  1024
 
-static __always_inline void first_vector(const void *vectors, __u64 n_vectors, __u32 moved, struct user_bytes *ret)
+static __always_inline void first_vectors(const void *vectors, __u64 n_vectors, __u32 moved, struct user_bytes *ret)
 {
 	struct iovec v;
 
@@ -50,15 +52,20 @@ static __always_inline void first_vector(const void *vectors, __u64 n_vectors, _
 	    bpf_probe_read_user(&v, sizeof(v), vectors + (n_vectors - 1) * sizeof(v)) == 0 && v.iov_len)
 		ret->end = v.iov_base + v.iov_len;
 
-#pragma unroll
-	for (int i = 0; i < VECTORS_LOOKED_AT; i++) {
-		if (bpf_probe_read_user(&v, sizeof(v), vectors + i * sizeof(v)))
+	for (__u64 i = 0; i < VECTORS_LOOKED_AT; i++) {
+		if (i >= n_vectors || bpf_probe_read_user(&v, sizeof(v), vectors + i * sizeof(v)))
 			return;
-		if (v.iov_len) {
-			ret->at = v.iov_base;
-			ret->n = v.iov_len < moved ? v.iov_len : moved;
+		if (v.iov_len == 0)
+			continue;
+		if (ret->n) {
+			ret->next_at = v.iov_base;
+			ret->next_n = v.iov_len < moved - ret->n ? v.iov_len : moved - ret->n;
 			return;
 		}
+		ret->at = v.iov_base;
+		ret->n = v.iov_len < moved ? v.iov_len : moved;
+		if (ret->n == moved)
+			return;
 	}
 }
 
@@ -69,8 +76,8 @@ static __always_inline void user_bytes_of_call(struct task_struct *task, __u32 m
 	void *argument = (void *)BPF_CORE_READ(regs, si);
 	struct user_msghdr message;
 
-	ret->at = ret->end = NULL;
-	ret->n = 0;
+	ret->at = ret->next_at = ret->end = NULL;
+	ret->n = ret->next_n = 0;
 	enum call_shape shape = call_shape(BPF_CORE_READ(regs, orig_ax));
 
 	/* Of several messages it is not known which one this is; most callers pass one. */
@@ -83,11 +90,11 @@ static __always_inline void user_bytes_of_call(struct task_struct *task, __u32 m
 		ret->end = argument + moved;
 		break;
 	case CALL_VECTOR:
-		first_vector(argument, BPF_CORE_READ(regs, dx), moved, ret);
+		first_vectors(argument, BPF_CORE_READ(regs, dx), moved, ret);
 		break;
 	case CALL_MESSAGE:
 		if (bpf_probe_read_user(&message, sizeof(message), argument) == 0)
-			first_vector(message.msg_iov, message.msg_iovlen, moved, ret);
+			first_vectors(message.msg_iov, message.msg_iovlen, moved, ret);
 		break;
 	default:
 		break;

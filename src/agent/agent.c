@@ -248,7 +248,7 @@ static void take_sample(struct agent *agent)
 {
 	const struct sample *sample;
 
-	if (collector_sample(agent->collector, &sample))
+	if (collector_sample(agent->collector, model_waits_on_unix(agent->model), &sample))
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
 	collector_drain(agent->collector);
 	model_sample(agent->model, sample, forget_parked, agent);

@@ -12,6 +12,9 @@
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
 #define THREADS_MAX (1u << 20)
 
+/* More open sockets than a node has. */
+#define UNIX_MAX (1u << 22)
+
 /* Linux itself stops at 8,192 (CONFIG_NR_CPUS on x86-64). */
 #define CPUS_MAX 8192
 
@@ -23,7 +26,7 @@ struct collector {
 	void *context;
 	uint64_t malformed;
 	struct sample sample;
-	size_t threads_room, cgroups_room, processes_room, parked_room;
+	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
 };
 
@@ -69,6 +72,7 @@ void collector_free(struct collector *c)
 	free(c->sample.cgroups);
 	free(c->sample.processes);
 	free(c->sample.parked);
+	free(c->sample.open_unix);
 	free(c);
 }
 
@@ -199,6 +203,28 @@ static void read_parked(struct collector *c)
 	}
 }
 
+/* Whole or not at all: a connection that is missing counts as closed. */
+static void read_open_unix(struct collector *c)
+{
+	struct sample *s = &c->sample;
+	int fd = probe_open_unix(c->probe);
+	size_t bytes = 0;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return;
+	do {
+		if (grow((void **)&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 1, sizeof(*s->open_unix),
+			 UNIX_MAX))
+			break;
+		n = read(fd, (char *)s->open_unix + bytes, c->unix_room * sizeof(*s->open_unix) - bytes);
+		bytes += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+	close(fd);
+	s->n_open_unix = bytes / sizeof(*s->open_unix);
+	s->has_open_unix = n == 0;
+}
+
 static void read_losses(struct collector *c)
 {
 	uint64_t per_cpu[CPUS_MAX];
@@ -220,7 +246,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-int collector_sample(struct collector *c, const struct sample **ret)
+int collector_sample(struct collector *c, bool with_unix, const struct sample **ret)
 {
 	int rc;
 
@@ -231,6 +257,9 @@ int collector_sample(struct collector *c, const struct sample **ret)
 	rc = read_threads(c);
 	read_cgroups_again(c);
 	read_parked(c);
+	c->sample.has_open_unix = false;
+	if (with_unix)
+		read_open_unix(c);
 	read_losses(c);
 	*ret = &c->sample;
 	return rc;

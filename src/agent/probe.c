@@ -18,6 +18,7 @@
 struct probe {
 	struct reqmeter *skeleton;
 	struct bpf_link *snapshot;
+	struct bpf_link *open_unix; /* NULL where on_unix_release is attached */
 };
 
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
@@ -70,7 +71,7 @@ static bool has_enumerator(const struct btf *btf, const char *enumeration, const
 /* What must be there, whatever else is chosen. */
 static const char *const needed_tracepoints[] = {
 	"sched_switch",	      "task_newtask",	     "sched_process_exec",
-	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task",
+	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task", "tcp_destroy_sock",
 };
 
 static bool has_member(const struct btf *btf, const char *structure, const char *name)
@@ -235,6 +236,13 @@ struct edge_program {
 	const char *function;
 };
 
+static void load_present(const struct edge_program *edges, size_t n, const struct btf *btf)
+{
+	for (size_t i = 0; i < n; i++)
+		if (btf__find_by_name_kind(btf, edges[i].function, BTF_KIND_FUNC) > 0)
+			bpf_program__set_autoload(edges[i].program, true);
+}
+
 static void load_fexit_edges(struct reqmeter *skeleton, const struct btf *btf)
 {
 	const struct edge_program edges[] = {
@@ -245,12 +253,28 @@ static void load_fexit_edges(struct reqmeter *skeleton, const struct btf *btf)
 		{ skeleton->progs.on_inet6_sendmsg, "inet6_sendmsg" },
 		{ skeleton->progs.on_unix_sendmsg, "unix_stream_sendmsg" },
 		{ skeleton->progs.on_inet_sendpage, "inet_sendpage" },
-		{ skeleton->progs.on_tcp_splice_read, "tcp_splice_read" },
 	};
 
-	for (size_t i = 0; i < sizeof(edges) / sizeof(*edges); i++)
-		if (btf__find_by_name_kind(btf, edges[i].function, BTF_KIND_FUNC) > 0)
-			bpf_program__set_autoload(edges[i].program, true);
+	load_present(edges, sizeof(edges) / sizeof(*edges), btf);
+}
+
+/* What no tracepoint tells of: reads by splice, and the end of Unix sockets. */
+static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+{
+	const struct edge_program edges[] = {
+		{ skeleton->progs.on_tcp_splice_read, "tcp_splice_read" },
+		{ skeleton->progs.on_unix_splice_read, "unix_stream_splice_read" },
+		{ skeleton->progs.on_unix_release, "unix_release" },
+	};
+
+	if (fexit_works(btf, "tcp_splice_read")) {
+		load_present(edges, sizeof(edges) / sizeof(*edges), btf);
+		features_set(features, "socket-ends", FEATURE_ON, "splice and the close of Unix sockets by fentry and fexit");
+	} else {
+		bpf_program__set_autoload(skeleton->progs.find_open_unix, true);
+		features_set(features, "socket-ends", FEATURE_OFF,
+			     "no fentry: the close of Unix sockets is seen up to a second late, bytes read by splice are not");
+	}
 }
 
 /* Reads and writes of sockets, by the best hooks that the kernel has. */
@@ -267,6 +291,7 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		features_set(features, "requests", FEATURE_OFF,
 			     "neither sock_recv_length (6.3 and later) nor fexit programs: no requests, threads only");
 	}
+	load_side_edges(skeleton, btf, features);
 	if (has_tracepoint(btf, "sk_data_ready")) {
 		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
 		features_set(features, "queue", FEATURE_ON, "queue_ns of TCP by sk_data_ready; null for Unix sockets");
@@ -343,6 +368,15 @@ static int run_iterator(struct bpf_program *program)
 	return n < 0 ? -errno : 0;
 }
 
+static int attach_over_sockets(struct probe *probe)
+{
+	union bpf_iter_link_info info = { .map.map_fd = (__u32)bpf_map__fd(probe->skeleton->maps.sockets) };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
+
+	probe->open_unix = bpf_program__attach_iter(probe->skeleton->progs.find_open_unix, &options);
+	return probe->open_unix ? 0 : -errno;
+}
+
 int probe_attach(struct probe *probe, struct features *features, char *error, size_t size)
 {
 	struct reqmeter *skeleton = probe->skeleton;
@@ -352,6 +386,7 @@ int probe_attach(struct probe *probe, struct features *features, char *error, si
 	/* Iterators are run, not left attached. */
 	bpf_program__set_autoattach(skeleton->progs.find_tasks, false);
 	bpf_program__set_autoattach(skeleton->progs.snapshot, false);
+	bpf_program__set_autoattach(skeleton->progs.find_open_unix, false);
 	rc = reqmeter__attach(skeleton);
 	if (rc) {
 		snprintf(error, size, "cannot attach the BPF programs: %s (%s)", strerror(-rc), complaint);
@@ -362,6 +397,8 @@ int probe_attach(struct probe *probe, struct features *features, char *error, si
 		probe->snapshot = bpf_program__attach_iter(skeleton->progs.snapshot, NULL);
 		rc = probe->snapshot ? 0 : -errno;
 	}
+	if (rc == 0 && bpf_program__autoload(skeleton->progs.find_open_unix))
+		rc = attach_over_sockets(probe);
 	if (rc) {
 		snprintf(error, size, "cannot iterate over tasks: %s", strerror(-rc));
 		return rc;
@@ -375,6 +412,7 @@ void probe_free(struct probe *probe)
 	if (!probe)
 		return;
 	bpf_link__destroy(probe->snapshot);
+	bpf_link__destroy(probe->open_unix);
 	reqmeter__destroy(probe->skeleton);
 	free(probe);
 }
@@ -395,6 +433,11 @@ int probe_snapshot_open(struct probe *probe)
 {
 	__atomic_add_fetch(&probe->skeleton->bss->snapshot_epoch, 1, __ATOMIC_SEQ_CST);
 	return bpf_iter_create(bpf_link__fd(probe->snapshot));
+}
+
+int probe_open_unix(struct probe *probe)
+{
+	return probe->open_unix ? bpf_iter_create(bpf_link__fd(probe->open_unix)) : -ENOENT;
 }
 
 static void program_read(const struct bpf_program *program, struct probe_program *ret)

@@ -53,6 +53,12 @@ void probe_maps(const struct probe *, struct probe_maps *ret);
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
 int probe_snapshot_open(struct probe *);
 
+/*
+ * The Unix connections that are open: a file descriptor that reads as a stream of uint64_t; the caller closes. -ENOENT
+ * where the kernel tells of their ends by itself.
+ */
+int probe_open_unix(struct probe *);
+
 /* At most `max` programs; the number filled. */
 size_t probe_programs(const struct probe *, struct probe_program *ret, size_t max);
 

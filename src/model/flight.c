@@ -79,6 +79,7 @@ void flight_add(struct join *j, struct connection *c, struct request *r)
 	c->n_pending++;
 	j->counts.started++;
 	j->counts.in_flight++;
+	j->n_unix += r->is_unix;
 }
 
 static void flight_remove(struct join *j, struct request *r)
@@ -88,6 +89,7 @@ static void flight_remove(struct join *j, struct request *r)
 		r->older->newer = r->newer;
 	r->newer = r->older = NULL;
 	j->counts.in_flight--;
+	j->n_unix -= r->is_unix;
 }
 
 void flight_dequeue(struct connection *c, struct request *r)
@@ -130,6 +132,20 @@ void flight_left(struct join *j, struct request *r)
 	else if (r->begun_by)
 		map_remove(&j->begun, r->begun_by);
 	r->begun_by = 0;
+}
+
+uint64_t flight_received_end(const struct connection *c, uint64_t received_bytes)
+{
+	return c->receiver.head_bytes ? c->receiver.head_offset : received_bytes;
+}
+
+void flight_note_bytes(struct request *r, const struct connection *c, uint64_t received_bytes, uint64_t sent_bytes)
+{
+	if (!c)
+		r->received_to = most(r->received_to, received_bytes);
+	else if (r == c->last)
+		r->received_to = most(r->received_to, flight_received_end(c, received_bytes));
+	r->sent_to = most(r->sent_to, r->next ? request_sent_end(r, sent_bytes) : sent_bytes);
 }
 
 struct request *flight_first_unanswered(const struct connection *c)
@@ -232,8 +248,10 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 		else
 			e->orphaned = true;
 	}
-	if (c)
+	if (c) {
 		flight_dequeue(c, r);
+		c->answered_to = most(c->answered_to, r->sent_to);
+	}
 	flight_remove(j, r);
 	flight_left(j, r);
 	if (!r->over)
@@ -255,4 +273,28 @@ bool flight_worked_on(const struct request *r)
 	while (e && e->ended)
 		e = e->sibling;
 	return e;
+}
+
+void flight_end_on_connection(struct join *j, struct connection *c, struct request *r, enum outcome outcome)
+{
+	if (!flight_worked_on(r)) {
+		flight_finish(j, r, c, outcome);
+		return;
+	}
+	flight_dequeue(c, r);
+	c->answered_to = most(c->answered_to, request_sent_end(r, c->sent_bytes));
+	r->outcome = outcome;
+	r->over = true;
+}
+
+void flight_connection_over(struct join *j, struct connection *c, uint64_t now_ns, bool died)
+{
+	while (c->first) {
+		struct request *r = c->first;
+
+		if (!r->last_send_ns)
+			r->end_ns = now_ns;
+		flight_end_on_connection(j, c, r, flight_outcome(r, c, request_complete(r, r->sent_to, r->last_chunk), died));
+	}
+	flight_connection_free(j, c);
 }

@@ -18,6 +18,8 @@ struct connection {
 	uint64_t exchange; /* the latest */
 	struct receiver receiver;
 	uint64_t received_bytes, sent_bytes;
+	uint64_t answered_to;  /* stream offset behind the last response that belongs to somebody */
+	uint64_t last_send_ns; /* as last told */
 	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
 	uint8_t protocol;  /* enum protocol: counted already */
 	bool closed;   /* no further response can be written */
@@ -57,6 +59,7 @@ struct join {
 	struct connection *newest_connection, *oldest_connection;
 	struct request *newest_request;
 	struct join_counts counts;
+	size_t n_unix; /* of those in flight */
 	uint64_t last_own_handle;
 	/* While one record is fed. */
 	const struct record *record;
@@ -73,6 +76,11 @@ void flight_add(struct join *, struct connection *, struct request *);
 void flight_dequeue(struct connection *, struct request *);
 struct request *flight_first_unanswered(const struct connection *);
 
+/* Where the bytes of the connection's last request end, of so many that were read: a further head may have begun. */
+uint64_t flight_received_end(const struct connection *, uint64_t received_bytes);
+/* So much has been read and written on its connection (NULL: gone). What was read is the last request's. */
+void flight_note_bytes(struct request *, const struct connection *, uint64_t received_bytes, uint64_t sent_bytes);
+
 /*
  * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without an
  * edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its thread
@@ -87,6 +95,11 @@ bool flight_worked_on(const struct request *);
 enum outcome flight_outcome(const struct request *, const struct connection *, bool complete, bool died);
 /* To the sink, with this outcome if none is known already; its exchanges are nobody's from now on. `c` may be NULL. */
 void flight_finish(struct join *, struct request *, struct connection *c, enum outcome);
+
+/* The connection brings the request nothing more: it is over as soon as no thread works on it any longer. */
+void flight_end_on_connection(struct join *, struct connection *, struct request *, enum outcome);
+/* The connection can carry nothing more: all that wait on it are over. */
+void flight_connection_over(struct join *, struct connection *, uint64_t now_ns, bool died);
 
 void flight_count_protocol(struct join *, uint32_t pid, enum protocol);
 /* Counted once for each connection. */

@@ -31,15 +31,18 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	}
 	r->start_ns = r->end_ns = begin_ns;
 	r->received_from = r->received_to = offset;
+	r->sent_from = r->sent_to = j->record->sent_bytes;
 	r->inferred = r->inferred && (!c->answered || !r->path);
 	r->queue_ns = c->queue_ns;
 	c->queue_ns = UNKNOWN;
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
 		e->current->shared = r->shared = true;
 	flight_speaks(j, c, r->pid, PROTOCOL_HTTP1);
-	/* What came before in this exchange was the end of another's body: no record says what that cost. */
-	if (!e->current && begin_ns > e->opened_ns)
-		r->shared = true;
+	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
+	if (!e->current && begin_ns > e->opened_ns) {
+		r->shared |= begin_ns != j->record->time_ns;
+		credit(e, &j->record->cost);
+	}
 	if (c->last)
 		c->last->received_to = offset;
 	flight_add(j, c, r);
@@ -105,35 +108,35 @@ static void feed(struct join *j, struct connection *c, const struct record *reco
 		flight_speaks(j, c, record->pid, PROTOCOL_OTHER);
 	c->received_bytes = record->received_bytes;
 	if (c->last)
-		c->last->received_to = record->received_bytes;
+		c->last->received_to = flight_received_end(c, record->received_bytes);
 }
 
-/* Its connection brings it nothing more: over as soon as no thread works on it any longer. */
-static void end_on_connection(struct join *j, struct connection *c, struct request *r, enum outcome outcome)
+/* Its response was written and its status line not seen (sendfile, or behind another in one large write). */
+static void answer_unseen(struct request *r, const struct connection *c)
 {
-	if (!flight_worked_on(r)) {
-		flight_finish(j, r, c, outcome);
-		return;
-	}
-	flight_dequeue(c, r);
-	r->outcome = outcome;
-	r->over = true;
+	r->sent_from = most(r->sent_from, c->answered_to);
+	r->sent_to = most(r->sent_from, c->sent_bytes);
+	r->last_send_ns = most(r->last_send_ns, c->last_send_ns);
+	r->end_ns = most(r->end_ns, r->last_send_ns);
 }
 
 /*
  * A request began on a connection whose earlier ones were answered: they are over. One whose thread turned away is
- * finished; another's thread has yet to tell what it cost, wherever it goes next.
+ * finished; another's thread has yet to tell what it cost, wherever it goes next. Where more was written than the
+ * responses that were seen, it answered all that waited.
  */
 static void supersede(struct join *j, struct connection *c)
 {
-	struct request *r = c->first, *next;
-	/* Bytes were written and no status line was seen (sendfile): then they answered the first. */
-	bool unseen = r && !r->status;
+	bool unseen = false;
 
-	for (; r && (r->status || unseen); r = next) {
+	for (struct request *r = c->first, *next; r; r = next) {
 		next = r->next;
-		unseen = false;
-		end_on_connection(j, c, r, OUTCOME_COMPLETED);
+		unseen = unseen || (!r->status && c->sent_bytes > c->answered_to);
+		if (!r->status && !unseen)
+			return;
+		if (!r->status)
+			answer_unseen(r, c);
+		flight_end_on_connection(j, c, r, OUTCOME_COMPLETED);
 	}
 }
 
@@ -147,6 +150,7 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 		return;
 	}
 	receiver_resume(&c->receiver, record->received_bytes - record->edge_bytes);
+	c->sent_bytes = record->sent_bytes;
 	if (receiver_idle(&c->receiver) && record->sent_bytes)
 		supersede(j, c);
 	before = map_get(&j->exchanges, c->exchange);
@@ -159,7 +163,6 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 	}
 	c->exchange = record->exchange;
 	c->peer_eof = record->flags & RECORD_PEER_EOF;
-	c->closed |= (record->flags & (RECORD_CLOSED | RECORD_RESET)) != 0;
 	c->reset |= (record->flags & RECORD_RESET) != 0;
 	c->queue_ns = record->queue_ns ? record->queue_ns : UNKNOWN;
 	if (record->head_bytes == 0 && receiver_idle(&c->receiver))
@@ -186,7 +189,7 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 	if (from && from != to && from->status) {
 		credit(e, &e->at_response);
 		from->end_ns = from->last_send_ns = e->response_ns;
-		from->sent_to = sent_upto;
+		from->sent_to = request_sent_end(from, sent_upto);
 		flight_finish(j, from, c, OUTCOME_COMPLETED);
 	}
 	exchange_turn(e, to);
@@ -203,7 +206,7 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 	pass_on(j, c, e, r, from);
 	request_answer(r, response, from, shown, j->extra);
 	request_seen_by(r, record->tid);
-	r->sent_to = record->sent_bytes;
+	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
 	r->last_send_ns = record->time_ns;
 	c->answered = true;
 	if (r->framing == HTTP_TUNNEL)
@@ -224,6 +227,7 @@ static void on_response(struct join *j, const struct record *record, const char 
 	if (!c || !e)
 		return;
 	c->sent_bytes = record->sent_bytes;
+	c->last_send_ns = record->time_ns;
 	e->ended = false;
 	/* Interim responses before the final one, and those of a pipeline, may come in one write. */
 	for (size_t at = 0, n = record->head_bytes; at < n;) {
@@ -237,13 +241,14 @@ static void on_response(struct join *j, const struct record *record, const char 
 			at = r->sent_end - from;
 		} else if (response.head_bytes) {
 			at += response.head_bytes;
+			c->answered_to = from + at; /* what it moved is no response's */
 		} else {
 			return;
 		}
 	}
 }
 
-static void note_end(struct request *r, const struct record *record)
+static void note_end(struct request *r, const struct connection *c, const struct record *record)
 {
 	r->end_ns = most(r->end_ns, record->end_ns);
 	if (record->flags & RECORD_SENT && record->last_send_ns >= r->last_send_ns)
@@ -251,10 +256,7 @@ static void note_end(struct request *r, const struct record *record)
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
-	/* A request behind it in a pipeline begins where it ended. */
-	if (!r->next)
-		r->received_to = most(r->received_to, record->received_bytes);
-	r->sent_to = most(r->sent_to, record->sent_bytes);
+	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	request_seen_by(r, record->tid);
 }
 
@@ -273,19 +275,6 @@ static bool is_last_end(const struct request *r, const struct connection *c, con
 	return c && c->is_unix && !r->shared && r->framing == HTTP_UNTIL_CLOSE;
 }
 
-/* The connection can carry nothing more: all that wait on it are over. */
-static void connection_over(struct join *j, struct connection *c, uint64_t now_ns, bool died)
-{
-	while (c->first) {
-		struct request *r = c->first;
-
-		if (!r->last_send_ns)
-			r->end_ns = now_ns;
-		end_on_connection(j, c, r, flight_outcome(r, c, request_complete(r, r->sent_to, r->last_chunk), died));
-	}
-	flight_connection_free(j, c);
-}
-
 static void on_end(struct join *j, const struct record *record)
 {
 	struct connection *c = map_get(&j->connections, record->connection);
@@ -297,7 +286,9 @@ static void on_end(struct join *j, const struct record *record)
 		/* Of a thread that came back by a connection of its own to somebody else: 0. */
 		c->sent_bytes = most(c->sent_bytes, record->sent_bytes);
 		c->received_bytes = most(c->received_bytes, record->received_bytes);
+		c->last_send_ns = most(c->last_send_ns, record->last_send_ns);
 		c->peer_eof |= (record->flags & RECORD_PEER_EOF) != 0;
+		c->reset |= (record->flags & RECORD_RESET) != 0;
 		c->closed |= (record->flags & RECORD_CLOSED) != 0;
 	}
 	if (!e) {
@@ -313,7 +304,7 @@ static void on_end(struct join *j, const struct record *record)
 		e->given = (struct cost){ 0 };
 		e->ended = true;
 		e->ended_ns = record->time_ns;
-		note_end(r, record);
+		note_end(r, c, record);
 		flight_left(j, r);
 		if (is_last_end(r, c, record)) {
 			bool complete = request_complete(r, r->sent_to, r->last_chunk);
@@ -322,13 +313,14 @@ static void on_end(struct join *j, const struct record *record)
 		}
 	}
 	if (c && (record->flags & RECORD_CLOSED))
-		connection_over(j, c, record->time_ns, died);
+		flight_connection_over(j, c, record->time_ns, died);
 }
 
 static void on_close(struct join *j, const struct record *record)
 {
 	struct connection *c = map_get(&j->connections, record->connection);
 	struct exchange *e = map_get(&j->exchanges, record->exchange);
+	bool died;
 
 	if (!c)
 		return;
@@ -344,9 +336,11 @@ static void on_close(struct join *j, const struct record *record)
 		else
 			e->ended = true;
 	}
+	/* The end of a child that merely had a copy of the descriptor is nobody's death. */
+	died = (record->flags & RECORD_KILLED) && c->first && c->first->pid == record->pid;
 	/* A thread that still works on it says so when it turns away; see join_sample for one that never will. */
-	if (!c->first || !e || e->ended || (record->flags & RECORD_KILLED))
-		connection_over(j, c, record->time_ns, record->flags & RECORD_KILLED);
+	if (!c->first || !e || e->ended || died)
+		flight_connection_over(j, c, record->time_ns, died);
 }
 
 static void on_foreign(struct join *j, const struct record *record)
@@ -395,6 +389,11 @@ void join_record(struct join *j, const struct record *record, const char *bytes)
 const struct join_connections *join_connections(const struct join *j, uint32_t pid)
 {
 	return map_get(&j->speakers, pid);
+}
+
+size_t join_n_unix(const struct join *j)
+{
+	return j->n_unix;
 }
 
 const struct join_counts *join_counts(const struct join *j)

@@ -53,6 +53,9 @@ void join_sample(struct join *, const struct sample *, void (*forget)(void *cont
 /* NULL: none that carried data. */
 const struct join_connections *join_connections(const struct join *, uint32_t pid);
 
+/* Requests in flight on Unix sockets. */
+size_t join_n_unix(const struct join *);
+
 const struct join_counts *join_counts(const struct join *);
 
 /* Those in flight, newest first; follow ->older. */

@@ -24,21 +24,30 @@ static bool rests(const struct request *r)
 	return ret;
 }
 
+/* What its threads have yet to tell is known and credited already. */
+static void settle_exchanges(struct request *r)
+{
+	while (r->exchanges) {
+		struct exchange *e = r->exchanges;
+
+		e->given = e->last ? e->seen : e->given;
+		e->settled = true;
+		exchange_turn(e, NULL);
+	}
+}
+
 /* Its threads sleep after the response's last byte: the ends that their next edges would tell are known now. */
 static void settle(struct join *j, struct request *r)
 {
 	r->cost = r->live;
 	r->end_ns = 0;
-	for (struct exchange *e = r->exchanges, *next; e; e = next) {
-		next = e->sibling;
+	for (const struct exchange *e = r->exchanges; e; e = e->sibling) {
 		if (!e->last)
 			continue;
 		r->end_ns = most(r->end_ns, e->last->end_ns);
 		request_seen_by(r, e->last->tid);
-		e->given = e->seen;
-		e->settled = true;
-		exchange_turn(e, NULL);
 	}
+	settle_exchanges(r);
 	flight_finish(j, r, map_get(&j->connections, r->connection), OUTCOME_COMPLETED);
 }
 
@@ -57,8 +66,9 @@ static void mark_parked(struct join *j, const struct sample *sample, void (*forg
 	}
 }
 
-static void mark_thread(struct exchange *e, const struct thread_row *row)
+static void mark_thread(struct join *j, struct exchange *e, const struct thread_row *row)
 {
+	struct connection *c = map_get(&j->connections, e->connection);
 	struct request *r = e->current;
 
 	e->held = true;
@@ -72,9 +82,11 @@ static void mark_thread(struct exchange *e, const struct thread_row *row)
 	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns)
 		r->last_chunk = row->flags & THREAD_LAST_CHUNK;
 	r->last_send_ns = most(r->last_send_ns, row->last_send_ns);
-	r->sent_to = most(r->sent_to, row->sent_bytes);
-	if (!r->next)
-		r->received_to = most(r->received_to, row->received_bytes);
+	flight_note_bytes(r, c, row->received_bytes, row->sent_bytes);
+	if (c) {
+		c->peer_eof |= (row->flags & THREAD_PEER_EOF) != 0;
+		c->reset |= (row->flags & THREAD_BROKEN) != 0;
+	}
 	if (row->end_ns && (row->flags & THREAD_SENT || r->over))
 		e->last = row;
 }
@@ -86,7 +98,7 @@ static void mark_threads(struct join *j, const struct sample *sample)
 
 		map_set(&j->pids, sample->threads[i].pid, j);
 		if (e)
-			mark_thread(e, &sample->threads[i]);
+			mark_thread(j, e, &sample->threads[i]);
 	}
 }
 
@@ -201,6 +213,41 @@ static void sweep(struct join *j, const struct sample *sample, void (*forget)(vo
 	sweep_exchanges(j);
 }
 
+/* It is no longer open. What its threads and parked costs were seen with is all that they did for it. */
+static void connection_gone(struct join *j, struct connection *c, const struct sample *sample)
+{
+	while (c->first) {
+		struct request *r = c->first;
+		bool complete = request_complete(r, r->sent_to, r->last_chunk);
+
+		r->cost = r->live;
+		if (!r->last_send_ns)
+			r->end_ns = sample->now_ns;
+		settle_exchanges(r);
+		flight_finish(j, r, c, flight_outcome(r, c, complete, false));
+	}
+	flight_connection_free(j, c);
+}
+
+/* Connections of Unix sockets that are no longer open: what is in flight on them is over. */
+static void sweep_unix(struct join *j, const struct sample *sample)
+{
+	struct map open;
+	bool full = false;
+
+	if (!sample->has_open_unix || !j->n_unix)
+		return;
+	map_init(&open, SIZE_MAX);
+	for (size_t i = 0; i < sample->n_open_unix; i++)
+		full |= map_set(&open, sample->open_unix[i], j) != 0;
+	for (struct connection *c = j->newest_connection, *older; c && !full; c = older) {
+		older = c->older;
+		if (c->first && c->is_unix && c->first->start_ns < sample->now_ns && !map_get(&open, c->id))
+			connection_gone(j, c, sample);
+	}
+	map_done(&open);
+}
+
 /* Processes that are gone take their counts of connections with them. */
 static void sweep_speakers(struct join *j)
 {
@@ -238,5 +285,6 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	if (sample->n_threads == 0)
 		return;
 	sweep(j, sample, forget, context);
+	sweep_unix(j, sample);
 	sweep_speakers(j);
 }

@@ -73,6 +73,11 @@ const struct join_connections *model_connections(const struct model *m, uint32_t
 	return join_connections(m->join, pid);
 }
 
+bool model_waits_on_unix(const struct model *m)
+{
+	return join_n_unix(m->join) > 0;
+}
+
 const struct join_counts *model_counts(const struct model *m)
 {
 	return join_counts(m->join);

@@ -70,6 +70,7 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
 	r->cgroup_id = opened->cgroup_id;
 	r->port = opened->port;
+	r->is_unix = opened->flags & RECORD_UNIX;
 	r->inferred = opened->flags & RECORD_INFERRED;
 	r->queue_ns = UNKNOWN;
 	request_seen_by(r, opened->tid);
@@ -154,10 +155,26 @@ void request_answer(struct request *r, const struct http_response *response, uin
 	r->status = response->status;
 	r->framing = http_response_framing(response, method);
 	r->sent_from = sent_from;
+	r->head_whole = response->head_bytes != 0;
 	r->sent_end = sent_from + (response->head_bytes ? response->head_bytes : shown);
 	if (r->framing == HTTP_LENGTH)
 		r->sent_end += response->content_length;
 	take_response_id(r, &response->id, extra);
+}
+
+/* The stream offset at which framing says that the response ends; UNKNOWN where it does not say. */
+static uint64_t known_end(const struct request *r)
+{
+	bool counted = r->framing == HTTP_NONE || r->framing == HTTP_LENGTH;
+
+	return r->status && counted && r->head_whole ? r->sent_end : UNKNOWN;
+}
+
+uint64_t request_sent_end(const struct request *r, uint64_t sent_bytes)
+{
+	uint64_t end = known_end(r);
+
+	return end < sent_bytes ? end : sent_bytes;
 }
 
 bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_chunk)

@@ -52,12 +52,14 @@ struct request {
 
 	/* Where its response ends, as far as framing says. */
 	enum http_framing framing;
-	uint64_t sent_end; /* at the least, where its head was not seen whole */
+	bool head_whole;   /* the response's head was seen whole, so sent_end holds; else it is the least that it can be */
+	uint64_t sent_end;
 
 	uint32_t tids[REQUEST_TIDS_SEEN];
 	uint16_t n_threads;
 	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
 	bool shared;   /* its threads served others meanwhile, or several worked on it */
+	bool is_unix;
 	bool inferred; /* the connection is older than the agent */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
@@ -79,6 +81,9 @@ void request_free(struct request *);
  */
 void request_answer(struct request *, const struct http_response *, uint64_t sent_from, size_t shown,
 		    const struct http_id_headers *extra);
+
+/* How far its response reaches, when so much was written on its connection. */
+uint64_t request_sent_end(const struct request *, uint64_t sent_bytes);
 
 /* Has all of the response been written, as far as its framing tells? */
 bool request_complete(const struct request *, uint64_t sent_bytes, bool last_chunk);

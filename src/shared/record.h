@@ -57,6 +57,8 @@ struct thread_row {
 #define THREAD_SENT    8u /* it has written for the request */
 #define THREAD_LOOPS  32u /* end_ns is where it waits for anybody, perhaps before it has written */
 #define THREAD_LAST_CHUNK 16u /* its last write ended a chunked body */
+#define THREAD_PEER_EOF 64u /* it has read the end of what the client sends */
+#define THREAD_BROKEN 128u /* a write of its was refused */
 
 /* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
 struct cgroup_sums {
@@ -100,7 +102,7 @@ enum record_type {
 #define RECORD_SHARED	 0x02u /* worked on by several threads, or between other requests */
 #define RECORD_SENT	 0x04u /* bytes of a response were written */
 #define RECORD_CLOSED	 0x08u /* the server closed or shut down the connection */
-#define RECORD_RESET	 0x10u /* the peer reset it, or it timed out */
+#define RECORD_RESET	 0x10u /* the peer reset it, or it timed out, or a write was refused */
 #define RECORD_EXITING	 0x20u /* the thread ends */
 #define RECORD_KILLED	 0x40u /* its whole process ends */
 #define RECORD_BLOCKED	 0x80u /* ended by blocking after a write */

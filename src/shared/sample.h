@@ -3,6 +3,7 @@
 #ifndef REQMETER_SAMPLE_H
 #define REQMETER_SAMPLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,10 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
+	/* Unix connections that are open; only with has_open_unix does one that is not among them count as closed. */
+	uint64_t *open_unix;
+	size_t n_open_unix;
+	bool has_open_unix;
 	uint64_t losses[LOSS_MAX];
 };
 

@@ -279,7 +279,8 @@ Test(model_join, head_cut_anywhere)
 			k_wait(&b.k, 9);
 			look(&b);
 			cr_assert_eq(b.n_rows, 1, "cut at %zu and %zu", c, d);
-			cr_assert_eq(b.rows[0]->cost.cpu_ns, 30, "cut at %zu and %zu: %lu", c, d,
+			/* What was done about the empty line alone is nobody's. */
+			cr_assert_eq(b.rows[0]->cost.cpu_ns, d <= 2 ? 10 : c <= 2 ? 20 : 30, "cut at %zu and %zu: %lu", c, d,
 				     (unsigned long)b.rows[0]->cost.cpu_ns);
 			cr_assert_str_eq(b.rows[0]->id, "id-1");
 			cr_assert_eq(b.rows[0]->received_to, n, "cut at %zu and %zu", c, d);

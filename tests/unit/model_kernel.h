@@ -301,6 +301,15 @@ static inline void k_carry(struct k_thread *t, const struct k_socket *s)
 	t->port = s->port;
 }
 
+/* What the exchange has cost this thread until now. */
+static inline struct cost k_so_far(const struct kernel *k, const struct k_thread *t)
+{
+	struct cost mark = t->mark, at = k_total(k, t), ret = k_take(&mark, &at);
+
+	k_add(&ret, &t->kept);
+	return ret;
+}
+
 /* --- reads --- */
 
 static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread *t, struct k_socket *s, const char *bytes,
@@ -313,6 +322,7 @@ static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread 
 	s->head_left = (uint32_t)k_minus(s->head_left, copied);
 	if (shown == moved && shown >= 4 && memcmp(bytes + shown - 4, "\r\n\r\n", 4) == 0)
 		s->head_left = 0;
+	r.cost = k_so_far(k, t);
 	r.head_bytes = copied;
 	r.edge_bytes = (uint32_t)moved;
 	r.queue_ns = ready ? k->now_ns - ready : 0;
@@ -419,14 +429,12 @@ static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_
 	k_carry(t, s);
 	t->last_chunk = shown == moved && moved >= 5 && memcmp(bytes + moved - 5, "0\r\n\r\n", 5) == 0;
 	if (!t->silent && shown >= 8 && memcmp(bytes, "HTTP/1", 6) == 0) {
-		struct cost mark = t->mark, at = k_total(k, t);
 		char *copy;
 
 		r = k_record(k, RECORD_RESPONSE, t);
 		r.edge_bytes = (uint32_t)moved;
 		r.flags = k_socket_flags(s) | (t->shared ? RECORD_SHARED : 0);
-		r.cost = k_take(&mark, &at);
-		k_add(&r.cost, &t->kept);
+		r.cost = k_so_far(k, t);
 		r.head_bytes = shown < RESPONSE_HEAD_COPY ? (uint32_t)shown : RESPONSE_HEAD_COPY;
 		copy = malloc(r.head_bytes);
 		memcpy(copy, bytes, r.head_bytes);

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Builds the C parts of the live tests into build/live/ when their sources are newer."""
+import os
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+OUT = os.path.join(ROOT, "build", "live")
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wmissing-prototypes", "-Wformat=2", "-Wvla"]
+SHARED = ["-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
+
+# target: (sources and headers, extra flags)
+PARTS = {
+    "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
+    "threads": (["servers/threads.c"], ["-pthread"]),
+    "busy": (["servers/busy.c"], ["-pthread"]),
+}
+
+
+def stale(target, sources):
+    """True if target is missing or older than one of its sources."""
+    if not os.path.exists(target):
+        return True
+    made = os.path.getmtime(target)
+    return any(os.path.getmtime(source) > made for source in sources)
+
+
+def part(name):
+    """Absolute path of a built part; builds it when needed. Raises CalledProcessError if gcc fails."""
+    sources, flags = PARTS[name]
+    sources = [os.path.join(HERE, source) for source in sources]
+    target = os.path.join(OUT, name)
+    if stale(target, sources):
+        os.makedirs(OUT, exist_ok=True)
+        units = [source for source in sources if source.endswith(".c")]
+        compiler = os.environ.get("CC", "gcc")
+        command = [compiler, "-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", *WARNINGS, *flags]
+        subprocess.run(command + ["-o", target + ".part", *units], check=True)
+        os.rename(target + ".part", target)
+    return target
