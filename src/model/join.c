@@ -40,8 +40,10 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	flight_speaks(j, c, r->pid, PROTOCOL_HTTP1);
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
-		r->shared |= begin_ns != j->record->time_ns;
-		credit(e, &j->record->cost);
+		if (begin_ns == j->record->time_ns)
+			credit(e, &j->record->cost);
+		else
+			r->shared = true;
 	}
 	if (c->last)
 		c->last->received_to = offset;

@@ -260,6 +260,7 @@ Test(model_join, head_cut_anywhere)
 {
 	static const char head[] = "\r\nPOST /cut HTTP/1.1\r\nX-Request-ID: id-1\r\nContent-Length: 3\r\n\r\nabc";
 	size_t n = sizeof(head) - 1;
+	uint64_t wanted;
 	struct bench b;
 
 	for (size_t c = 1; c < n; c++) {
@@ -279,8 +280,9 @@ Test(model_join, head_cut_anywhere)
 			k_wait(&b.k, 9);
 			look(&b);
 			cr_assert_eq(b.n_rows, 1, "cut at %zu and %zu", c, d);
-			/* What was done about the empty line alone is nobody's. */
-			cr_assert_eq(b.rows[0]->cost.cpu_ns, d <= 2 ? 10 : c <= 2 ? 20 : 30, "cut at %zu and %zu: %lu", c, d,
+			/* What was done about the empty line alone is nobody's, where the head comes in one read. */
+			wanted = d <= 2 ? 10 : c <= 2 && d >= n - 3 ? 20 : 30;
+			cr_assert_eq(b.rows[0]->cost.cpu_ns, wanted, "cut at %zu and %zu: %lu", c, d,
 				     (unsigned long)b.rows[0]->cost.cpu_ns);
 			cr_assert_str_eq(b.rows[0]->id, "id-1");
 			cr_assert_eq(b.rows[0]->received_to, n, "cut at %zu and %zu", c, d);
