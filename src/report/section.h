@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* One report being written, and the sections that have files of their own. Each writes one top-level key. */
+#ifndef REQMETER_SECTION_H
+#define REQMETER_SECTION_H
+
+#include "report/processes.h"
+#include "report/report.h"
+#include "report/rows.h"
+
+struct writing {
+	struct json j;
+	const struct report_input *in;
+	const struct query *query;
+	const struct report_scope *scope;
+	struct row_clock clock;
+	struct processes processes;
+};
+
+void section_cgroups(struct writing *);
+void section_processes(struct writing *);
+void section_threads(struct writing *);
+void section_requests(struct writing *);
+void section_agent(struct writing *);
+
+#endif
