@@ -175,7 +175,7 @@ static void call_handler(struct web_site *site, const struct exchange *exchange,
 		web_error(answer, 500, "internal", "the agent had no answer");
 }
 
-static struct MHD_Response *to_response(struct web_answer *answer)
+static struct MHD_Response *to_response(const struct web_peer *peer, struct web_answer *answer)
 {
 	const struct {
 		const char *name, *value;
@@ -186,6 +186,7 @@ static struct MHD_Response *to_response(struct web_answer *answer)
 		{ MHD_HTTP_HEADER_WWW_AUTHENTICATE, answer->authenticate },
 		{ MHD_HTTP_HEADER_CACHE_CONTROL, "no-store" },
 		{ "X-Content-Type-Options", "nosniff" },
+		{ MHD_HTTP_HEADER_CONNECTION, web_peer_is_done(peer) ? "close" : NULL },
 	};
 	struct MHD_Response *response =
 	    MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
@@ -204,7 +205,7 @@ static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection 
 {
 	size_t length = answer->length;
 	unsigned status = (unsigned)answer->status;
-	struct MHD_Response *response = to_response(answer);
+	struct MHD_Response *response = to_response(peer, answer);
 	enum MHD_Result result = MHD_NO;
 
 	if (response) {

@@ -74,6 +74,13 @@ void web_peers_remove(struct web_peers *peers, struct web_peer *peer)
 	free(peer);
 }
 
+bool web_peer_is_done(const struct web_peer *peer)
+{
+	char byte;
+
+	return recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void enter_phase(struct web_peers *peers, struct web_peer *peer, bool is_answering, size_t bytes)
 {
 	peers->answer_bytes += bytes - peer->answer_bytes; /* wraps back when it shrinks */
@@ -128,8 +135,12 @@ void web_peers_sweep(struct web_peers *peers)
 	struct web_peer *peer;
 	uint64_t now = web_now_ms();
 
-	for (peer = peers->first; peer; peer = peer->next)
-		if (!peer->is_condemned &&
-		    now - peer->since_ms > (peer->is_answering ? ANSWERING_LIMIT_MS : WAITING_LIMIT_MS))
+	for (peer = peers->first; peer; peer = peer->next) {
+		uint64_t limit_ms = peer->is_answering ? ANSWERING_LIMIT_MS : WAITING_LIMIT_MS;
+
+		if (peer->is_condemned)
+			continue;
+		if (now - peer->since_ms > limit_ms || (!peer->is_answering && web_peer_is_done(peer)))
 			condemn(peers, peer);
+	}
 }

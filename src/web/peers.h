@@ -37,6 +37,12 @@ uint64_t web_now_ms(void);
 struct web_peer *web_peers_add(struct web_peers *peers, int fd);
 void web_peers_remove(struct web_peers *peers, struct web_peer *peer);
 
+/*
+ * Has it said that it sends nothing more, and has all that it sent been read? libmicrohttpd's edge-triggered epoll does
+ * not look again when that came together with the last bytes, and would keep the connection until it times out.
+ */
+bool web_peer_is_done(const struct web_peer *peer);
+
 /* The answer of this many bytes is on its way; the peer reads it or does not. */
 void web_peers_answering(struct web_peers *peers, struct web_peer *peer, size_t bytes);
 /* It was sent or given up; the next request may come. */
@@ -48,7 +54,7 @@ void web_peers_waiting(struct web_peers *peers, struct web_peer *peer);
  */
 bool web_peers_evict(struct web_peers *peers);
 
-/* Shuts down those that overran the limit of their phase. */
+/* Shuts down those that overran the limit of their phase, and those that wait for bytes which will not come. */
 void web_peers_sweep(struct web_peers *peers);
 
 #endif
