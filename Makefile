@@ -88,7 +88,7 @@ $(B)/unit/%: tests/unit/%.c $(ASAN_OBJ)
 $(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
 
 check: $(UNIT) ## unit tests: no root, seconds
 	@tests/unit/run $(UNIT)

@@ -388,9 +388,11 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	s->sent = 1;
 	s->last_send_ns = now;
 	carry_bytes(s, ss);
+	if (s->silent)
+		return;
 	user_bytes_of_call(task, moved, &from);
 	s->last_chunk = ends_last_chunk(&from);
-	if (!s->silent && begins_status_line(&from))
+	if (begins_status_line(&from))
 		emit_response(s, ss, task, &from, at, moved, now);
 }
 
