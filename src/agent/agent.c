@@ -132,7 +132,11 @@ static int set_scopes(struct agent *agent, struct probe_settings *settings, char
 
 static int begin_watching(struct agent *agent, char *error, size_t size)
 {
-	struct model_settings model = { agent->settings.n_recent, agent->settings.id_headers };
+	struct model_settings model = {
+		.n_recent = agent->settings.n_recent,
+		.id_headers = agent->settings.id_headers,
+		.unix_minus_mono_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)),
+	};
 	int rc = probe_attach(agent->probe, &agent->features, error, size);
 
 	if (rc)

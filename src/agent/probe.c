@@ -447,27 +447,31 @@ static void program_read(const struct bpf_program *program, struct probe_program
 
 	ret->name = bpf_program__name(program);
 	ret->attach = bpf_program__section_name(program);
-	ret->run_count = ret->run_ns = ret->missed = UINT64_MAX;
+	ret->run_count = ret->run_ns = 0;
+	ret->missed = UINT64_MAX;
 	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 		return;
 	ret->missed = info.recursion_misses;
-	if (info.run_cnt) {
-		ret->run_count = info.run_cnt;
-		ret->run_ns = info.run_time_ns;
-	}
+	ret->run_count = info.run_cnt;
+	ret->run_ns = info.run_time_ns;
 }
 
 size_t probe_programs(const struct probe *probe, struct probe_program *ret, size_t max)
 {
 	struct bpf_program *program;
+	bool counts = false; /* some program runs all the time: with none counted, the kernel does not count */
 	size_t n = 0;
 
 	bpf_object__for_each_program(program, probe->skeleton->obj) {
 		if (n == max)
 			break;
-		if (bpf_program__fd(program) >= 0)
-			program_read(program, &ret[n++]);
+		if (bpf_program__fd(program) < 0)
+			continue;
+		program_read(program, &ret[n]);
+		counts |= ret[n++].run_count != 0;
 	}
+	for (size_t i = 0; i < n && !counts; i++)
+		ret[i].run_count = ret[i].run_ns = UINT64_MAX;
 	return n;
 }
 

@@ -31,6 +31,7 @@ int model_new(struct model **ret, const struct model_settings *settings)
 	if (!m)
 		return -ENOMEM;
 	m->settings = *settings;
+	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
 	m->recent = calloc(settings->n_recent, sizeof(*m->recent));
 	if (!m->recent || join_new(&m->join, &m->settings.id_headers, keep, m)) {
 		model_free(m);

@@ -13,6 +13,7 @@ struct model;
 struct model_settings {
 	size_t n_recent; /* ended rows kept */
 	struct http_id_headers id_headers;
+	int64_t unix_minus_mono_ns; /* until the first sample says it */
 };
 
 /* The settings' header names must outlive the model. 0 or -ENOMEM. */
