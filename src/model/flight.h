@@ -33,8 +33,12 @@ struct exchange {
 	uint64_t connection;
 	struct request *current; /* to whom its cost goes; NULL: nobody (junk, or ended) */
 	struct exchange *sibling; /* the next of the same request */
-	struct cost given;	 /* of its cost: what earlier requests got */
-	struct cost at_response; /* its cost when the latest response began */
+	/* What earlier requests got of the cost that a thread (0: any) has not told with its end yet. */
+	struct cost given;
+	uint32_t given_by;
+	/* What the exchange had cost a thread when the latest response began. */
+	struct cost at_response;
+	uint32_t response_by;
 	uint64_t response_ns;
 	uint64_t opened_ns, ended_ns;
 	bool named;    /* a request has its number as handle */

@@ -10,14 +10,31 @@
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)
 
-/* The exchange's cost up to `upto` goes to its request. */
-static void credit(struct exchange *e, const struct cost *upto)
+/* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
+static void give(struct exchange *e, const struct cost *so_far, uint32_t tid)
 {
-	struct cost part = cost_minus(upto, &e->given);
+	struct cost part = cost_minus(so_far, &e->given);
 
 	if (e->current)
 		cost_plus(&e->current->cost, &part);
-	e->given = *upto;
+	cost_plus(&e->given, &part);
+	e->given_by = tid;
+}
+
+/* A thread tells all that the exchange cost it; a later stretch of its is counted from 0. */
+static void settle_account(struct exchange *e, const struct record *record)
+{
+	bool is_giver = !e->given_by || e->given_by == record->tid;
+	struct cost part = is_giver ? cost_minus(&record->cost, &e->given) : record->cost;
+
+	if (e->current)
+		cost_plus(&e->current->cost, &part);
+	if (is_giver) {
+		e->given = (struct cost){ 0 };
+		e->given_by = 0;
+	}
+	if (e->response_by == record->tid)
+		e->at_response = (struct cost){ 0 };
 }
 
 /* A request has begun, by its head or, where that cannot be read, by its first bytes. */
@@ -41,7 +58,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
-			credit(e, &j->record->cost);
+			give(e, &j->record->cost, 0);
 		else
 			r->shared = true;
 	}
@@ -189,7 +206,9 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 	struct request *from = e->current;
 
 	if (from && from != to && from->status) {
-		credit(e, &e->at_response);
+		/* Two threads that have both answered cannot be told apart by one account: then the later request has it all. */
+		if (!e->given_by || e->given_by == e->response_by)
+			give(e, &e->at_response, e->response_by);
 		from->end_ns = from->last_send_ns = e->response_ns;
 		from->sent_to = request_sent_end(from, sent_upto);
 		flight_finish(j, from, c, OUTCOME_COMPLETED);
@@ -214,6 +233,7 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 	if (r->framing == HTTP_TUNNEL)
 		c->receiver.state = RECEIVE_TUNNEL;
 	e->at_response = record->cost;
+	e->response_by = record->tid;
 	e->response_ns = record->time_ns;
 	/* Only where its length is known can another follow in the same write. */
 	return request_complete(r, record->sent_bytes, false);
@@ -302,8 +322,7 @@ static void on_end(struct join *j, const struct record *record)
 		j->counts.ends_unclaimed += e->orphaned && record->flags & RECORD_SENT ? 1 : 0;
 		exchange_free(j, e);
 	} else {
-		credit(e, &record->cost);
-		e->given = (struct cost){ 0 };
+		settle_account(e, record);
 		e->ended = true;
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);

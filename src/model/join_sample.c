@@ -30,7 +30,10 @@ static void settle_exchanges(struct request *r)
 	while (r->exchanges) {
 		struct exchange *e = r->exchanges;
 
-		e->given = e->last ? e->seen : e->given;
+		if (e->last) {
+			e->given = e->seen;
+			e->given_by = 0;
+		}
 		e->settled = true;
 		exchange_turn(e, NULL);
 	}
