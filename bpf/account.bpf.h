@@ -8,6 +8,7 @@
 
 #include "compat.bpf.h"
 #include "maps.bpf.h"
+#include "throttled.bpf.h"
 
 /* The compiler must not move stores of a state across these; x86 keeps stores in order by itself. */
 static __always_inline void change_begin(struct thread_state *s)
@@ -32,66 +33,91 @@ static __always_inline __u64 least(__u64 a, __u64 b)
 	return a < b ? a : b;
 }
 
-static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
-{
-	return bpf_map_lookup_elem(&cpus, &cpu);
-}
-
-/* Our clock at an instant of the scheduler's, by the nearest instant of which both are known. */
-static __always_inline __u64 clock_to_ns(const struct cpu_state *cpu, __u64 clock)
-{
-	return cpu->switch_ns + clock - cpu->switch_clock;
-}
-
 static __always_inline void count_switches(const struct thread_state *s, struct task_struct *task, struct cost *c)
 {
 	c->voluntary_switches = task->nvcsw - s->voluntary_base;
 	c->involuntary_switches = task->nivcsw - s->involuntary_base;
 }
 
+/* A stretch off the CPU and the slice behind it, if there is one: what became of the time. */
+struct stretch {
+	__u64 runqueue, throttled, blocked;
+	__u64 run, stolen;
+};
+
 /*
- * Adds a stretch off the CPU of `off` ns, `delay` of which the scheduler says were spent queued (its own account, what
- * /proc/PID/schedstat shows; so neither wake-ups nor the switch back to the CPU need a hook).
+ * Off the CPU for `off` ns, `delay` of which the scheduler says were spent queued (its own account, what
+ * /proc/PID/schedstat shows; so neither wake-ups nor the switch back to the CPU need a hook). For one that is held back
+ * by a quota that account goes on.
  */
-static __always_inline void add_off(const struct thread_state *s, struct cost *c, __u64 off, __u64 delay)
+static __always_inline void stretch_off(struct stretch *t, const struct thread_state *s, __u64 off, __u64 delay,
+					__u64 throttled)
 {
 	__u64 waited = s->blocked ? least(delay, off) : off;
 
-	c->runqueue_ns += waited;
-	c->blocked_ns += off - waited;
+	t->throttled = least(throttled, waited);
+	t->runqueue = waited - t->throttled;
+	t->blocked = off - waited;
+	t->run = t->stolen = 0;
 }
 
-/*
- * Adds a slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal,
- * interrupts where they are kept apart). More was booked before the switch itself, while the thread still waited: on
- * waking an idle CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
- */
-static __always_inline void add_slice(struct cost *c, const struct cost *before, __u64 wall, __u64 run)
+/* Takes what it can of `much` from a part; the rest. */
+static __always_inline __u64 give_way(__u64 *part, __u64 much)
 {
-	__u64 early = minus(run, wall), waited = least(early, c->runqueue_ns - before->runqueue_ns);
+	__u64 taken = least(*part, much);
 
-	c->cpu_ns += run;
-	c->stolen_ns += minus(wall, run);
-	c->runqueue_ns -= waited;
-	c->blocked_ns -= least(early - waited, c->blocked_ns - before->blocked_ns);
+	*part -= taken;
+	return much - taken;
 }
 
 /*
- * The thread's sums at `now`, when its sum_exec_runtime is `exec`, for one that is on this or another CPU: what was
- * settled when it last left, the stretch off the CPU until it arrived, the slice since.
+ * A slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal, interrupts
+ * where they are kept apart). More was booked before the switch itself, while the thread still waited: on waking an idle
+ * CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
  */
-static __always_inline void cost_on_cpu(const struct thread_state *s, struct task_struct *task,
-					const struct cpu_state *cpu, __u64 now, __u64 exec, struct cost *ret)
+static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
+{
+	__u64 early = minus(run, wall);
+
+	t->run = run;
+	t->stolen = minus(wall, run);
+	early = give_way(&t->runqueue, early);
+	early = give_way(&t->throttled, early);
+	give_way(&t->blocked, early);
+}
+
+/* Ends the sums at `now`: adds what came since they were settled. */
+static __always_inline void cost_extend(struct cost *c, const struct thread_state *s, struct task_struct *task,
+					const struct stretch *t, __u64 now)
+{
+	__u32 kind = s->blocked - 1;
+
+	c->wall_ns = minus(now, s->since_ns);
+	c->cpu_ns += t->run;
+	c->stolen_ns += t->stolen;
+	c->runqueue_ns += t->runqueue;
+	c->throttled_ns += t->throttled;
+	if (kind < BLOCKED_KINDS)
+		c->blocked_ns[kind] += t->blocked;
+	count_switches(s, task, c);
+}
+
+/*
+ * Brings *c, which holds the thread's settled sums, to `now`, when its sum_exec_runtime is `exec`, for one that is on
+ * this or another CPU: the stretch off the CPU until it arrived, the slice since.
+ */
+static __always_inline void cost_on_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
+					const struct cpu_state *cpu, __u64 now, __u64 exec)
 {
 	__u64 in = clock_to_ns(cpu, task->sched_info.last_arrival);
+	struct stretch t;
 
 	if (in < s->off_ns || in > now)
 		in = s->off_ns; /* it was on the CPU when counting began */
-	*ret = s->total;
-	add_off(s, ret, in - s->off_ns, minus(task->sched_info.run_delay, s->off_delay));
-	add_slice(ret, &s->total, minus(now, in), minus(exec, s->off_exec));
-	ret->wall_ns = minus(now, s->since_ns);
-	count_switches(s, task, ret);
+	stretch_off(&t, s, in - s->off_ns, minus(task->sched_info.run_delay, s->off_delay),
+		    throttled_since_mark(s, task));
+	stretch_on(&t, minus(now, in), minus(exec, s->off_exec));
+	cost_extend(c, s, task, &t, now);
 }
 
 /*
@@ -106,16 +132,15 @@ static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_
 	return task->se.sum_exec_runtime + unbooked + minus(now, clock_to_ns(cpu, rq->clock));
 }
 
-/* The sums at `now` of the thread that runs here. */
-static __always_inline void cost_running(const struct thread_state *s, struct task_struct *task, __u64 now,
-					 struct cost *ret)
+/* The sums at `now` of the thread that runs here, in s->at. */
+static __always_inline const struct cost *cost_running(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
 
+	s->at = s->total;
 	if (cpu)
-		cost_on_cpu(s, task, cpu, now, exec_at(task, cpu, now), ret);
-	else
-		*ret = s->total;
+		cost_on_cpu(&s->at, s, task, cpu, now, exec_at(task, cpu, now));
+	return &s->at;
 }
 
 static __always_inline __s64 below_zero(__s64 x)
@@ -123,27 +148,43 @@ static __always_inline __s64 below_zero(__s64 x)
 	return x < 0 ? x : 0;
 }
 
-/*
- * Moves the mark of what was given away to `upto` and returns what lies between; nothing of it is negative and its parts
- * sum to its wall time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another
- * part has too much and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows
- * as CPU time that shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it.
- */
-static __always_inline void cost_take(struct cost *mark, const struct cost *upto, struct cost *ret)
+/* b - a, and 0 where that is negative, which *debt then holds too. */
+static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
 {
-	__s64 cpu = upto->cpu_ns - mark->cpu_ns, stolen = upto->stolen_ns - mark->stolen_ns;
-	__s64 queued = upto->runqueue_ns - mark->runqueue_ns, blocked = upto->blocked_ns - mark->blocked_ns;
+	__s64 x = b - a;
 
-	cpu += below_zero(stolen) + below_zero(queued) + below_zero(blocked);
-	stolen -= below_zero(stolen) - below_zero(cpu);
+	*debt += below_zero(x);
+	return x - below_zero(x);
+}
+
+/*
+ * What lies between the mark of what was given away and `upto`; nothing of it is negative and its parts sum to its wall
+ * time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another part has too much
+ * and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows as CPU time that
+ * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it.
+ */
+static __always_inline void cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)
+{
+	__s64 cpu = upto->cpu_ns - mark->cpu_ns, stolen = upto->stolen_ns - mark->stolen_ns, debt = 0;
+
 	ret->wall_ns = minus(upto->wall_ns, mark->wall_ns);
+	ret->runqueue_ns = grown(mark->runqueue_ns, upto->runqueue_ns, &debt);
+	ret->throttled_ns = grown(mark->throttled_ns, upto->throttled_ns, &debt);
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		ret->blocked_ns[kind] = grown(mark->blocked_ns[kind], upto->blocked_ns[kind], &debt);
+	cpu += below_zero(stolen) + debt;
+	stolen -= below_zero(stolen) - below_zero(cpu);
 	ret->cpu_ns = cpu - below_zero(cpu);
 	ret->stolen_ns = stolen - below_zero(stolen);
-	ret->runqueue_ns = queued - below_zero(queued);
-	ret->throttled_ns = upto->throttled_ns - mark->throttled_ns;
-	ret->blocked_ns = blocked - below_zero(blocked);
 	ret->voluntary_switches = upto->voluntary_switches - mark->voluntary_switches;
 	ret->involuntary_switches = upto->involuntary_switches - mark->involuntary_switches;
+}
+
+/* The same, and moves the mark. */
+static __always_inline void cost_take(struct cost *mark, const struct cost *upto, struct cost *ret)
+{
+	cost_between(mark, upto, ret);
 	*mark = *upto;
 }
 
@@ -154,7 +195,9 @@ static __always_inline void cost_add(struct cost *sum, const struct cost *c)
 	sum->stolen_ns += c->stolen_ns;
 	sum->runqueue_ns += c->runqueue_ns;
 	sum->throttled_ns += c->throttled_ns;
-	sum->blocked_ns += c->blocked_ns;
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		sum->blocked_ns[kind] += c->blocked_ns[kind];
 	sum->voluntary_switches += c->voluntary_switches;
 	sum->involuntary_switches += c->involuntary_switches;
 }

@@ -101,9 +101,7 @@ static __always_inline void work_take(struct thread_state *s, const struct cost 
 /* What the exchange has cost this thread up to `at`. */
 static __always_inline void cost_so_far(const struct thread_state *s, const struct cost *at, struct cost *ret)
 {
-	struct cost mark = s->mark;
-
-	cost_take(&mark, at, ret);
+	cost_between(&s->mark, at, ret);
 	cost_add(ret, &s->kept);
 }
 
@@ -115,16 +113,14 @@ static __always_inline void cost_so_far(const struct thread_state *s, const stru
 static __always_inline void work_leave(struct thread_state *s, struct task_struct *task, const struct cost *at,
 				       __u64 now, __u32 why)
 {
-	struct cost work;
-
 	if (!s->exchange)
 		return;
-	work_take(s, s->ended || (s->rested && !s->sent && !why) ? &s->at_block : at, &work);
-	cost_add(&work, &s->kept);
+	work_take(s, s->ended || (s->rested && !s->sent && !why) ? &s->at_block : at, &s->work);
+	cost_add(&s->work, &s->kept);
 	if (s->sent || why)
-		send_end(s, task, &work, now, why);
+		send_end(s, task, &s->work, now, why);
 	else
-		park(s, task, &work, now);
+		park(s, task, &s->work, now);
 	s->exchange = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
 }
@@ -150,13 +146,11 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
  */
 static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
 {
-	struct cost part;
-
 	if (s->ended && s->loops) {
-		work_take(s, &s->at_block, &part);
-		cost_add(&s->kept, &part);
-		cost_take(&s->mark, at, &part);
-		if (part.cpu_ns > EXACT_WITHIN_NS)
+		work_take(s, &s->at_block, &s->work);
+		cost_add(&s->kept, &s->work);
+		cost_take(&s->mark, at, &s->work);
+		if (s->work.cpu_ns > EXACT_WITHIN_NS)
 			s->shared = 1;
 	}
 	s->ended = s->rested = s->loops = 0;
@@ -165,13 +159,11 @@ static __always_inline void work_resume(struct thread_state *s, const struct cos
 static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	bool killed = task->signal->flags & SIGNAL_GROUP_EXIT;
-	struct cost at;
 
 	if (!s->exchange)
 		return;
 	change_begin(s);
-	cost_running(s, task, now, &at);
-	work_leave(s, task, &at, now, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
+	work_leave(s, task, cost_running(s, task, now), now, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
 	change_end(s);
 }
 

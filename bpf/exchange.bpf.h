@@ -288,14 +288,14 @@ static __always_inline void outbound_sent(struct thread_state *s, struct socket_
 static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					      __u64 now)
 {
-	struct cost at;
+	const struct cost *at;
 
 	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
 	if (!ss->exchange || (s->exchange == ss->exchange && (!s->ended || !s->loops)))
 		return;
-	cost_running(s, task, now, &at);
+	at = cost_running(s, task, now);
 	change_begin(s);
-	exchange_join(s, ss, task, &at, now);
+	exchange_join(s, ss, task, at, now);
 	change_end(s);
 }
 
@@ -305,7 +305,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct socket_state *ss;
 	struct thread_state *s;
-	struct cost at;
+	const struct cost *at;
 	__u64 now;
 
 	if (!is_stream(sk))
@@ -325,12 +325,12 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 			outbound_received(s, ss, task, now);
 		return 0;
 	}
-	cost_running(s, task, now, &at);
+	at = cost_running(s, task, now);
 	change_begin(s);
 	if (result > 0 && !(flags & MSG_PEEK))
-		receive_data(s, ss, task, &at, result, now);
+		receive_data(s, ss, task, at, result, now);
 	else
-		receive_nothing(s, ss, task, &at, result, now);
+		receive_nothing(s, ss, task, at, result, now);
 	change_end(s);
 	return 0;
 }
@@ -411,7 +411,7 @@ static __always_inline int sent(struct sock *sk, int result)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct socket_state *ss;
 	struct thread_state *s;
-	struct cost at;
+	const struct cost *at;
 	__u64 now;
 
 	if (!is_stream(sk))
@@ -435,9 +435,9 @@ static __always_inline int sent(struct sock *sk, int result)
 		return 0;
 	}
 	now = bpf_ktime_get_ns();
-	cost_running(s, task, now, &at);
+	at = cost_running(s, task, now);
 	change_begin(s);
-	send_data(s, ss, task, &at, result, now);
+	send_data(s, ss, task, at, result, now);
 	change_end(s);
 	return 0;
 }

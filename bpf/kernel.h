@@ -40,7 +40,13 @@ enum bpf_map_type_used {
 #define BPF_SK_STORAGE_GET_F_CREATE    1
 
 #define PF_EXITING	  0x00000004
+#define PF_IO_WORKER	  0x00000010
+#define PF_USER_WORKER	  0x00004000
+#define PF_KTHREAD	  0x00200000
+#define TASK_STOPPED_BIT  0x00000004
+#define TASK_TRACED_BIT	  0x00000008
 #define TASK_DEAD	  0x00000080
+#define TASK_FROZEN	  0x00008000 /* 6.1 and later */
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define MSG_PEEK	  0x2
 #define EPIPE		  32
@@ -103,6 +109,27 @@ struct sched_info {
 	__u64 last_queued;  /* rq->clock when it was queued; 0: on the CPU or asleep */
 };
 
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct thread_info {
+	__u32 status;
+};
+
 struct signal_struct {
 	unsigned int flags;
 	struct {
@@ -111,6 +138,7 @@ struct signal_struct {
 };
 
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int on_cpu; /* int, a byte since 7.3: only loads of unsigned fields are fitted to the kernel's size */
 	unsigned int flags;
 	struct sched_entity se;
@@ -122,7 +150,9 @@ struct task_struct {
 	unsigned long nvcsw;
 	unsigned long nivcsw;
 	struct sched_info sched_info;
+	unsigned int in_iowait : 1;
 	struct css_set *cgroups;
+	struct files_struct *files;
 	struct signal_struct *signal;
 	char comm[16];
 };
@@ -183,6 +213,7 @@ struct bpf_iter__bpf_sk_storage_map {
 
 struct pt_regs {
 	unsigned long si;
+	unsigned long di;
 	unsigned long dx;
 	unsigned long orig_ax;
 };

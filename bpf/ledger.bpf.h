@@ -91,7 +91,9 @@ static __always_inline void process_hand_over(struct thread_state *s, struct tas
 	__sync_fetch_and_add(&sums->total.stolen_ns, s->total.stolen_ns);
 	__sync_fetch_and_add(&sums->total.runqueue_ns, s->total.runqueue_ns);
 	__sync_fetch_and_add(&sums->total.throttled_ns, s->total.throttled_ns);
-	__sync_fetch_and_add(&sums->total.blocked_ns, s->total.blocked_ns);
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		__sync_fetch_and_add(&sums->total.blocked_ns[kind], s->total.blocked_ns[kind]);
 	__sync_fetch_and_add(&sums->total.voluntary_switches, s->total.voluntary_switches);
 	__sync_fetch_and_add(&sums->total.involuntary_switches, s->total.involuntary_switches);
 }

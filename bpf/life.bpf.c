@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Which tasks are watched: found at the start, born, or brought into scope by exec; and what happens at their end. */
 #include "attribution.bpf.h"
+#include "waits.bpf.h"
 
 static __always_inline bool comm_equals(const char *a, const volatile char *b)
 {
@@ -71,6 +72,8 @@ static __noinline bool in_scope(struct task_struct *task)
 
 static __always_inline void state_begin(struct thread_state *s, struct task_struct *task, __u64 now)
 {
+	unsigned int state = compat_task_state(task);
+
 	__builtin_memset(s, 0, sizeof(*s));
 	s->since_ns = now;
 	s->exec_base = task->se.sum_exec_runtime;
@@ -81,7 +84,8 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	s->off_ns = now;
 	s->off_exec = s->exec_base;
 	s->off_delay = task->sched_info.run_delay;
-	s->blocked = compat_task_state(task) != 0;
+	s->blocked = state ? 1 + blocked_kind(task, task_call(task), state) : 0;
+	throttled_mark(s, task);
 }
 
 /* Found running: the ancestors are those it has now. */
@@ -143,7 +147,7 @@ int BPF_PROG(on_newtask, struct task_struct *task)
 		return 0;
 	s = state_create(task, SCRATCH_BORN);
 	if (s)
-		s->blocked = 1; /* until it is queued for the first time */
+		s->blocked = 1 + BLOCKED_OTHER; /* until it is queued for the first time */
 	return 0;
 }
 

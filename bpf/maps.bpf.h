@@ -22,6 +22,8 @@ struct thread_state {
 	__u64 off_ns;
 	__u64 off_exec;	 /* sum_exec_runtime */
 	__u64 off_delay; /* sched_info.run_delay */
+	__u64 throttle_queue; /* address of the queue by whose throttling it may have been held back since; 0: not */
+	__u64 throttle_mark;  /* what that queue had been throttled for then */
 	struct cost total; /* settled at the last switch */
 
 	/* What the thread works for. */
@@ -40,7 +42,7 @@ struct thread_state {
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
 
-	__u8 blocked; /* left the CPU by its own will, or has not been on it yet */
+	__u8 blocked; /* 1 + enum blocked: it left the CPU by its own will, or has not been on it yet; 0: still runnable */
 	__u8 sent;    /* has written for the exchange */
 	__u8 shared;  /* the exchange has cost elsewhere, or had */
 	__u8 ended;   /* at_block stands: a later block does not move it */
@@ -52,6 +54,9 @@ struct thread_state {
 	__u8 pad[3];
 	__u16 port;
 	__u32 lineage[LINEAGE_MAX];
+
+	/* Of the edge at hand, here because the stack is too small: its sums at the edge, and what they make a request's. */
+	struct cost at, work;
 };
 
 struct socket_state {
@@ -172,6 +177,7 @@ __weak const volatile bool cpu_on_v1 = false;	  /* cpuacct is mounted as cgroup 
 __weak const volatile __u32 rows_per_second = 5000; /* requests that get records; the rest are summed only */
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
 __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
+__weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */
@@ -188,6 +194,17 @@ static __always_inline void lose(enum loss what)
 
 	if (count)
 		*count += 1;
+}
+
+static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
+{
+	return bpf_map_lookup_elem(&cpus, &cpu);
+}
+
+/* Our clock at an instant of the scheduler's, by the nearest instant of which both are known. */
+static __always_inline __u64 clock_to_ns(const struct cpu_state *cpu, __u64 clock)
+{
+	return cpu->switch_ns + clock - cpu->switch_clock;
 }
 
 static __always_inline __u64 new_handle(void)

@@ -4,65 +4,48 @@
  * up and never created, no event is sent, no hash is touched but when a thread ends or has changed its cgroup.
  */
 #include "ledger.bpf.h"
-
-/*
- * Does the thread wait for anybody, as event loops and acceptors do? poll and select are not among these: drivers and
- * sockets with a time limit wait by them inside a request.
- */
-static __always_inline bool waits_for_anybody(struct task_struct *task)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
-	switch (BPF_CORE_READ(regs, orig_ax)) {
-	case 43:  /* accept */
-	case 288: /* accept4 */
-	case 232: /* epoll_wait */
-	case 281: /* epoll_pwait */
-	case 441: /* epoll_pwait2 */
-	case 426: /* io_uring_enter */
-		return true;
-	default:
-		return false;
-	}
-}
+#include "waits.bpf.h"
 
 /*
  * The thread blocks while it works for an exchange. After a write that is where attribution ends, if nothing more is
  * written; where it waits for anybody, too. Any other block is noted in case the thread then turns elsewhere.
  */
-static __always_inline void note_block(struct thread_state *s, struct task_struct *task, __u64 now)
+static __always_inline void note_block(struct thread_state *s, long call, __u64 now)
 {
 	if (!s->exchange || s->ended)
 		return;
 	s->at_block = s->total;
 	s->block_ns = now;
 	s->rested = 1;
-	s->loops = waits_for_anybody(task);
+	s->loops = waits_for_anybody(call);
 	s->ended = s->sent || s->loops;
 }
 
 /* The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. */
 static __always_inline void switch_out(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
-				       __u64 now, bool blocked)
+				       __u64 now, bool blocked, unsigned int state)
 {
 	__u64 exec = task->se.sum_exec_runtime;
-	struct cost total;
+	long call;
 
-	cost_on_cpu(s, task, cpu, now, exec, &total);
-	s->total = total;
+	cost_on_cpu(&s->total, s, task, cpu, now, exec);
 	s->off_ns = now;
 	s->off_exec = exec;
 	s->off_delay = task->sched_info.run_delay;
-	s->blocked = blocked;
-	if (blocked)
-		note_block(s, task, now);
+	s->blocked = 0;
+	throttled_mark(s, task);
+	if (!blocked)
+		return;
+	call = task_call(task);
+	s->blocked = 1 + blocked_kind(task, call, state);
+	note_block(s, call, now);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
 				      __u64 now, bool preempt, unsigned int state)
 {
 	change_begin(s);
-	switch_out(s, task, cpu, now, state && !preempt);
+	switch_out(s, task, cpu, now, state && !preempt, state);
 	cgroup_follow(s, task);
 	if (state & TASK_DEAD) {
 		cgroup_flush(s, task_parent_cgroup_id(task));

@@ -20,8 +20,6 @@ static __always_inline void row_name(struct thread_row *row, struct task_struct 
 
 static __always_inline void row_work(struct thread_row *row, struct thread_state *s)
 {
-	struct cost mark = s->mark;
-
 	row->exchange = s->exchange;
 	row->connection = s->connection;
 	row->last_send_ns = s->last_send_ns;
@@ -31,7 +29,7 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 	if (s->loops)
 		row->flags |= THREAD_LOOPS;
 	if (s->exchange) {
-		cost_take(&mark, s->ended ? &s->at_block : &row->total, &row->work);
+		cost_between(&s->mark, s->ended ? &s->at_block : &row->total, &row->work);
 		row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
 		cost_add(&row->work, &s->kept);
 	}
@@ -48,18 +46,17 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 }
 
 /* One that is off the CPU: settled sums, and the stretch since, of which it may have been queued a while. */
-static __always_inline void cost_off_cpu(const struct thread_state *s, struct task_struct *task, __u64 now,
-					 struct cost *ret)
+static __always_inline void cost_off_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
+					 __u64 now)
 {
 	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
 	__u64 delay = minus(task->sched_info.run_delay, s->off_delay), queued = task->sched_info.last_queued;
+	struct stretch t;
 
-	*ret = s->total;
 	if (queued && cpu)
 		delay += minus(now, clock_to_ns(cpu, queued));
-	add_off(s, ret, minus(now, s->off_ns), delay);
-	ret->wall_ns = minus(now, s->since_ns);
-	count_switches(s, task, ret);
+	stretch_off(&t, s, minus(now, s->off_ns), delay, throttled_until(s, task, now));
+	cost_extend(c, s, task, &t, now);
 }
 
 static __always_inline void row_read(struct thread_row *row, struct thread_state *s, struct task_struct *task)
@@ -69,10 +66,11 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 
 	row->now_ns = now;
 	row->flags = cpu ? THREAD_RUNNING : 0;
+	row->total = s->total;
 	if (cpu)
-		cost_on_cpu(s, task, cpu, now, exec_at(task, cpu, now), &row->total);
+		cost_on_cpu(&row->total, s, task, cpu, now, exec_at(task, cpu, now));
 	else
-		cost_off_cpu(s, task, now, &row->total);
+		cost_off_cpu(&row->total, s, task, now);
 	__builtin_memcpy(row->lineage, s->lineage, sizeof(row->lineage));
 	row->since_ns = s->since_ns;
 	row->cgroup_id = s->cgroup_id;

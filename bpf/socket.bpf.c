@@ -62,7 +62,6 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 	enum socket_closed how = by_task ? CLOSED_BY_SERVER : CLOSED_BY_PEER;
 	__u64 now = bpf_ktime_get_ns();
 	struct thread_state *s;
-	struct cost at;
 
 	if (ss->kind != SOCKET_INBOUND || ss->closed >= how)
 		return;
@@ -74,10 +73,11 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 	if (s && s->exchange == ss->exchange) {
 		/* Written by another, to whom this thread had handed the request: only what it did itself ends here. */
 		bool handed = ss->sending && !s->sent;
+		const struct cost *at;
 
-		cost_running(s, task, now, &at);
+		at = cost_running(s, task, now);
 		change_begin(s);
-		work_leave(s, task, &at, now, handed ? 0 : RECORD_CLOSED | socket_flags(ss));
+		work_leave(s, task, at, now, handed ? 0 : RECORD_CLOSED | socket_flags(ss));
 		change_end(s);
 		if (!handed)
 			return;

@@ -302,6 +302,33 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		     "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
+/* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
+static const struct {
+	enum throttling how;
+	const char *structure, *member;
+	enum feature_state state;
+	const char *reason;
+} throttlings[] = {
+	{ THROTTLE_BY_TASK, "task_struct", "throttled", FEATURE_ON,
+	  "cgroup quotas, by the scheduler's mark on each task; not realtime and deadline budgets" },
+	{ THROTTLE_BY_QUEUE, "cfs_rq", "throttled_clock_self_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account; a wait after a sleep beside throttled threads may count too" },
+	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
+	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
+	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
+};
+
+static enum throttling choose_throttling(const struct btf *btf, struct features *features)
+{
+	size_t i = 0;
+
+	while (throttlings[i].how && !has_member(btf, throttlings[i].structure, throttlings[i].member))
+		i++;
+	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
+	return throttlings[i].how;
+}
+
 static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *settings, const struct btf *btf)
 {
 	skeleton->rodata->n_scopes = settings->n_scopes;
@@ -334,6 +361,10 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		return -ENOMEM;
 	}
 	set_knobs(probe->skeleton, settings, btf);
+	probe->skeleton->rodata->throttling = choose_throttling(btf, features);
+	features_set(features, "blocked-kinds", FEATURE_ON,
+		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
+		     "32-bit programs: other");
 	choose_edges(probe->skeleton, btf, features);
 	btf__free(btf);
 	rc = reqmeter__load(probe->skeleton);
@@ -427,6 +458,11 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->parked = bpf_map__fd(skeleton->maps.parked);
 	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
+}
+
+bool probe_has_throttled(const struct probe *probe)
+{
+	return probe->skeleton->rodata->throttling != THROTTLE_UNKNOWN;
 }
 
 int probe_snapshot_open(struct probe *probe)

@@ -50,6 +50,9 @@ void probe_free(struct probe *);
 
 void probe_maps(const struct probe *, struct probe_maps *ret);
 
+/* Does the kernel tell time under a CPU quota from the run queue? */
+bool probe_has_throttled(const struct probe *);
+
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
 int probe_snapshot_open(struct probe *);
 

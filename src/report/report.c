@@ -64,7 +64,7 @@ static bool shows_lists(const struct writing *w, uint32_t section)
 
 char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope, size_t *n)
 {
-	struct writing w = { .in = in, .query = query, .scope = scope, .clock = { in->now_ns, in->now_unix_ns } };
+	struct writing w = { .in = in, .query = query, .scope = scope, .clock = { in->now_ns, in->now_unix_ns, in->has_throttled } };
 
 	if (processes_gather(&w.processes, model_last_sample(in->model)))
 		return NULL;

@@ -24,6 +24,7 @@ struct report_input {
 	const struct model *model;
 	const struct ledger *ledger;
 	bool has_ledger; /* false: only some tasks of the cgroups are watched, so their ledgers could not close */
+	bool has_throttled; /* the kernel tells throttling from the run queue */
 	int cgroup_version;
 	const struct host *host;
 	const struct features *features;

@@ -82,7 +82,7 @@ static const char *or_null(const char *text)
 	COST_FIELDS_OF(F, cost)                                                                                        \
 	F("unattended_ns", U64(unattended_ns(r, clock)), "no thread worked for it")                                    \
 	F("queue_ns", U64(r->queue_ns), "its bytes waited in the socket before anyone read them")                               \
-	BLOCKED_FIELDS(F)                                                                                              \
+	BLOCKED_FIELDS(F, cost)                                                                                        \
 	F("voluntary_switches", U64(cost->voluntary_switches), "times that its threads went to sleep")                 \
 	F("involuntary_switches", U64(cost->involuntary_switches), "times that they were pre-empted")                  \
 	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
@@ -127,7 +127,7 @@ const struct field *row_request_fields(size_t *n)
 	F("comm", STRING(comm), "the thread's name")                                                                   \
 	F("cgroup_id", U64(t->cgroup_id), "of the hierarchy that accounts CPU")                                        \
 	COST_FIELDS_OF(F, &t->total)                                                                                   \
-	BLOCKED_FIELDS(F)                                                                                              \
+	BLOCKED_FIELDS(F, &t->total)                                                                                   \
 	F("voluntary_switches", U64(t->total.voluntary_switches), "times that it went to sleep")                       \
 	F("involuntary_switches", U64(t->total.involuntary_switches), "times that it was pre-empted")                  \
 	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
@@ -137,7 +137,7 @@ const struct field *row_request_fields(size_t *n)
 
 static const struct field thread_fields[] = { THREAD_FIELDS(FIELD_ENTRY) };
 
-void row_thread(struct json *j, const struct thread_row *t)
+void row_thread(struct json *j, const struct thread_row *t, const struct row_clock *clock)
 {
 	char comm[COMM_BYTES + 1] = { 0 };
 

@@ -15,16 +15,16 @@
 	F("system_ns", NOTHING, "part of cpu_ns in the kernel; null unless exact")                                     \
 	F("stolen_ns", U64((c)->stolen_ns), "time on the CPU that the scheduler did not count: hypervisor steal, interrupts") \
 	F("runqueue_ns", U64((c)->runqueue_ns), "runnable, waiting for a CPU")                                         \
-	F("throttled_ns", NOTHING, "held back by a CPU quota; while null, inside runqueue_ns")                         \
-	F("blocked_ns", U64((c)->blocked_ns), "asleep, waiting for something")
+	F("throttled_ns", U64(clock->has_throttled ? (c)->throttled_ns : UNKNOWN), "held back by a CPU quota; null where the kernel does not tell: inside runqueue_ns then") \
+	F("blocked_ns", U64(cost_blocked_ns(c)), "asleep, waiting for something")
 
-#define BLOCKED_FIELDS(F)                                                                                              \
-	F("blocked.disk_ns", NOTHING, "of blocked_ns: storage")                                                        \
-	F("blocked.net_ns", NOTHING, "of blocked_ns: sockets")                                                         \
-	F("blocked.lock_ns", NOTHING, "of blocked_ns: futexes")                                                        \
-	F("blocked.sleep_ns", NOTHING, "of blocked_ns: timers")                                                        \
-	F("blocked.fault_ns", NOTHING, "of blocked_ns: page faults")                                                   \
-	F("blocked.other_ns", NOTHING, "of blocked_ns: anything else")
+#define BLOCKED_FIELDS(F, c)                                                                                           \
+	F("blocked.disk_ns", U64((c)->blocked_ns[BLOCKED_DISK]), "of blocked_ns: storage, faults that read it included") \
+	F("blocked.net_ns", U64((c)->blocked_ns[BLOCKED_NET]), "of blocked_ns: sockets, poll, select and epoll")       \
+	F("blocked.lock_ns", U64((c)->blocked_ns[BLOCKED_LOCK]), "of blocked_ns: futexes, file locks, semaphores")     \
+	F("blocked.sleep_ns", U64((c)->blocked_ns[BLOCKED_SLEEP]), "of blocked_ns: timers")                            \
+	F("blocked.fault_ns", U64((c)->blocked_ns[BLOCKED_FAULT]), "of blocked_ns: page faults that do not read storage") \
+	F("blocked.other_ns", U64((c)->blocked_ns[BLOCKED_OTHER]), "of blocked_ns: anything else")
 
 #define MEMORY_FIELDS(F)                                                                                               \
 	F("memory.growth_bytes", NOTHING, "net change of resident memory")                                             \
@@ -44,13 +44,14 @@
 	F("memory.heap_freed_bytes", NOTHING, "freed by free")                                                         \
 	F("memory.oom_killed", NOTHING, "ended by the OOM killer")
 
-/* `now_unix_ns`, `now_ns`: the report's instant, for those in flight. */
+/* What rows need to know beside themselves. */
 struct row_clock {
-	uint64_t now_ns, now_unix_ns;
+	uint64_t now_ns, now_unix_ns; /* the report's instant, for those in flight */
+	bool has_throttled;	      /* the kernel tells throttling from the run queue */
 };
 
 void row_request(struct json *, const struct request *, const struct row_clock *);
-void row_thread(struct json *, const struct thread_row *);
+void row_thread(struct json *, const struct thread_row *, const struct row_clock *);
 void row_cgroup(struct json *, const struct ledger_row *, int version, bool has_ledger);
 
 /* What requests sort and filter by. */

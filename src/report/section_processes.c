@@ -60,7 +60,7 @@ void section_threads(struct writing *w)
 
 		for (size_t k = p->first; k < p->first + p->n; k++)
 			if (scope_has_thread(w->scope, w->processes.sorted[k], p->comm))
-				row_thread(&w->j, w->processes.sorted[k]);
+				row_thread(&w->j, w->processes.sorted[k], &w->clock);
 	}
 	json_close(&w->j, ']');
 }

@@ -41,7 +41,7 @@ static uint64_t sort_value(const struct writing *w, const struct request *r)
 	case QUERY_SORT_RUNQUEUE:
 		return cost->runqueue_ns;
 	case QUERY_SORT_BLOCKED:
-		return cost->blocked_ns;
+		return cost_blocked_ns(cost);
 	default:
 		return 0;
 	}

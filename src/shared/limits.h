@@ -14,7 +14,7 @@
 /* A status line and the usual response headers. */
 #define RESPONSE_HEAD_COPY 512
 
-/* Requests that wait while their thread does something else. 65,536 entries of 72 bytes: 6 MiB. */
+/* Requests that wait while their thread does something else. 65,536 entries of 112 bytes: 10 MiB. */
 #define PARKED_MAX 65536
 /* cgroups that ran anything since the agent began. */
 #define CGROUPS_MAX 16384

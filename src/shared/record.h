@@ -12,17 +12,30 @@
 #include <linux/types.h>
 #endif
 
-/* What a piece of work cost its threads. Sums; they only grow. */
+/* What a thread that left the CPU by its own will waited for; see bpf/waits.bpf.h. */
+enum blocked { BLOCKED_DISK, BLOCKED_NET, BLOCKED_LOCK, BLOCKED_SLEEP, BLOCKED_FAULT, BLOCKED_OTHER, BLOCKED_KINDS };
+
+/* What a piece of work cost its threads. Sums of 64 bits and nothing else; they only grow. */
 struct cost {
 	__u64 wall_ns;	    /* time that passed; the five below sum to it */
 	__u64 cpu_ns;	    /* the scheduler's own figure */
 	__u64 stolen_ns;    /* wall time on the CPU minus that */
 	__u64 runqueue_ns;  /* runnable, not running */
-	__u64 throttled_ns; /* of a CPU quota */
-	__u64 blocked_ns;
+	__u64 throttled_ns; /* runnable, held back by a CPU quota; 0 where the kernel does not tell: inside runqueue_ns */
+	__u64 blocked_ns[BLOCKED_KINDS];
 	__u64 voluntary_switches;
 	__u64 involuntary_switches;
 };
+
+/* The whole of what is kept by kind only, so that the parts always sum to it. */
+static inline __u64 cost_blocked_ns(const struct cost *c)
+{
+	__u64 sum = 0;
+
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		sum += c->blocked_ns[kind];
+	return sum;
+}
 
 /* One row a thread, written by the snapshot iterator. */
 struct thread_row {
@@ -153,6 +166,9 @@ enum loss {
 	LOSS_MAX,
 };
 
+/* How the kernel accounts for threads that a CPU quota holds back; a knob. See bpf/throttled.bpf.h. */
+enum throttling { THROTTLE_UNKNOWN, THROTTLE_BY_TASK, THROTTLE_BY_QUEUE, THROTTLE_BY_PELT };
+
 enum scope_kind { SCOPE_NODE, SCOPE_PID, SCOPE_CGROUP, SCOPE_COMM };
 
 struct scope {
@@ -165,8 +181,8 @@ struct scope {
 /* Connections by what they speak, per process. */
 enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
 
-_Static_assert(sizeof(struct cost) == 64, "cost");
-_Static_assert(sizeof(struct record) == 224, "record");
+_Static_assert(sizeof(struct cost) == 104, "cost");
+_Static_assert(sizeof(struct record) == 264, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
 

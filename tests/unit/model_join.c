@@ -128,7 +128,7 @@ static void row_is(const struct bench *b, size_t i, struct expected e, int line)
 	cr_expect_eq(r->cost.cpu_ns, e.cpu_ns, "line %d: cpu %lu", line, (unsigned long)r->cost.cpu_ns);
 	if (e.wall_ns)
 		cr_expect_eq(r->cost.wall_ns, e.wall_ns, "line %d: wall %lu", line, (unsigned long)r->cost.wall_ns);
-	cr_expect_eq(r->cost.wall_ns, r->cost.cpu_ns + r->cost.blocked_ns, "line %d: time closes", line);
+	cr_expect_eq(r->cost.wall_ns, r->cost.cpu_ns + cost_blocked_ns(&r->cost), "line %d: time closes", line);
 	cr_expect_eq(r->start_ns, e.start_ns, "line %d: start %lu", line, (unsigned long)r->start_ns);
 	cr_expect_eq(r->last_send_ns, e.last_send_ns, "line %d: last send %lu", line, (unsigned long)r->last_send_ns);
 	cr_expect_eq(r->end_ns, e.end_ns, "line %d: end %lu", line, (unsigned long)r->end_ns);

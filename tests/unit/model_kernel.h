@@ -96,7 +96,7 @@ static inline struct cost k_total(const struct kernel *k, const struct k_thread 
 {
 	uint64_t wall = k->now_ns - t->since_ns;
 
-	return (struct cost){ .wall_ns = wall, .cpu_ns = t->cpu_ns, .blocked_ns = wall - t->cpu_ns,
+	return (struct cost){ .wall_ns = wall, .cpu_ns = t->cpu_ns, .blocked_ns[BLOCKED_OTHER] = wall - t->cpu_ns,
 			      .voluntary_switches = t->voluntary };
 }
 

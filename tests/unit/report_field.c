@@ -165,7 +165,7 @@ static struct request an_ended_request(void)
 		.handle = 11, .seq = 3, .method = "GET", .path = "/a", .route = "/a", .id = "an-id", .id_source = "x-request-id",
 		.status = 200, .outcome = OUTCOME_COMPLETED, .pid = 4, .comm = "sixteen-bytes-16", .cgroup_id = 9, .n_threads = 1,
 		.start_ns = 1000, .start_unix_ns = 5000001000, .last_send_ns = 1400, .end_ns = 1500,
-		.cost = { .wall_ns = 450, .cpu_ns = 200, .stolen_ns = 30, .runqueue_ns = 20, .blocked_ns = 200,
+		.cost = { .wall_ns = 450, .cpu_ns = 200, .stolen_ns = 30, .runqueue_ns = 20, .blocked_ns[BLOCKED_NET] = 200,
 			  .voluntary_switches = 2, .involuntary_switches = 1 },
 		.live = { .cpu_ns = 99999 },
 		.received_from = 100, .received_to = 180, .sent_from = 50, .sent_to = 90,
@@ -250,11 +250,12 @@ Test(report_field, request_younger_than_the_report)
 Test(report_field, thread_row)
 {
 	struct thread_row t = { .pid = 4, .tid = 5, .comm = "worker", .exchange = 12, .total = { .cpu_ns = 7 } };
+	const struct row_clock clock = { .has_throttled = true };
 	struct json j;
 	cJSON *row;
 
 	json_init(&j, false);
-	row_thread(&j, &t);
+	row_thread(&j, &t, &clock);
 	row = parsed(&j, thread_keys, LENGTH(thread_keys));
 	cr_expect_eq(number(row, "request"), 12);
 	cr_expect_eq(number(row, "cpu_ns"), 7);
@@ -262,7 +263,7 @@ Test(report_field, thread_row)
 	/* It sleeps after its answer: it works for nobody. */
 	t.end_ns = 1;
 	json_init(&j, false);
-	row_thread(&j, &t);
+	row_thread(&j, &t, &clock);
 	row = parsed(&j, thread_keys, LENGTH(thread_keys));
 	cr_expect(cJSON_IsNull(lookup(row, "request")));
 	cJSON_Delete(row);
