@@ -73,6 +73,7 @@ static __noinline bool in_scope(struct task_struct *task)
 static __always_inline void state_begin(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	unsigned int state = compat_task_state(task);
+	bool anybody;
 
 	__builtin_memset(s, 0, sizeof(*s));
 	s->since_ns = now;
@@ -84,7 +85,7 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	s->off_ns = now;
 	s->off_exec = s->exec_base;
 	s->off_delay = task->sched_info.run_delay;
-	s->blocked = state ? 1 + blocked_kind(task, task_call(task), state) : 0;
+	s->blocked = state ? 1 + blocked_kind(task, state, &anybody) : 0;
 	throttled_mark(s, task);
 }
 

@@ -10,7 +10,9 @@
 #include "shared/record.h"
 
 /*
- * All that is kept of a thread. Written by the CPU that runs the thread or switches it (and seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes` before and after.
+ * All that is kept of a thread; first what every switch looks at, in few cache lines. Written by the CPU that runs the
+ * thread or switches it (and seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes`
+ * before and after.
  */
 struct thread_state {
 	__u64 changes;	/* odd while a switch or an edge rewrites the rest */
@@ -24,24 +26,11 @@ struct thread_state {
 	__u64 off_delay; /* sched_info.run_delay */
 	__u64 throttle_queue; /* address of the queue by whose throttling it may have been held back since; 0: not */
 	__u64 throttle_mark;  /* what that queue had been throttled for then */
-	struct cost total; /* settled at the last switch */
+	__u64 css_set; /* address: the cgroup is looked up again only when it changes */
+	__u64 cgroup_id;
 
 	/* What the thread works for. */
 	__u64 exchange;
-	__u64 connection;
-	struct cost mark;     /* of total: what was given away before */
-	struct cost kept;     /* of the exchange: earlier stretches, between which the thread waited for anybody */
-	struct cost at_block; /* of total: where the exchange's work ends if nothing more is done for it */
-	__u64 block_ns;
-	__u64 last_send_ns;
-	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
-	__u64 request_cpu_ns;
-
-	__u64 css_set; /* address: the cgroup is looked up again only when it changes */
-	__u64 cgroup_id;
-	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
-	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
-
 	__u8 blocked; /* 1 + enum blocked: it left the CPU by its own will, or has not been on it yet; 0: still runnable */
 	__u8 sent;    /* has written for the exchange */
 	__u8 shared;  /* the exchange has cost elsewhere, or had */
@@ -51,8 +40,22 @@ struct thread_state {
 	__u8 last_chunk; /* its last write ended as a chunked body ends */
 	__u8 silent;  /* above the row limit: no records of this exchange */
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
-	__u8 pad[3];
+	__u8 pad[4];
 	__u16 port;
+	struct cost total; /* settled at the last switch */
+
+	__u64 connection;
+	struct cost mark;     /* of total: what was given away before */
+	struct cost kept;     /* of the exchange: earlier stretches, between which the thread waited for anybody */
+	struct cost at_block; /* of total: where the exchange's work ends if nothing more is done for it */
+	__u64 block_ns;
+	__u64 last_send_ns;
+	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
+	__u64 request_cpu_ns;
+
+	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
+	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
+
 	__u32 lineage[LINEAGE_MAX];
 
 	/* Of the edge at hand, here because the stack is too small: its sums at the edge, and what they make a request's. */

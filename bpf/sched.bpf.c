@@ -10,14 +10,14 @@
  * The thread blocks while it works for an exchange. After a write that is where attribution ends, if nothing more is
  * written; where it waits for anybody, too. Any other block is noted in case the thread then turns elsewhere.
  */
-static __always_inline void note_block(struct thread_state *s, long call, __u64 now)
+static __always_inline void note_block(struct thread_state *s, bool anybody, __u64 now)
 {
 	if (!s->exchange || s->ended)
 		return;
 	s->at_block = s->total;
 	s->block_ns = now;
 	s->rested = 1;
-	s->loops = waits_for_anybody(call);
+	s->loops = anybody;
 	s->ended = s->sent || s->loops;
 }
 
@@ -26,7 +26,7 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 				       __u64 now, bool blocked, unsigned int state)
 {
 	__u64 exec = task->se.sum_exec_runtime;
-	long call;
+	bool anybody;
 
 	cost_on_cpu(&s->total, s, task, cpu, now, exec);
 	s->off_ns = now;
@@ -36,9 +36,8 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 	throttled_mark(s, task);
 	if (!blocked)
 		return;
-	call = task_call(task);
-	s->blocked = 1 + blocked_kind(task, call, state);
-	note_block(s, call, now);
+	s->blocked = 1 + blocked_kind(task, state, &anybody);
+	note_block(s, anybody, now);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,

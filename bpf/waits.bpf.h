@@ -30,134 +30,160 @@ static __always_inline long task_call(struct task_struct *task)
 {
 	if ((task->flags & PF_NO_PROGRAM) || (task->thread_info.status & TS_COMPAT))
 		return CALL_NONE;
-	return BPF_CORE_READ(task_regs(task), orig_ax);
+	return task_regs(task)->orig_ax;
 }
 
 /*
- * Does the thread wait for anybody, as event loops and acceptors do? poll and select are not among these: drivers and
- * sockets with a time limit wait by them inside a request.
+ * What a wait in each call means: 0 for BLOCKED_OTHER, 1 + enum blocked where that is all, and else a question. A table,
+ * because a switch over as many calls is ten branches at every block.
  */
-static __always_inline bool waits_for_anybody(long call)
+#define FOR(kind) (1 + BLOCKED_##kind)
+enum call_rule {
+	RULE_FUTEX = 1 + BLOCKED_KINDS, /* a lock, whatever else holds */
+	RULE_URING, /* it claims to be in iowait for sockets, too */
+	RULE_ASK,   /* the rest look at arguments */
+	RULE_FILE = RULE_ASK, /* network if the file is a socket */
+	RULE_SPLICE, /* from the first file to the third argument's */
+	RULE_POLL,   /* a sleep if the number of descriptors, the second argument, is 0 */
+	RULE_SELECT, /* the same of the first argument */
+	RULE_FCNTL,  /* a lock if it takes one */
+};
+#define RULE_MASK   0x7f
+#define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for whoever comes */
+
+#define CALLS_MAX 512
+static const __u8 call_rules[CALLS_MAX] = {
+	[202] = RULE_FUTEX, /* futex */
+	[449] = RULE_FUTEX, /* futex_waitv */
+	[455] = RULE_FUTEX, /* futex_wait */
+	[456] = RULE_FUTEX, /* futex_requeue */
+	[73] = FOR(LOCK),   /* flock */
+	[65] = FOR(LOCK),   /* semop */
+	[220] = FOR(LOCK),  /* semtimedop */
+	[72] = RULE_FCNTL,  /* fcntl */
+	[35] = FOR(SLEEP),  /* nanosleep */
+	[230] = FOR(SLEEP), /* clock_nanosleep */
+	/* These wait for storage even where file systems do not say so: for a journal's commit, say. */
+	[74] = FOR(DISK),  /* fsync */
+	[75] = FOR(DISK),  /* fdatasync */
+	[26] = FOR(DISK),  /* msync */
+	[162] = FOR(DISK), /* sync */
+	[306] = FOR(DISK), /* syncfs */
+	[277] = FOR(DISK), /* sync_file_range */
+	[208] = FOR(DISK), /* io_getevents */
+	[333] = FOR(DISK), /* io_pgetevents */
+	[42] = FOR(NET),   /* connect */
+	[44] = FOR(NET),   /* sendto */
+	[45] = FOR(NET),   /* recvfrom */
+	[46] = FOR(NET),   /* sendmsg */
+	[47] = FOR(NET),   /* recvmsg */
+	[299] = FOR(NET),  /* recvmmsg */
+	[307] = FOR(NET),  /* sendmmsg */
+	/* poll and select are not for anybody: drivers and sockets with a time limit wait by them inside a request. */
+	[43] = FOR(NET) | FOR_ANYBODY,	/* accept */
+	[288] = FOR(NET) | FOR_ANYBODY, /* accept4 */
+	[232] = FOR(NET) | FOR_ANYBODY, /* epoll_wait */
+	[281] = FOR(NET) | FOR_ANYBODY, /* epoll_pwait */
+	[441] = FOR(NET) | FOR_ANYBODY, /* epoll_pwait2 */
+	[426] = RULE_URING | FOR_ANYBODY, /* io_uring_enter */
+	[7] = RULE_POLL,     /* poll */
+	[271] = RULE_POLL,   /* ppoll */
+	[23] = RULE_SELECT,  /* select */
+	[270] = RULE_SELECT, /* pselect6 */
+	[0] = RULE_FILE,     /* read */
+	[1] = RULE_FILE,     /* write */
+	[19] = RULE_FILE,    /* readv */
+	[20] = RULE_FILE,    /* writev */
+	[40] = RULE_FILE,    /* sendfile: the one written to */
+	[275] = RULE_SPLICE, /* splice */
+};
+
+static __always_inline __u8 call_rule(long call)
 {
-	switch (call) {
-	case 43:  /* accept */
-	case 288: /* accept4 */
-	case 232: /* epoll_wait */
-	case 281: /* epoll_pwait */
-	case 441: /* epoll_pwait2 */
-	case 426: /* io_uring_enter */
-		return true;
-	default:
-		return false;
-	}
+	if (call == CALL_FAULT)
+		return FOR(FAULT);
+	return (unsigned long)call < CALLS_MAX ? call_rules[call] : 0;
 }
 
 #define S_IFMT	 0170000
 #define S_IFSOCK 0140000
 
-/* The table of files may be replaced while it is read: every step may fail, and then it is no socket. */
-static __always_inline bool is_socket(struct task_struct *task, unsigned int fd)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **slots, *file = NULL;
+/* The operations that all sockets have, and nothing else: one read less a wait, once they are known. */
+__weak __u64 socket_operations = 0;
 
-	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+static __always_inline bool is_socket_file(struct file *file)
+{
+	__u64 operations = (__u64)BPF_CORE_READ(file, f_op);
+
+	if (socket_operations)
+		return operations == socket_operations;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return false;
-	slots = BPF_CORE_READ(table, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), slots + fd) || !file)
-		return false;
-	return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+	socket_operations = operations;
+	return true;
 }
 
-static __always_inline bool takes_file_lock(struct task_struct *task)
+/*
+ * The table of files may be replaced while it is read: every step may fail, and then it is no socket. What lies behind
+ * an array of pointers has no type that the verifier knows, so from there on it is read by helper.
+ */
+static __always_inline bool is_socket(struct task_struct *task, unsigned int fd)
 {
-	unsigned int command = BPF_CORE_READ(task_regs(task), si);
+	struct files_struct *files = task->files;
+	struct fdtable *table = files ? files->fdt : NULL;
+	struct file *file = NULL;
+
+	if (!table || fd >= table->max_fds)
+		return false;
+	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+		return false;
+	return is_socket_file(file);
+}
+
+static __always_inline bool takes_file_lock(const struct pt_regs *regs)
+{
+	unsigned int command = regs->si;
 
 	return command == 7 /* F_SETLKW */ || command == 38 /* F_OFD_SETLKW */;
 }
 
-static __always_inline enum blocked net_if(bool net, enum blocked otherwise)
+static __always_inline enum blocked blocked_by_arguments(struct task_struct *task, __u8 rule)
 {
-	return net ? BLOCKED_NET : otherwise;
-}
+	const struct pt_regs *regs = task_regs(task);
 
-static __always_inline enum blocked blocked_in_call(struct task_struct *task, long call)
-{
-	switch (call) {
-	case CALL_FAULT:
-		return BLOCKED_FAULT;
-	case 73:  /* flock */
-	case 65:  /* semop */
-	case 220: /* semtimedop */
-		return BLOCKED_LOCK;
-	case 72: /* fcntl */
-		return takes_file_lock(task) ? BLOCKED_LOCK : BLOCKED_OTHER;
-	case 35:  /* nanosleep */
-	case 230: /* clock_nanosleep */
-		return BLOCKED_SLEEP;
-	/* These wait for storage even where file systems do not say so: for a journal's commit, say. */
-	case 74:  /* fsync */
-	case 75:  /* fdatasync */
-	case 26:  /* msync */
-	case 162: /* sync */
-	case 306: /* syncfs */
-	case 277: /* sync_file_range */
-	case 208: /* io_getevents */
-	case 333: /* io_pgetevents */
-		return BLOCKED_DISK;
-	case 42:  /* connect */
-	case 43:  /* accept */
-	case 288: /* accept4 */
-	case 44:  /* sendto */
-	case 45:  /* recvfrom */
-	case 46:  /* sendmsg */
-	case 47:  /* recvmsg */
-	case 299: /* recvmmsg */
-	case 307: /* sendmmsg */
-	case 232: /* epoll_wait */
-	case 281: /* epoll_pwait */
-	case 441: /* epoll_pwait2 */
-		return BLOCKED_NET;
-	case 7:	  /* poll: the number of descriptors; with none it is a sleep */
-	case 271: /* ppoll */
-		return net_if((unsigned int)BPF_CORE_READ(task_regs(task), si), BLOCKED_SLEEP);
-	case 23:  /* select */
-	case 270: /* pselect6 */
-		return net_if((unsigned int)BPF_CORE_READ(task_regs(task), di), BLOCKED_SLEEP);
-	case 0:	 /* read */
-	case 1:	 /* write */
-	case 19: /* readv */
-	case 20: /* writev */
-	case 40: /* sendfile: the one written to */
-		return net_if(is_socket(task, BPF_CORE_READ(task_regs(task), di)), BLOCKED_OTHER);
-	case 275: /* splice: from the first to the third */
-		return net_if(is_socket(task, BPF_CORE_READ(task_regs(task), di)) ||
-				      is_socket(task, BPF_CORE_READ(task_regs(task), dx)),
-			      BLOCKED_OTHER);
+	switch (rule) {
+	case RULE_FILE:
+		return is_socket(task, regs->di) ? BLOCKED_NET : BLOCKED_OTHER;
+	case RULE_SPLICE:
+		return is_socket(task, regs->di) || is_socket(task, regs->dx) ? BLOCKED_NET : BLOCKED_OTHER;
+	case RULE_POLL:
+		return (unsigned int)regs->si ? BLOCKED_NET : BLOCKED_SLEEP;
+	case RULE_SELECT:
+		return (unsigned int)regs->di ? BLOCKED_NET : BLOCKED_SLEEP;
 	default:
-		return BLOCKED_OTHER;
+		return takes_file_lock(regs) ? BLOCKED_LOCK : BLOCKED_OTHER;
 	}
 }
 
-static __always_inline bool is_futex(long call)
-{
-	return call == 202 /* futex */ || call == 449 /* futex_waitv */ || call == 455 /* futex_wait */ ||
-	       call == 456 /* futex_requeue */;
-}
-
 /*
- * The first that fits. A thread that waits for storage is in iowait, in a page fault too; only io_uring_enter claims so
- * for sockets as well.
+ * The first that fits. A thread that waits for storage is in iowait, in a page fault too. *anybody tells whether it
+ * waits for whoever comes.
  */
-static __always_inline enum blocked blocked_kind(struct task_struct *task, long call, unsigned int state)
+static __always_inline enum blocked blocked_kind(struct task_struct *task, unsigned int state, bool *anybody)
 {
+	__u8 rule = call_rule(task_call(task));
+
+	*anybody = rule & FOR_ANYBODY;
+	rule &= RULE_MASK;
 	if (state & STATE_HALTED)
 		return BLOCKED_OTHER;
-	if (is_futex(call))
+	if (rule == RULE_FUTEX)
 		return BLOCKED_LOCK;
-	if (BPF_CORE_READ_BITFIELD(task, in_iowait) && call != 426 /* io_uring_enter */)
+	if (BPF_CORE_READ_BITFIELD(task, in_iowait) && rule != RULE_URING)
 		return BLOCKED_DISK;
-	return blocked_in_call(task, call);
+	if (rule >= RULE_ASK)
+		return blocked_by_arguments(task, rule);
+	return rule && rule != RULE_URING ? rule - 1 : BLOCKED_OTHER;
 }
 
 #endif
