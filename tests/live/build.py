@@ -14,6 +14,7 @@ PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
     "busy": (["servers/busy.c"], ["-pthread"]),
+    "waits": (["servers/waits.c"], ["-pthread"]),
 }
 
 

@@ -66,6 +66,25 @@ class Cgroup:
         with open(self.dirs["v2"] + "/cpu.stat", encoding="ascii") as stat:
             return 1000 * int(dict(line.split() for line in stat)["usage_usec"])
 
+    def set_quota(self, quota_us, period_us):
+        """Lets the cgroup run for quota_us in each period. Raises CgroupError where the kernel has no quotas."""
+        values = {"cpu.cfs_period_us": period_us, "cpu.cfs_quota_us": quota_us}
+        directory = self.dirs.get("cpu")
+        if not directory:
+            directory, values = self.dirs.get("v2"), {"cpu.max": "%d %d" % (quota_us, period_us)}
+        try:
+            for name, value in values.items():
+                with open("%s/%s" % (directory, name), "w", encoding="ascii") as file:
+                    file.write(str(value))
+        except OSError as error:
+            raise CgroupError("cannot set a quota: %s" % error) from None
+
+    def throttled_ns(self):
+        """Time that the kernel says the quota held the cgroup back, over its CPUs."""
+        with open(self.dirs.get("cpu", self.dirs.get("v2")) + "/cpu.stat", encoding="ascii") as stat:
+            figures = dict(line.split() for line in stat)
+        return int(figures["throttled_time"]) if "throttled_time" in figures else 1000 * int(figures["throttled_usec"])
+
     def pids(self):
         """Processes inside now."""
         directory = next(iter(self.dirs.values()))

@@ -165,21 +165,34 @@ static struct request an_ended_request(void)
 		.handle = 11, .seq = 3, .method = "GET", .path = "/a", .route = "/a", .id = "an-id", .id_source = "x-request-id",
 		.status = 200, .outcome = OUTCOME_COMPLETED, .pid = 4, .comm = "sixteen-bytes-16", .cgroup_id = 9, .n_threads = 1,
 		.start_ns = 1000, .start_unix_ns = 5000001000, .last_send_ns = 1400, .end_ns = 1500,
-		.cost = { .wall_ns = 450, .cpu_ns = 200, .stolen_ns = 30, .runqueue_ns = 20, .blocked_ns[BLOCKED_NET] = 200,
+		.cost = { .wall_ns = 450, .cpu_ns = 200, .stolen_ns = 30, .runqueue_ns = 20, .throttled_ns = 15,
+			  .blocked_ns = { [BLOCKED_DISK] = 5, [BLOCKED_NET] = 100, [BLOCKED_LOCK] = 30, [BLOCKED_SLEEP] = 20,
+					  [BLOCKED_FAULT] = 10, [BLOCKED_OTHER] = 20 },
 			  .voluntary_switches = 2, .involuntary_switches = 1 },
 		.live = { .cpu_ns = 99999 },
 		.received_from = 100, .received_to = 180, .sent_from = 50, .sent_to = 90,
 	};
 }
 
-static cJSON *row_of(const struct request *r)
+static cJSON *row_where(const struct request *r, bool has_throttled)
 {
-	const struct row_clock clock = { 2000, 5000002000 };
+	const struct row_clock clock = { 2000, 5000002000, has_throttled };
 	struct json j;
 
 	json_init(&j, false);
 	row_request(&j, r, &clock);
 	return parsed(&j, request_keys, LENGTH(request_keys));
+}
+
+static cJSON *row_of(const struct request *r)
+{
+	return row_where(r, true);
+}
+
+static double sum_of_kinds(const cJSON *row)
+{
+	return number(row, "blocked.disk_ns") + number(row, "blocked.net_ns") + number(row, "blocked.lock_ns") +
+	       number(row, "blocked.sleep_ns") + number(row, "blocked.fault_ns") + number(row, "blocked.other_ns");
 }
 
 Test(report_field, ended_request_row)
@@ -203,8 +216,34 @@ Test(report_field, ended_request_row)
 	cr_expect(cJSON_IsNull(lookup(row, "response_id")));
 	/* Time closes: all that is known, in one sum. */
 	cr_expect_eq(number(row, "cpu_ns") + number(row, "stolen_ns") + number(row, "runqueue_ns") +
-			     number(row, "blocked_ns") + number(row, "unattended_ns"),
+			     number(row, "throttled_ns") + number(row, "blocked_ns") + number(row, "unattended_ns"),
 		     number(row, "occupied_ns"));
+	cr_expect_eq(number(row, "blocked.disk_ns"), 5);
+	cr_expect_eq(number(row, "blocked.net_ns"), 100);
+	cr_expect_eq(number(row, "blocked.lock_ns"), 30);
+	cr_expect_eq(number(row, "blocked.sleep_ns"), 20);
+	cr_expect_eq(number(row, "blocked.fault_ns"), 10);
+	cr_expect_eq(number(row, "blocked.other_ns"), 20);
+	cr_expect_eq(sum_of_kinds(row), number(row, "blocked_ns"));
+	cJSON_Delete(row);
+}
+
+/* A kernel that does not tell: null, and never the 0 that the kernel side left there. */
+Test(report_field, throttled_unknown)
+{
+	struct request r = an_ended_request();
+	struct thread_row t = { .total = { .runqueue_ns = 3 } };
+	const struct row_clock clock = { .has_throttled = false };
+	struct json j;
+	cJSON *row = row_where(&r, false);
+
+	cr_expect(cJSON_IsNull(lookup(row, "throttled_ns")));
+	cr_expect_eq(number(row, "runqueue_ns"), 20);
+	cJSON_Delete(row);
+	json_init(&j, false);
+	row_thread(&j, &t, &clock);
+	row = parsed(&j, thread_keys, LENGTH(thread_keys));
+	cr_expect(cJSON_IsNull(lookup(row, "throttled_ns")));
 	cJSON_Delete(row);
 }
 
@@ -249,7 +288,8 @@ Test(report_field, request_younger_than_the_report)
 
 Test(report_field, thread_row)
 {
-	struct thread_row t = { .pid = 4, .tid = 5, .comm = "worker", .exchange = 12, .total = { .cpu_ns = 7 } };
+	struct thread_row t = { .pid = 4, .tid = 5, .comm = "worker", .exchange = 12, .total = { .cpu_ns = 7, .throttled_ns = 8,
+					   .blocked_ns = { 1, 2, 3, 4, 5, 6 } } };
 	const struct row_clock clock = { .has_throttled = true };
 	struct json j;
 	cJSON *row;
@@ -259,6 +299,10 @@ Test(report_field, thread_row)
 	row = parsed(&j, thread_keys, LENGTH(thread_keys));
 	cr_expect_eq(number(row, "request"), 12);
 	cr_expect_eq(number(row, "cpu_ns"), 7);
+	cr_expect_eq(number(row, "throttled_ns"), 8);
+	cr_expect_eq(number(row, "blocked.disk_ns"), 1);
+	cr_expect_eq(number(row, "blocked_ns"), 21);
+	cr_expect_eq(sum_of_kinds(row), 21);
 	cJSON_Delete(row);
 	/* It sleeps after its answer: it works for nobody. */
 	t.end_ns = 1;

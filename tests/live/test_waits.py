@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: MIT
+"""What requests and threads wait for, by kind, and under a CPU quota, against what their handlers measured themselves.
+
+All figures in ns. The server is servers/waits.c: each of its routes waits for one thing.
+"""
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+import unittest
+
+import agent
+import build
+import cgroups
+import compare
+import fixtures
+import load
+
+MS = 10**6
+KINDS = ("disk", "net", "lock", "sleep", "fault", "other")
+# What the handler and the agent may differ by beside 5 %: the ends of a wait, interrupts and steal lie between their
+# clocks.
+SLACK = MS // 2
+# In all other kinds together: contention on the address space while a mapping is made or undone.
+STRAY = MS
+# route: (its argument, the kind as which it counts). A major fault reads storage, so it is a disk wait.
+ROUTES = {
+    "flock": (50000, "lock"), "ofd": (50000, "lock"), "futex": (50000, "lock"),
+    "disk": (1500, "disk"), "fsync": (50, "disk"), "mapped": (1500, "disk"),
+    "net": (50000, "net"), "read": (50000, "net"), "poll": (50000, "net"),
+    "sleep": (50000, "sleep"), "select": (50000, "sleep"),
+    "fault": (50000, "fault"), "pipe": (50000, "other"),
+}
+# Of the quota's test: 15 ms in 100, so that 150 ms of CPU are nine or ten times held back.
+QUOTA_US, PERIOD_US, BURN_US = 15000, 100000, 150000
+METER = None
+
+
+def setUpModule():
+    """One agent for all."""
+    global METER
+    if reason := agent.skip_reason():
+        raise unittest.SkipTest(reason)
+    METER = agent.Agent()
+
+
+def tearDownModule():
+    """Ends the agent."""
+    METER.stop()
+
+
+def throttled_is_known():
+    """True where the kernel tells throttling from the run queue."""
+    features = METER.stats(sections="agent")["agent"]["features"]
+    return [row["state"] for row in features if row["name"] == "throttled"] == ["on"]
+
+
+class Server:
+    """The running server. A context manager."""
+
+    def __init__(self, prefix=()):
+        self.dir = fixtures.scratch()
+        command = [*prefix, build.part("waits")]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ, TMPDIR=self.dir))
+        match = re.match(r"ready (\S+) (\d+)", self.process.stdout.readline().decode())
+        self.endpoint = (match.group(1), int(match.group(2)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def threads(self):
+        """Its threads in the report: ({tid: entry}, the report's instant)."""
+        report = METER.stats(scope="pid:%d" % self.process.pid, sections="threads,generated_unix_ns")
+        return {entry["tid"]: entry for entry in report["threads"]}, report["generated_unix_ns"]
+
+
+class Connection:
+    """A connection that is kept, and with it the thread that serves it."""
+
+    def __init__(self, server):
+        self.sock = load.connect(server.endpoint)
+        self.prefix, self.number = load.unique_prefix(), 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def ask(self, route, n):
+        """(status, id, tid, what the handler waited)."""
+        self.number += 1
+        name = "%s-%d" % (self.prefix, self.number)
+        self.sock.sendall(load.head(load.Request("GET", "/%s?n=%d" % (route, n), b""), name, True))
+        status, headers, _ = load.read_answer(self.sock)
+        return status, name, int(headers["x-tid"]), int(headers["x-waited-ns"])
+
+
+def row_of(name):
+    """The finished row of an id; None when it does not come."""
+    rows = agent.poll_until(lambda: METER.stats(id=name, sections="requests")["requests"]["recent"], 5)
+    return rows[0] if rows else None
+
+
+def blocked_of(entry):
+    """{kind: ns} of a row."""
+    return {kind: entry["blocked"][kind + "_ns"] for kind in KINDS}
+
+
+def describe(route, waited, entry):
+    """One line for people."""
+    parts = " ".join("%s %.3f" % (kind, value / MS) for kind, value in blocked_of(entry).items() if value)
+    return "%-7s waited %8.3f ms, blocked %8.3f ms: %s; run queue %.3f" % (
+        route, waited / MS, entry["blocked_ns"] / MS, parts, entry["runqueue_ns"] / MS)
+
+
+class Kinds(unittest.TestCase):
+    """Every kind of wait, in a request's row and in its thread's entry."""
+
+    def test_rows_and_threads(self):
+        """Each route's wait stands in its kind, to 5 %, and nothing to speak of in another."""
+        with Server() as server:
+            for route, (n, kind) in ROUTES.items():
+                with self.subTest(route=route), Connection(server) as connection:
+                    self.check_route(server, connection, route, n, kind)
+
+    def check_route(self, server, connection, route, n, kind):
+        """One route on a connection, so a thread, of its own."""
+        tid = connection.ask("burn", 0)[2]
+        time.sleep(0.06)  # the next report must not stand on a sample that is older
+        before = server.threads()[0][tid]
+        status, name, _, waited = connection.ask(route, n)
+        if status == 501:
+            self.skipTest("no %s here" % route)
+        row = row_of(name)
+        self.assertIsNotNone(row, "no row")
+        print(describe(route, waited, row))
+        self.assertGreater(waited, 5 * MS, "the handler did not wait: the test shows nothing")
+        self.check_entry(row, kind, waited)
+        self.assertLess(abs(compare.closing_error(row)), compare.closing_bound(row["occupied_ns"]))
+        after = server.threads()[0][tid]
+        change = {key: value - before["blocked"][key + "_ns"] for key, value in blocked_of(after).items()}
+        # Between its requests the thread waits on its connection.
+        idle = change.pop("net") if kind != "net" else 0
+        self.assertGreaterEqual(idle, 0)
+        self.assertGreaterEqual(change.get(kind, waited), 0.95 * waited - SLACK, change)
+        if kind != "net":
+            self.assertLess(change.pop(kind), 1.05 * waited + SLACK)
+        change.pop("net", None)
+        self.assertLess(sum(change.values()), STRAY, change)
+        self.assertEqual(sum(blocked_of(after).values()), after["blocked_ns"])
+
+    def check_entry(self, entry, kind, waited):
+        """entry has `waited` in `kind`, and no other."""
+        parts = blocked_of(entry)
+        self.assertEqual(sum(parts.values()), entry["blocked_ns"])
+        self.assertLess(abs(parts.pop(kind) - waited), 0.05 * waited + SLACK)
+        self.assertLess(sum(parts.values()), STRAY, parts)
+
+    def test_blocked_now(self):
+        """A thread that waits at this moment shows it in its kind, and so does its request in flight."""
+        with Server() as server, Connection(server) as connection:
+            tid = connection.ask("burn", 0)[2]
+            for route, kind in (("sleep", "sleep"), ("futex", "lock"), ("pipe", "other"), ("net", "net")):
+                with self.subTest(route=route):
+                    asking = threading.Thread(target=connection.ask, args=(route, 1500000))
+                    asking.start()
+                    try:
+                        self.check_growth(server, tid, kind)
+                    finally:
+                        asking.join()
+
+    def check_growth(self, server, tid, kind):
+        """Two reports while it waits: all time between them is of its kind."""
+        time.sleep(0.4)
+        first, then = server.threads()
+        time.sleep(0.4)
+        second, now = server.threads()
+        grown = {key: value - first[tid]["blocked"][key + "_ns"] for key, value in blocked_of(second[tid]).items()}
+        active = METER.stats(scope="pid:%d" % server.process.pid)["requests"]["active"]
+        active = [row for row in active if row["path"] and row["path"] != "/"]
+        self.assertLess(abs(grown.pop(kind) - (now - then)), 0.05 * (now - then) + SLACK)
+        self.assertEqual(0, sum(grown.values()))
+        self.assertTrue(active, "the request is not in flight")
+        self.assertGreater(active[0]["blocked"][kind + "_ns"], 300 * MS)
+
+
+class Quota(unittest.TestCase):
+    """A cgroup that may run for 15 ms in 100."""
+
+    def setUp(self):
+        if not throttled_is_known():
+            self.skipTest("the kernel does not tell throttling from the run queue")
+
+    def limited(self):
+        """A cgroup with the quota."""
+        try:
+            group = cgroups.Cgroup("reqmeter-quota-%d" % os.getpid())
+            self.addCleanup(group.remove)
+            group.set_quota(QUOTA_US, PERIOD_US)
+        except cgroups.CgroupError as error:
+            self.skipTest(str(error))
+        return group
+
+    def burn(self, server, n):
+        """Rows of n requests that burn at the same time, each on a thread of its own."""
+        names = []
+
+        def ask():
+            with Connection(server) as connection:
+                names.append(connection.ask("burn", BURN_US)[1])
+
+        threads = [threading.Thread(target=ask) for _ in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return [row_of(name) for name in names]
+
+    def show(self, title, rows, kernel):
+        """One line a row."""
+        for row in rows:
+            print("%s: cpu %.1f run queue %.1f throttled %.1f blocked %.1f of %.1f ms; kernel throttled %.1f" % (
+                title, *(row[key] / MS for key in ("cpu_ns", "runqueue_ns", "throttled_ns", "blocked_ns",
+                                                   "occupied_ns")), kernel / MS))
+
+    def test_one_thread(self):
+        """A busy thread is throttled for what the kernel says of its cgroup; little of it is run queue."""
+        group = self.limited()
+        with Server(prefix=group.prefix) as server:
+            before = group.throttled_ns()
+            rows = self.burn(server, 1)
+            kernel = group.throttled_ns() - before
+        self.show("one thread", rows, kernel)
+        row = rows[0]
+        self.assertGreater(kernel, 400 * MS, "the quota did not hold it back: the test shows nothing")
+        self.assertLess(abs(row["throttled_ns"] - kernel), 0.05 * kernel + 10 * MS)
+        self.assertLess(abs(compare.closing_error(row)), compare.closing_bound(row["occupied_ns"]))
+
+    def test_two_threads_on_one_cpu(self):
+        """Two that share the quota and a CPU: each is held back all the time that the cgroup is; its turn is queueing."""
+        group = self.limited()
+        with Server(prefix=[*group.prefix, "taskset", "-c", "0"]) as server:
+            before = group.throttled_ns()
+            rows = self.burn(server, 2)
+            kernel = group.throttled_ns() - before
+        self.show("two threads", rows, kernel)
+        self.assertGreater(kernel, 800 * MS, "the quota did not hold them back: the test shows nothing")
+        last = max(rows, key=lambda row: row["occupied_ns"])
+        self.assertLess(abs(last["throttled_ns"] - kernel), 0.05 * kernel + 10 * MS)
+        for row in rows:
+            self.assertGreater(row["runqueue_ns"], 50 * MS)
+            self.assertLess(abs(compare.closing_error(row)), compare.closing_bound(row["occupied_ns"]))
+
+    def test_throttled_now(self):
+        """Reports while it is held back: its thread's time between them is CPU and throttled, and adds up."""
+        group = self.limited()
+        with Server(prefix=group.prefix) as server, Connection(server) as connection:
+            tid = connection.ask("burn", 0)[2]
+            asking = threading.Thread(target=connection.ask, args=("burn", 2 * BURN_US))
+            asking.start()
+            try:
+                time.sleep(0.3)
+                first, then, kernel = *server.threads(), group.throttled_ns()
+                time.sleep(1)
+                second, now, kernel = *server.threads(), group.throttled_ns() - kernel
+            finally:
+                asking.join()
+        grown = {key: second[tid][key] - first[tid][key] for key in
+                 ("cpu_ns", "stolen_ns", "runqueue_ns", "throttled_ns", "blocked_ns")}
+        print("throttled now:", {key: round(value / MS, 1) for key, value in grown.items()}, "kernel", kernel / MS)
+        self.assertLess(abs(sum(grown.values()) - (now - then)), 0.01 * (now - then) + 100000)
+        # The kernel adds when a period ends; the report goes by the instant.
+        self.assertLess(abs(grown["throttled_ns"] - kernel), 1000 * PERIOD_US)
+
+    def test_no_quota(self):
+        """Two busy threads on one CPU without a quota wait in the run queue and are never throttled."""
+        with Server(prefix=["taskset", "-c", "0"]) as server:
+            rows = self.burn(server, 2)
+        self.show("no quota", rows, 0)
+        for row in rows:
+            self.assertEqual(0, row["throttled_ns"])
+            self.assertGreater(row["runqueue_ns"], 50 * MS)
+
+
+if __name__ == "__main__":
+    unittest.main()
