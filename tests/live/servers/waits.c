@@ -264,6 +264,19 @@ static int cold_file(int flags)
 	return file_open("cold", flags);
 }
 
+/* Is the file kept on a disk? What lives in memory stays there when it is asked to go. */
+static bool on_disk(int fd)
+{
+	unsigned char resident[FILE_BLOCKS];
+	size_t size = (size_t)FILE_BLOCKS * BLOCK;
+	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	bool ret = map != MAP_FAILED && mincore(map, size, resident) == 0 && !(resident[0] & 1);
+
+	if (map != MAP_FAILED)
+		munmap(map, size);
+	return ret;
+}
+
 /* Blocks in an order that read-ahead does not guess. */
 static off_t block_at(long i)
 {
@@ -275,7 +288,7 @@ static long long wait_disk(long n)
 	int fd = cold_file(O_RDONLY | O_DIRECT);
 	void *block = aligned_alloc(BLOCK, BLOCK);
 	struct span from = span_now();
-	long long ret = 0;
+	long long ret = on_disk(fd) ? 0 : -1;
 
 	for (long i = 0; i < n && ret == 0; i++)
 		if (pread(fd, block, BLOCK, block_at(i)) != BLOCK)
@@ -289,17 +302,19 @@ static long long wait_disk(long n)
 
 static long long wait_fsync(long n)
 {
-	int fd = file_open("synced", O_RDWR);
+	int fd = file_open("synced", O_RDWR), cold = cold_file(O_RDONLY);
+	bool disk = on_disk(cold);
 	char block[BLOCK] = "";
 	struct span from = span_now();
 	long long ret;
 
-	for (long i = 0; i < n; i++) {
+	close(cold);
+	for (long i = 0; i < n && disk; i++) {
 		block[0] = (char)i;
 		if (pwrite(fd, block, BLOCK, block_at(i)) != BLOCK || fsync(fd))
 			die("fsync");
 	}
-	ret = waited_since(&from);
+	ret = disk ? waited_since(&from) : -1;
 	close(fd);
 	return ret;
 }
@@ -316,10 +331,12 @@ static long long wait_mapped(long n)
 	if (map == MAP_FAILED)
 		die("mmap");
 	madvise(map, size, MADV_RANDOM);
+	ret = on_disk(fd) ? 0 : -1;
 	from = span_now();
-	for (long i = 0; i < n; i++)
+	for (long i = 0; i < n && ret == 0; i++)
 		sum += map[block_at(i)];
-	ret = waited_since(&from);
+	if (ret == 0)
+		ret = waited_since(&from);
 	munmap(map, size);
 	close(fd);
 	return ret;
