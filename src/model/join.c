@@ -412,6 +412,13 @@ const struct join_connections *join_connections(const struct join *j, uint32_t p
 	return map_get(&j->speakers, pid);
 }
 
+const struct request *join_request_of(const struct join *j, uint64_t exchange)
+{
+	const struct exchange *e = map_get(&j->exchanges, exchange);
+
+	return e ? e->current : NULL;
+}
+
 size_t join_n_unix(const struct join *j)
 {
 	return j->n_unix;

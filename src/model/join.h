@@ -53,6 +53,9 @@ void join_sample(struct join *, const struct sample *, void (*forget)(void *cont
 /* NULL: none that carried data. */
 const struct join_connections *join_connections(const struct join *, uint32_t pid);
 
+/* The request in flight to which an exchange's cost goes, or NULL. */
+const struct request *join_request_of(const struct join *, uint64_t exchange);
+
 /* Requests in flight on Unix sockets. */
 size_t join_n_unix(const struct join *);
 

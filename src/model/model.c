@@ -74,6 +74,11 @@ const struct join_connections *model_connections(const struct model *m, uint32_t
 	return join_connections(m->join, pid);
 }
 
+const struct request *model_request_of(const struct model *m, uint64_t exchange)
+{
+	return join_request_of(m->join, exchange);
+}
+
 bool model_waits_on_unix(const struct model *m)
 {
 	return join_n_unix(m->join) > 0;

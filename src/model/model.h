@@ -28,6 +28,8 @@ void model_sample(struct model *, const struct sample *, void (*forget)(void *co
 /* The last sample, or NULL. */
 const struct sample *model_last_sample(const struct model *);
 const struct join_connections *model_connections(const struct model *, uint32_t pid);
+/* The request in flight to which an exchange's cost goes, or NULL. */
+const struct request *model_request_of(const struct model *, uint64_t exchange);
 /* Is a request in flight on a Unix socket, so that the next sample should say which of them are open? */
 bool model_waits_on_unix(const struct model *);
 const struct join_counts *model_counts(const struct model *);

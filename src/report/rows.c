@@ -133,11 +133,11 @@ const struct field *row_request_fields(size_t *n)
 	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
 	F("major_faults", NOTHING, "page faults with I/O")                                                             \
 	MEMORY_FIELDS(F)                                                                                               \
-	F("request", U64(t->exchange && !t->end_ns ? t->exchange : UNKNOWN), "handle of the request it works for")
+	F("request", U64(request ? request->handle : UNKNOWN), "handle of the request it works for")
 
 static const struct field thread_fields[] = { THREAD_FIELDS(FIELD_ENTRY) };
 
-void row_thread(struct json *j, const struct thread_row *t, const struct row_clock *clock)
+void row_thread(struct json *j, const struct thread_row *t, const struct request *request, const struct row_clock *clock)
 {
 	char comm[COMM_BYTES + 1] = { 0 };
 

@@ -51,7 +51,8 @@ struct row_clock {
 };
 
 void row_request(struct json *, const struct request *, const struct row_clock *);
-void row_thread(struct json *, const struct thread_row *, const struct row_clock *);
+/* `request`: the one that it works for, or NULL. */
+void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
 void row_cgroup(struct json *, const struct ledger_row *, int version, bool has_ledger);
 
 /* What requests sort and filter by. */

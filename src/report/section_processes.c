@@ -52,15 +52,24 @@ void section_processes(struct writing *w)
 	json_close(&w->j, ']');
 }
 
+/* One that has ended its work sleeps, or does what is nobody's. */
+static const struct request *request_of(const struct writing *w, const struct thread_row *t)
+{
+	return t->exchange && !t->end_ns ? model_request_of(w->in->model, t->exchange) : NULL;
+}
+
 void section_threads(struct writing *w)
 {
 	json_open(&w->j, "threads", '[');
 	for (size_t i = 0; i < w->processes.n; i++) {
 		const struct process_row *p = &w->processes.rows[i];
 
-		for (size_t k = p->first; k < p->first + p->n; k++)
-			if (scope_has_thread(w->scope, w->processes.sorted[k], p->comm))
-				row_thread(&w->j, w->processes.sorted[k], &w->clock);
+		for (size_t k = p->first; k < p->first + p->n; k++) {
+			const struct thread_row *t = w->processes.sorted[k];
+
+			if (scope_has_thread(w->scope, t, p->comm))
+				row_thread(&w->j, t, request_of(w, t), &w->clock);
+		}
 	}
 	json_close(&w->j, ']');
 }
