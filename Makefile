@@ -90,6 +90,11 @@ $(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
 
+# Loads every BPF program, for scripts/kernels.
+$(B)/verify: tests/kernels/verify.c $(SKELETON)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(LIBS)
+
 check: $(UNIT) ## unit tests: no root, seconds
 	@tests/unit/run $(UNIT)
 

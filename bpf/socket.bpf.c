@@ -3,8 +3,8 @@
 #include "exchange.bpf.h"
 
 /*
- * The end of every read of every socket, 6.3 and later: read, readv, recv*, splice; io_uring too, with the bytes out
- * of reach.
+ * The end of every read of every socket, 6.3 and later, but by splice: read, readv, recv*; io_uring too, with the bytes
+ * out of reach.
  */
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
@@ -21,6 +21,27 @@ int BPF_PROG(on_send, struct sock *sk, int result, int flags)
 {
 	stay_on_cpu();
 	sent(sk, result);
+	may_leave_cpu();
+	return 0;
+}
+
+/* splice from a socket, of which sock_recv_length does not tell. */
+SEC("?fexit/tcp_splice_read")
+int BPF_PROG(on_tcp_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
+	     unsigned long size, unsigned int flags, long result)
+{
+	stay_on_cpu();
+	received(socket->sk, (int)result, 0);
+	may_leave_cpu();
+	return 0;
+}
+
+SEC("?fexit/unix_stream_splice_read")
+int BPF_PROG(on_unix_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
+	     unsigned long size, unsigned int flags, long result)
+{
+	stay_on_cpu();
+	received(socket->sk, (int)result, 0);
 	may_leave_cpu();
 	return 0;
 }

@@ -253,6 +253,7 @@ static void load_fexit_edges(struct reqmeter *skeleton, const struct btf *btf)
 		{ skeleton->progs.on_inet6_sendmsg, "inet6_sendmsg" },
 		{ skeleton->progs.on_unix_sendmsg, "unix_stream_sendmsg" },
 		{ skeleton->progs.on_inet_sendpage, "inet_sendpage" },
+		{ skeleton->progs.on_unix_sendpage, "unix_stream_sendpage" },
 	};
 
 	load_present(edges, sizeof(edges) / sizeof(*edges), btf);
