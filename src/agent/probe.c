@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/ability.h"
 #include "reqmeter.skel.h"
 #include "system/file.h"
 
@@ -133,27 +134,6 @@ static int check_lockdown(char *error, size_t size)
 	return -1;
 }
 
-/* The smallest BPF program: return 0. What it is refused for, everything is. */
-static int check_privileges(char *error, size_t size)
-{
-	struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", nothing, 2, NULL);
-
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (fd == -EPERM)
-		snprintf(error, size, "not allowed to load BPF programs: needs root, or CAP_BPF and CAP_PERFMON "
-				      "(and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH for other users' processes)");
-	else
-		snprintf(error, size, "cannot load BPF programs: %s", strerror(-fd));
-	return -1;
-}
-
 int probe_check(struct features *features, char *error, size_t size)
 {
 	struct btf *btf;
@@ -179,55 +159,7 @@ int probe_check(struct features *features, char *error, size_t size)
 	btf__free(btf);
 	if (rc == 0)
 		rc = check_lockdown(error, size);
-	return rc ? rc : check_privileges(error, size);
-}
-
-/*
- * Can programs be attached to the exits of kernel functions? Kernels without the function tracer load them and refuse to
- * attach, so it is tried, on a function that hardly ever runs.
- */
-static bool fexit_works(const struct btf *btf, const char *function)
-{
-	struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC), program, link;
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = id);
-
-	if (id <= 0)
-		return false;
-	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options);
-	link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
-	if (link >= 0)
-		close(link);
-	if (program >= 0)
-		close(program);
-	return link >= 0;
-}
-
-/*
- * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
- * smallest program that calls both is loaded.
- */
-static bool preemption_can_be_held(const struct btf *btf)
-{
-	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
-	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
-	struct bpf_insn both[] = {
-		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = disable },
-		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = enable },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd;
-
-	if (disable <= 0 || enable <= 0)
-		return false;
-	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", both, 4, NULL);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	return rc ? rc : ability_check(error, size);
 }
 
 /* The programs of one way to see reads and writes; those whose function a kernel lacks are left out. */
@@ -268,7 +200,7 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 		{ skeleton->progs.on_unix_release, "unix_release" },
 	};
 
-	if (fexit_works(btf, "tcp_splice_read")) {
+	if (ability_fexit(btf, "tcp_splice_read")) {
 		load_present(edges, sizeof(edges) / sizeof(*edges), btf);
 		features_set(features, "socket-ends", FEATURE_ON, "splice and the close of Unix sockets by fentry and fexit");
 	} else {
@@ -284,14 +216,17 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);
+		bpf_program__set_autoload(skeleton->progs.on_receive_second, skeleton->rodata->has_seconds);
+		bpf_program__set_autoload(skeleton->progs.on_send_second, skeleton->rodata->has_seconds);
 		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
-	} else if (fexit_works(btf, "inet_recvmsg")) {
+	} else if (ability_fexit(btf, "inet_recvmsg")) {
 		load_fexit_edges(skeleton, btf);
 		features_set(features, "requests", FEATURE_ON, "data edges by the exits of inet and unix recvmsg and sendmsg");
 	} else {
 		features_set(features, "requests", FEATURE_OFF,
 			     "neither sock_recv_length (6.3 and later) nor fexit programs: no requests, threads only");
 	}
+	bpf_program__set_autoload(skeleton->progs.on_socket_state_second, skeleton->rodata->has_seconds);
 	load_side_edges(skeleton, btf, features);
 	if (has_tracepoint(btf, "sk_data_ready")) {
 		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
@@ -336,7 +271,8 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = switch_has_state(btf);
-	skeleton->rodata->can_stay_on_cpu = preemption_can_be_held(btf);
+	skeleton->rodata->can_stay_on_cpu = ability_stay_on_cpu(btf);
+	skeleton->rodata->has_seconds = ability_preempted(btf);
 	skeleton->rodata->rows_per_second = settings->rows_per_second;
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }
@@ -493,6 +429,26 @@ static void program_read(const struct bpf_program *program, struct probe_program
 	ret->run_ns = info.run_time_ns;
 }
 
+/*
+ * Where a program has a second (see on_receive_second), an event is lost only when neither ran: at most as often as the
+ * one that was passed over less.
+ */
+static void settle_missed(struct probe_program *programs, size_t n)
+{
+	static const char ending[] = "_second";
+
+	for (size_t i = 0; i < n * n; i++) {
+		struct probe_program *first = &programs[i / n], *second = &programs[i % n];
+		size_t length = strlen(first->name);
+
+		if (strncmp(second->name, first->name, length) || strcmp(second->name + length, ending))
+			continue;
+		if (second->missed < first->missed)
+			first->missed = second->missed;
+		second->missed = 0;
+	}
+}
+
 size_t probe_programs(const struct probe *probe, struct probe_program *ret, size_t max)
 {
 	struct bpf_program *program;
@@ -509,6 +465,7 @@ size_t probe_programs(const struct probe *probe, struct probe_program *ret, size
 	}
 	for (size_t i = 0; i < n && !counts; i++)
 		ret[i].run_count = ret[i].run_ns = UINT64_MAX;
+	settle_missed(ret, n);
 	return n;
 }
 

@@ -71,6 +71,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct btf *kernel, enum 
 	skeleton->rodata->cpu_on_v1 = knobs == MOST;
 	skeleton->rodata->switch_has_state = knobs == MOST;
 	skeleton->rodata->can_stay_on_cpu = knobs == MOST && can_stay;
+	skeleton->rodata->has_seconds = knobs == MOST;
 }
 
 /* The statistics are "processed N insns (limit M) …". */
