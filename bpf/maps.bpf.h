@@ -165,8 +165,8 @@ struct {
 	__type(value, __u64);
 } losses __weak SEC(".maps");
 
-/* A thread's first state is too big for the stack; one scratch for each way to come in. */
-enum scratch { SCRATCH_BORN, SCRATCH_FOUND, SCRATCH_JOINED, SCRATCH_MAX };
+/* A thread's first state is too big for the stack; one scratch for each program, as one may preempt another. */
+enum scratch { SCRATCH_BORN, SCRATCH_BORN_SECOND, SCRATCH_FOUND, SCRATCH_EXEC, SCRATCH_MOVED, SCRATCH_MAX };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SCRATCH_MAX);

@@ -210,14 +210,24 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 	}
 }
 
+/* Where programs may be passed over, those that do what the first did not come to. Such kernels have all tracepoints. */
+static void load_seconds(struct reqmeter *skeleton)
+{
+	struct bpf_program *const seconds[] = {
+		skeleton->progs.on_newtask_second, skeleton->progs.on_exit_second, skeleton->progs.on_socket_state_second,
+		skeleton->progs.on_receive_second, skeleton->progs.on_send_second,
+	};
+
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++)
+		bpf_program__set_autoload(seconds[i], skeleton->rodata->has_seconds);
+}
+
 /* Reads and writes of sockets, by the best hooks that the kernel has. */
 static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
 {
 	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);
-		bpf_program__set_autoload(skeleton->progs.on_receive_second, skeleton->rodata->has_seconds);
-		bpf_program__set_autoload(skeleton->progs.on_send_second, skeleton->rodata->has_seconds);
 		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
 	} else if (ability_fexit(btf, "inet_recvmsg")) {
 		load_fexit_edges(skeleton, btf);
@@ -226,7 +236,7 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		features_set(features, "requests", FEATURE_OFF,
 			     "neither sock_recv_length (6.3 and later) nor fexit programs: no requests, threads only");
 	}
-	bpf_program__set_autoload(skeleton->progs.on_socket_state_second, skeleton->rodata->has_seconds);
+	load_seconds(skeleton);
 	load_side_edges(skeleton, btf, features);
 	if (has_tracepoint(btf, "sk_data_ready")) {
 		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
