@@ -85,3 +85,41 @@ bool ability_preempted(const struct btf *btf)
 {
 	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
 }
+
+bool ability_has_member(const struct btf *btf, const char *structure, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
+		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
+			return true;
+	return false;
+}
+
+/* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
+static const struct {
+	enum throttling how;
+	const char *structure, *member;
+	enum feature_state state;
+	const char *reason;
+} throttlings[] = {
+	{ THROTTLE_BY_TASK, "task_struct", "throttled", FEATURE_ON,
+	  "cgroup quotas, by the scheduler's mark on each task; not realtime and deadline budgets" },
+	{ THROTTLE_BY_QUEUE, "cfs_rq", "throttled_clock_self_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account; a wait after a sleep beside throttled threads may count too" },
+	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
+	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
+	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
+};
+
+enum throttling ability_throttling(const struct btf *btf, struct features *features)
+{
+	size_t i = 0;
+
+	while (throttlings[i].how && !ability_has_member(btf, throttlings[i].structure, throttlings[i].member))
+		i++;
+	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
+	return throttlings[i].how;
+}

@@ -75,17 +75,6 @@ static const char *const needed_tracepoints[] = {
 	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task", "tcp_destroy_sock",
 };
 
-static bool has_member(const struct btf *btf, const char *structure, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
-		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
-			return true;
-	return false;
-}
-
 static const struct {
 	const char *structure, *member, *option;
 } needed_members[] = {
@@ -106,7 +95,7 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 	}
 	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
 	for (size_t i = 0; i < sizeof(needed_members) / sizeof(*needed_members); i++) {
-		if (has_member(btf, needed_members[i].structure, needed_members[i].member))
+		if (ability_has_member(btf, needed_members[i].structure, needed_members[i].member))
 			continue;
 		snprintf(error, size, "kernel %s is built without %s, whose account of threads is needed", host.release,
 			 needed_members[i].option);
@@ -248,33 +237,6 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		     "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
-/* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
-static const struct {
-	enum throttling how;
-	const char *structure, *member;
-	enum feature_state state;
-	const char *reason;
-} throttlings[] = {
-	{ THROTTLE_BY_TASK, "task_struct", "throttled", FEATURE_ON,
-	  "cgroup quotas, by the scheduler's mark on each task; not realtime and deadline budgets" },
-	{ THROTTLE_BY_QUEUE, "cfs_rq", "throttled_clock_self_time", FEATURE_ON,
-	  "cgroup quotas, by its queue's account; a wait after a sleep beside throttled threads may count too" },
-	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
-	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
-	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
-	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
-};
-
-static enum throttling choose_throttling(const struct btf *btf, struct features *features)
-{
-	size_t i = 0;
-
-	while (throttlings[i].how && !has_member(btf, throttlings[i].structure, throttlings[i].member))
-		i++;
-	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
-	return throttlings[i].how;
-}
-
 static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *settings, const struct btf *btf)
 {
 	skeleton->rodata->n_scopes = settings->n_scopes;
@@ -308,7 +270,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		return -ENOMEM;
 	}
 	set_knobs(probe->skeleton, settings, btf);
-	probe->skeleton->rodata->throttling = choose_throttling(btf, features);
+	probe->skeleton->rodata->throttling = ability_throttling(btf, features);
 	features_set(features, "blocked-kinds", FEATURE_ON,
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");

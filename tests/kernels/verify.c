@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/ability.h"
 #include "agent/probe.h"
 #include "reqmeter.skel.h"
 
@@ -65,12 +66,13 @@ static bool has_hook(const struct btf *kernel, const struct bpf_program *program
 
 static void set_knobs(struct reqmeter *skeleton, const struct btf *kernel, enum knobs knobs)
 {
-	bool can_stay = btf__find_by_name_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC) > 0;
+	struct features features = {};
 
 	skeleton->rodata->n_scopes = knobs == MOST ? SCOPES_MAX : 0;
 	skeleton->rodata->cpu_on_v1 = knobs == MOST;
 	skeleton->rodata->switch_has_state = knobs == MOST;
-	skeleton->rodata->can_stay_on_cpu = knobs == MOST && can_stay;
+	skeleton->rodata->can_stay_on_cpu = knobs == MOST && ability_stay_on_cpu(kernel);
+	skeleton->rodata->throttling = knobs == MOST ? ability_throttling(kernel, &features) : THROTTLE_UNKNOWN;
 	skeleton->rodata->has_seconds = knobs == MOST;
 }
 
