@@ -90,6 +90,11 @@ $(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
 
+# Loads every BPF program, for scripts/kernels.
+$(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/features.o | $(SKELETON)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)
+
 check: $(UNIT) ## unit tests: no root, seconds
 	@tests/unit/run $(UNIT)
 
@@ -111,4 +116,4 @@ clean: ## remove build/
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
--include $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)
+-include $(B)/verify.d $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)

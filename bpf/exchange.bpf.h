@@ -26,7 +26,7 @@ struct small_head_record {
 
 /*
  * The bytes of the next vector, behind `n` that were copied. Either has half the room at most: the verifier knows no
- * better sum of two numbers.
+ * better sum of two numbers. `max` is a power of two.
  */
 static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_bytes *from, __u32 max)
 {
@@ -34,11 +34,11 @@ static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_byte
 
 	if (more == 0 || n > max / 2)
 		return 0;
-	if (more > max / 2)
-		more = max / 2;
+	if (more > max / 2 - 1)
+		more = max / 2 - 1;
+	/* Changes nothing. 6.1 forgets what a question has told of a number that lies on the stack too, but not a mask. */
 	barrier_var(more);
-	if (more > max / 2)
-		return 0;
+	more &= max / 2 - 1;
 	return bpf_probe_read_user(to + n, more, from->next_at) ? 0 : more;
 }
 

@@ -125,7 +125,7 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 	if (!first)
 		return NULL;
 	state_begin(first, task, bpf_ktime_get_ns());
-	if (scratch == SCRATCH_BORN)
+	if (scratch == SCRATCH_BORN || scratch == SCRATCH_BORN_SECOND)
 		lineage_inherit(first, task);
 	else
 		lineage_find(first, task);
@@ -135,6 +135,17 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 	return s;
 }
 
+static __always_inline void watch_newborn(struct task_struct *task, enum scratch scratch)
+{
+	struct thread_state *s;
+
+	if (n_scopes && !bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0) && !in_scope(task))
+		return;
+	s = state_create(task, scratch);
+	if (s)
+		s->blocked = 1 + BLOCKED_OTHER; /* until it is queued for the first time */
+}
+
 /*
  * Fires in the parent, before the child first runs. The child of a watched task is watched (so descendants stay in
  * a pid: scope when they are reparented); others are asked for.
@@ -142,13 +153,16 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *task)
 {
-	struct thread_state *s;
+	watch_newborn(task, SCRATCH_BORN);
+	return 0;
+}
 
-	if (n_scopes && !bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0) && !in_scope(task))
-		return 0;
-	s = state_create(task, SCRATCH_BORN);
-	if (s)
-		s->blocked = 1 + BLOCKED_OTHER; /* until it is queued for the first time */
+/* Called after on_newtask where that may be passed over: see on_receive_second(). */
+SEC("?tp_btf/task_newtask")
+int BPF_PROG(on_newtask_second, struct task_struct *task)
+{
+	if (!bpf_task_storage_get(&threads, task, 0, 0))
+		watch_newborn(task, SCRATCH_BORN_SECOND);
 	return 0;
 }
 
@@ -157,7 +171,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
 	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))
-		state_create(task, SCRATCH_JOINED);
+		state_create(task, SCRATCH_EXEC);
 	return 0;
 }
 
@@ -169,8 +183,17 @@ SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
 {
 	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))
-		state_create(task, SCRATCH_JOINED);
+		state_create(task, SCRATCH_MOVED);
 	return 0;
+}
+
+static __always_inline void thread_ends(struct task_struct *task)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+	__u64 now = bpf_ktime_get_ns();
+
+	if (s)
+		work_exit(s, task, now);
 }
 
 /*
@@ -180,12 +203,15 @@ int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct t
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
-	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
-	__u64 now = bpf_ktime_get_ns();
+	thread_ends(task);
+	return 0;
+}
 
-	if (!s)
-		return 0;
-	work_exit(s, task, now);
+/* Called after on_exit where that may be passed over. A request that has ended does not end again. */
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(on_exit_second, struct task_struct *task)
+{
+	thread_ends(task);
 	return 0;
 }
 

@@ -40,7 +40,8 @@ struct thread_state {
 	__u8 last_chunk; /* its last write ended as a chunked body ends */
 	__u8 silent;  /* above the row limit: no records of this exchange */
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
-	__u8 pad[4];
+	__u8 edge_taken; /* by the first of two programs at a tracepoint: see on_receive_second() */
+	__u8 pad[3];
 	__u16 port;
 	struct cost total; /* settled at the last switch */
 
@@ -164,8 +165,8 @@ struct {
 	__type(value, __u64);
 } losses __weak SEC(".maps");
 
-/* A thread's first state is too big for the stack; one scratch for each way to come in. */
-enum scratch { SCRATCH_BORN, SCRATCH_FOUND, SCRATCH_JOINED, SCRATCH_MAX };
+/* A thread's first state is too big for the stack; one scratch for each program, as one may preempt another. */
+enum scratch { SCRATCH_BORN, SCRATCH_BORN_SECOND, SCRATCH_FOUND, SCRATCH_EXEC, SCRATCH_MOVED, SCRATCH_MAX };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SCRATCH_MAX);
@@ -181,6 +182,7 @@ __weak const volatile __u32 rows_per_second = 5000; /* requests that get records
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
 __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
+__weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */

@@ -3,12 +3,49 @@
 #include "exchange.bpf.h"
 
 /*
- * The end of every read of every socket, 6.3 and later: read, readv, recv*, splice; io_uring too, with the bytes out
- * of reach.
+ * Where tracepoints call programs with preemption on, a program is passed over while another thread is switched out
+ * within it on the same CPU. A write that is not seen would shift all that follows on its connection by one request, so
+ * there each edge has a second program, which the kernel calls after the first and which does what the first did not
+ * come to. They tell each other by the thread, which cannot be in both.
+ */
+static __always_inline void edge_taken(void)
+{
+	struct thread_state *s = has_seconds ? bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0) : NULL;
+
+	if (s)
+		s->edge_taken = 1;
+}
+
+static __always_inline bool was_edge_taken(void)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	bool taken = !s || s->edge_taken;
+
+	if (s)
+		s->edge_taken = 0;
+	return taken;
+}
+
+/*
+ * The end of every read of every socket, 6.3 and later, but by splice: read, readv, recv*; io_uring too, with the bytes
+ * out of reach.
  */
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int result, int flags)
 {
+	stay_on_cpu();
+	received(sk, result, flags);
+	edge_taken();
+	may_leave_cpu();
+	return 0;
+}
+
+/* Attached after on_receive, 7.0 and later: the reads for which that one was passed over. */
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(on_receive_second, struct sock *sk, int result, int flags)
+{
+	if (was_edge_taken())
+		return 0;
 	stay_on_cpu();
 	received(sk, result, flags);
 	may_leave_cpu();
@@ -21,6 +58,40 @@ int BPF_PROG(on_send, struct sock *sk, int result, int flags)
 {
 	stay_on_cpu();
 	sent(sk, result);
+	edge_taken();
+	may_leave_cpu();
+	return 0;
+}
+
+/* Attached after on_send, 7.0 and later: the writes for which that one was passed over. */
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(on_send_second, struct sock *sk, int result, int flags)
+{
+	if (was_edge_taken())
+		return 0;
+	stay_on_cpu();
+	sent(sk, result);
+	may_leave_cpu();
+	return 0;
+}
+
+/* splice from a socket, of which sock_recv_length does not tell. */
+SEC("?fexit/tcp_splice_read")
+int BPF_PROG(on_tcp_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
+	     unsigned long size, unsigned int flags, long result)
+{
+	stay_on_cpu();
+	received(socket->sk, (int)result, 0);
+	may_leave_cpu();
+	return 0;
+}
+
+SEC("?fexit/unix_stream_splice_read")
+int BPF_PROG(on_unix_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
+	     unsigned long size, unsigned int flags, long result)
+{
+	stay_on_cpu();
+	received(socket->sk, (int)result, 0);
 	may_leave_cpu();
 	return 0;
 }
@@ -96,6 +167,16 @@ static __always_inline void state_left(struct sock *sk, int to)
 		socket_closed(ss, to != TCP_CLOSE || BPF_CORE_READ(sk, sk_err) == 0);
 }
 
+static __always_inline void state_changed(struct sock *sk, int from, int to)
+{
+	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)) {
+		if (!bpf_sk_storage_get(&sockets, sk, 0, 0))
+			socket_create(sk, from == TCP_SYN_RECV ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE) {
+		state_left(sk, to);
+	}
+}
+
 /*
  * TCP connections become known here, on both sides, before their first byte. Fires in interrupts too, where only the
  * socket counts and not the task. Unix sockets have nothing of the kind: see socket_meet() and on_unix_release().
@@ -103,15 +184,18 @@ static __always_inline void state_left(struct sock *sk, int to)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
 {
-	struct sock *socket = (struct sock *)sk;
-
 	stay_on_cpu();
-	if (to == TCP_ESTABLISHED && from == TCP_SYN_RECV)
-		socket_create(socket, SOCKET_INBOUND);
-	else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT)
-		socket_create(socket, SOCKET_OUTBOUND);
-	else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE)
-		state_left(socket, to);
+	state_changed((struct sock *)sk, from, to);
+	may_leave_cpu();
+	return 0;
+}
+
+/* As on_receive_second. To do it twice changes nothing. */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(on_socket_state_second, const struct sock *sk, int from, int to)
+{
+	stay_on_cpu();
+	state_changed((struct sock *)sk, from, to);
 	may_leave_cpu();
 	return 0;
 }

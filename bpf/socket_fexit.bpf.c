@@ -50,17 +50,9 @@ int BPF_PROG(on_inet_sendpage, struct socket *socket, struct page *page, int off
 	return sent(socket->sk, (int)result);
 }
 
-/* splice from a socket, of which sock_recv_length does not tell either. */
-SEC("?fexit/tcp_splice_read")
-int BPF_PROG(on_tcp_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
-	     unsigned long size, unsigned int flags, long result)
+SEC("?fexit/unix_stream_sendpage")
+int BPF_PROG(on_unix_sendpage, struct socket *socket, struct page *page, int offset, unsigned long size, int flags,
+	     long result)
 {
-	return received(socket->sk, (int)result, 0);
-}
-
-SEC("?fexit/unix_stream_splice_read")
-int BPF_PROG(on_unix_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
-	     unsigned long size, unsigned int flags, long result)
-{
-	return received(socket->sk, (int)result, 0);
+	return sent(socket->sk, (int)result);
 }

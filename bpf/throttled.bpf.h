@@ -85,6 +85,9 @@ static __always_inline void throttled_mark(struct thread_state *s, struct task_s
 
 static __always_inline const struct cfs_rq *throttle_queue(const struct thread_state *s, struct task_struct *task)
 {
+	/* No queue is marked then; but the verifier does not know, and refuses to read what the kernel has not got. */
+	if (throttling == THROTTLE_UNKNOWN)
+		return NULL;
 	if (s->blocked && s->throttle_queue != (__u64)task->se.cfs_rq)
 		return NULL;
 	return (const struct cfs_rq *)s->throttle_queue;

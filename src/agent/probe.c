@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/ability.h"
 #include "reqmeter.skel.h"
 #include "system/file.h"
 
@@ -74,17 +75,6 @@ static const char *const needed_tracepoints[] = {
 	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task", "tcp_destroy_sock",
 };
 
-static bool has_member(const struct btf *btf, const char *structure, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
-		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
-			return true;
-	return false;
-}
-
 static const struct {
 	const char *structure, *member, *option;
 } needed_members[] = {
@@ -105,7 +95,7 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 	}
 	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
 	for (size_t i = 0; i < sizeof(needed_members) / sizeof(*needed_members); i++) {
-		if (has_member(btf, needed_members[i].structure, needed_members[i].member))
+		if (ability_has_member(btf, needed_members[i].structure, needed_members[i].member))
 			continue;
 		snprintf(error, size, "kernel %s is built without %s, whose account of threads is needed", host.release,
 			 needed_members[i].option);
@@ -130,27 +120,6 @@ static int check_lockdown(char *error, size_t size)
 	if (!strstr(text, "[confidentiality]"))
 		return 0;
 	snprintf(error, size, "kernel lockdown is in mode confidentiality, which forbids BPF programs to read kernel memory");
-	return -1;
-}
-
-/* The smallest BPF program: return 0. What it is refused for, everything is. */
-static int check_privileges(char *error, size_t size)
-{
-	struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", nothing, 2, NULL);
-
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (fd == -EPERM)
-		snprintf(error, size, "not allowed to load BPF programs: needs root, or CAP_BPF and CAP_PERFMON "
-				      "(and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH for other users' processes)");
-	else
-		snprintf(error, size, "cannot load BPF programs: %s", strerror(-fd));
 	return -1;
 }
 
@@ -179,55 +148,7 @@ int probe_check(struct features *features, char *error, size_t size)
 	btf__free(btf);
 	if (rc == 0)
 		rc = check_lockdown(error, size);
-	return rc ? rc : check_privileges(error, size);
-}
-
-/*
- * Can programs be attached to the exits of kernel functions? Kernels without the function tracer load them and refuse to
- * attach, so it is tried, on a function that hardly ever runs.
- */
-static bool fexit_works(const struct btf *btf, const char *function)
-{
-	struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC), program, link;
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = id);
-
-	if (id <= 0)
-		return false;
-	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options);
-	link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
-	if (link >= 0)
-		close(link);
-	if (program >= 0)
-		close(program);
-	return link >= 0;
-}
-
-/*
- * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
- * smallest program that calls both is loaded.
- */
-static bool preemption_can_be_held(const struct btf *btf)
-{
-	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
-	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
-	struct bpf_insn both[] = {
-		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = disable },
-		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = enable },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd;
-
-	if (disable <= 0 || enable <= 0)
-		return false;
-	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", both, 4, NULL);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	return rc ? rc : ability_check(error, size);
 }
 
 /* The programs of one way to see reads and writes; those whose function a kernel lacks are left out. */
@@ -253,6 +174,7 @@ static void load_fexit_edges(struct reqmeter *skeleton, const struct btf *btf)
 		{ skeleton->progs.on_inet6_sendmsg, "inet6_sendmsg" },
 		{ skeleton->progs.on_unix_sendmsg, "unix_stream_sendmsg" },
 		{ skeleton->progs.on_inet_sendpage, "inet_sendpage" },
+		{ skeleton->progs.on_unix_sendpage, "unix_stream_sendpage" },
 	};
 
 	load_present(edges, sizeof(edges) / sizeof(*edges), btf);
@@ -267,7 +189,7 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 		{ skeleton->progs.on_unix_release, "unix_release" },
 	};
 
-	if (fexit_works(btf, "tcp_splice_read")) {
+	if (ability_fexit(btf, "tcp_splice_read")) {
 		load_present(edges, sizeof(edges) / sizeof(*edges), btf);
 		features_set(features, "socket-ends", FEATURE_ON, "splice and the close of Unix sockets by fentry and fexit");
 	} else {
@@ -277,6 +199,18 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 	}
 }
 
+/* Where programs may be passed over, those that do what the first did not come to. Such kernels have all tracepoints. */
+static void load_seconds(struct reqmeter *skeleton)
+{
+	struct bpf_program *const seconds[] = {
+		skeleton->progs.on_newtask_second, skeleton->progs.on_exit_second, skeleton->progs.on_socket_state_second,
+		skeleton->progs.on_receive_second, skeleton->progs.on_send_second,
+	};
+
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++)
+		bpf_program__set_autoload(seconds[i], skeleton->rodata->has_seconds);
+}
+
 /* Reads and writes of sockets, by the best hooks that the kernel has. */
 static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
 {
@@ -284,13 +218,14 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);
 		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
-	} else if (fexit_works(btf, "inet_recvmsg")) {
+	} else if (ability_fexit(btf, "inet_recvmsg")) {
 		load_fexit_edges(skeleton, btf);
 		features_set(features, "requests", FEATURE_ON, "data edges by the exits of inet and unix recvmsg and sendmsg");
 	} else {
 		features_set(features, "requests", FEATURE_OFF,
 			     "neither sock_recv_length (6.3 and later) nor fexit programs: no requests, threads only");
 	}
+	load_seconds(skeleton);
 	load_side_edges(skeleton, btf, features);
 	if (has_tracepoint(btf, "sk_data_ready")) {
 		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
@@ -302,40 +237,14 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		     "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
-/* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
-static const struct {
-	enum throttling how;
-	const char *structure, *member;
-	enum feature_state state;
-	const char *reason;
-} throttlings[] = {
-	{ THROTTLE_BY_TASK, "task_struct", "throttled", FEATURE_ON,
-	  "cgroup quotas, by the scheduler's mark on each task; not realtime and deadline budgets" },
-	{ THROTTLE_BY_QUEUE, "cfs_rq", "throttled_clock_self_time", FEATURE_ON,
-	  "cgroup quotas, by its queue's account; a wait after a sleep beside throttled threads may count too" },
-	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
-	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
-	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
-	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
-};
-
-static enum throttling choose_throttling(const struct btf *btf, struct features *features)
-{
-	size_t i = 0;
-
-	while (throttlings[i].how && !has_member(btf, throttlings[i].structure, throttlings[i].member))
-		i++;
-	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
-	return throttlings[i].how;
-}
-
 static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *settings, const struct btf *btf)
 {
 	skeleton->rodata->n_scopes = settings->n_scopes;
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = switch_has_state(btf);
-	skeleton->rodata->can_stay_on_cpu = preemption_can_be_held(btf);
+	skeleton->rodata->can_stay_on_cpu = ability_stay_on_cpu(btf);
+	skeleton->rodata->has_seconds = ability_preempted(btf);
 	skeleton->rodata->rows_per_second = settings->rows_per_second;
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }
@@ -361,7 +270,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		return -ENOMEM;
 	}
 	set_knobs(probe->skeleton, settings, btf);
-	probe->skeleton->rodata->throttling = choose_throttling(btf, features);
+	probe->skeleton->rodata->throttling = ability_throttling(btf, features);
 	features_set(features, "blocked-kinds", FEATURE_ON,
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");
@@ -492,6 +401,26 @@ static void program_read(const struct bpf_program *program, struct probe_program
 	ret->run_ns = info.run_time_ns;
 }
 
+/*
+ * Where a program has a second (see on_receive_second), an event is lost only when neither ran: at most as often as the
+ * one that was passed over less.
+ */
+static void settle_missed(struct probe_program *programs, size_t n)
+{
+	static const char ending[] = "_second";
+
+	for (size_t i = 0; i < n * n; i++) {
+		struct probe_program *first = &programs[i / n], *second = &programs[i % n];
+		size_t length = strlen(first->name);
+
+		if (strncmp(second->name, first->name, length) || strcmp(second->name + length, ending))
+			continue;
+		if (second->missed < first->missed)
+			first->missed = second->missed;
+		second->missed = 0;
+	}
+}
+
 size_t probe_programs(const struct probe *probe, struct probe_program *ret, size_t max)
 {
 	struct bpf_program *program;
@@ -508,6 +437,7 @@ size_t probe_programs(const struct probe *probe, struct probe_program *ret, size
 	}
 	for (size_t i = 0; i < n && !counts; i++)
 		ret[i].run_count = ret[i].run_ns = UINT64_MAX;
+	settle_missed(ret, n);
 	return n;
 }
 

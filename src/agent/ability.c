@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/ability.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The smallest BPF program: return 0. What it is refused for, everything is. */
+int ability_check(char *error, size_t size)
+{
+	struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", nothing, 2, NULL);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (fd == -EPERM)
+		snprintf(error, size, "not allowed to load BPF programs: needs root, or CAP_BPF and CAP_PERFMON "
+				      "(and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH for other users' processes)");
+	else
+		snprintf(error, size, "cannot load BPF programs: %s", strerror(-fd));
+	return -1;
+}
+
+/*
+ * Can programs be attached to the exits of kernel functions? Kernels without the function tracer load them and refuse to
+ * attach, so it is tried, on a function that hardly ever runs.
+ */
+bool ability_fexit(const struct btf *btf, const char *function)
+{
+	struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC), program, link;
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = id);
+
+	if (id <= 0)
+		return false;
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options);
+	link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
+	if (link >= 0)
+		close(link);
+	if (program >= 0)
+		close(program);
+	return link >= 0;
+}
+
+/*
+ * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
+ * smallest program that calls both is loaded.
+ */
+bool ability_stay_on_cpu(const struct btf *btf)
+{
+	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
+	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
+	struct bpf_insn both[] = {
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = disable },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = enable },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd;
+
+	if (disable <= 0 || enable <= 0)
+		return false;
+	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", both, 4, NULL);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/*
+ * Do tracepoints call programs with preemption on? Since 7.0 they are guarded by SRCU, whose per-CPU data is in BTF.
+ * Up to 6.12 there was one of that name for another purpose, and no harm comes of a yes.
+ */
+bool ability_preempted(const struct btf *btf)
+{
+	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
+}
+
+bool ability_has_member(const struct btf *btf, const char *structure, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
+		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
+			return true;
+	return false;
+}
+
+/* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
+static const struct {
+	enum throttling how;
+	const char *structure, *member;
+	enum feature_state state;
+	const char *reason;
+} throttlings[] = {
+	{ THROTTLE_BY_TASK, "task_struct", "throttled", FEATURE_ON,
+	  "cgroup quotas, by the scheduler's mark on each task; not realtime and deadline budgets" },
+	{ THROTTLE_BY_QUEUE, "cfs_rq", "throttled_clock_self_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account; a wait after a sleep beside throttled threads may count too" },
+	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
+	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
+	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
+	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
+};
+
+enum throttling ability_throttling(const struct btf *btf, struct features *features)
+{
+	size_t i = 0;
+
+	while (throttlings[i].how && !ability_has_member(btf, throttlings[i].structure, throttlings[i].member))
+		i++;
+	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
+	return throttlings[i].how;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel and the privileges let BPF programs do: by its types in BTF, and where these do not tell, by trying. */
+#ifndef REQMETER_AGENT_ABILITY_H
+#define REQMETER_AGENT_ABILITY_H
+
+#include <bpf/btf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/features.h"
+#include "shared/record.h"
+
+/* May programs be loaded at all? 0, or -1 with one line in `error` that says what is missing. */
+int ability_check(char *error, size_t size);
+
+/* Can programs be attached to the entries and exits of kernel functions? `function` is the one that it is tried on. */
+bool ability_fexit(const struct btf *, const char *function);
+
+/* Can programs keep their thread on the CPU (6.10 and later)? */
+bool ability_stay_on_cpu(const struct btf *);
+
+/* Do tracepoints call programs with preemption on (7.0 and later), and can these keep it off? */
+bool ability_preempted(const struct btf *);
+
+/* Has a structure of the kernel this member? Not looked for in anonymous ones within it. */
+bool ability_has_member(const struct btf *, const char *structure, const char *name);
+
+/* The best account of throttling that the kernel has; sets the feature "throttled". */
+enum throttling ability_throttling(const struct btf *, struct features *);
+
+#endif
