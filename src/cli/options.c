@@ -50,20 +50,47 @@ static int bad_option(const struct config *config, int got, char **argv, char *e
 			     hint);
 }
 
+/* The row of a short option; those of long ones are their own values. */
+static int row_value(const struct config *config, int got)
+{
+	for (size_t i = 0; i < config->n_rows && got > 0 && got < FIRST_LONG; i++)
+		if (config->rows[i].letter == got)
+			return FIRST_LONG + (int)i;
+	return got;
+}
+
+/* What getopt wants to hear about short options. */
+static void write_letters(const struct config *config, char *out)
+{
+	out = stpcpy(out, config->takes_command ? "+:h" : ":h");
+	for (size_t i = 0; i < config->n_rows; i++) {
+		if (!config->rows[i].letter)
+			continue;
+		*out++ = config->rows[i].letter;
+		if (config->rows[i].argument)
+			*out++ = ':';
+	}
+	*out = 0;
+}
+
 static int walk_arguments(struct walk *walk, int argc, char **argv, const struct option *options, char *error,
 			  size_t size)
 {
+	char letters[2 * CONFIG_MAX_ROWS + 4];
 	int got, rc = 0;
 
+	write_letters(walk->config, letters);
 	optind = 0; /* glibc: begin anew */
 	opterr = 0;
-	while (rc == 0 && (got = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
+	while (rc == 0 && (got = getopt_long(argc, argv, letters, options, NULL)) >= 0) {
 		if (got == 'h')
 			return OPTIONS_HELP;
+		got = row_value(walk->config, got);
 		rc = got < FIRST_LONG ? bad_option(walk->config, got, argv, error, size)
 				      : visit(walk, got, optarg, error, size);
 	}
-	if (rc == 0 && optind < argc)
+	walk->config->command_at = optind;
+	if (rc == 0 && optind < argc && !walk->config->takes_command)
 		rc = config_refuse(error, size, "unexpected argument '%.80s'; see '%s --help'", argv[optind],
 				   walk->config->command);
 	return rc;
@@ -135,13 +162,17 @@ static char *describe(const struct config_row *row)
 
 void options_help(const struct config *config, const char *summary, FILE *out)
 {
-	fprintf(out, "usage: %s [OPTION]...\n%s\n\n", config->command, summary);
+	fprintf(out, "usage: %s [OPTION]...%s\n%s\n\n", config->command,
+		config->takes_command ? " -- COMMAND [ARGUMENT]..." : "", summary);
 	for (size_t i = 0; i < config->n_rows; i++) {
 		const struct config_row *row = &config->rows[i];
 		char *text = describe(row);
 
-		fprintf(out, "  --%s%s%s\n", row->name, row->argument ? " " : "",
-			row->argument ? row->argument : "");
+		if (row->letter)
+			fprintf(out, "  -%c, --%s", row->letter, row->name);
+		else
+			fprintf(out, "  --%s", row->name);
+		fprintf(out, "%s%s\n", row->argument ? " " : "", row->argument ? row->argument : "");
 		if (text)
 			print_wrapped(out, text);
 		free(text);
@@ -252,7 +283,7 @@ _Static_assert(N(rows) <= CONFIG_MAX_ROWS, "sources has one place for each");
 
 static struct config agent_config(struct agent_options *options)
 {
-	return (struct config){ "reqmeter agent", rows, N(rows), options, { 0 } };
+	return (struct config){ .command = "reqmeter agent", .rows = rows, .n_rows = N(rows), .into = options };
 }
 
 /* A report names processes and paths of everybody on the node: not for the network unless somebody said so.

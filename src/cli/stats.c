@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -182,25 +181,14 @@ static int ask_until_ended(struct asker *asker, struct web_reply *reply, char *e
 
 /* printing */
 
-static unsigned terminal_width(void)
-{
-	struct winsize size;
-
-	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col
-		   ? size.ws_col
-		   : 100;
-}
-
 static int print_reply(const struct stats_options *options, const struct web_reply *reply, char *error)
 {
-	const char *no_colour = getenv("NO_COLOR");
-	struct stats_view view = { stdout, terminal_width(),
-				   isatty(STDOUT_FILENO) && !(no_colour && *no_colour),
-				   options->wait_ns != 0 };
+	struct view view;
 
+	view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
-	} else if (stats_print(&view, reply->body)) {
+	} else if (stats_print(&view, options->wait_ns != 0, reply->body)) {
 		snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 		return -EPROTO;
 	}
@@ -230,7 +218,7 @@ static int run(const struct stats_options *options, char *error)
 int stats_main(int argc, char **argv)
 {
 	struct stats_options options = { 0 };
-	struct config config = { "reqmeter stats", rows, N(rows), &options, { 0 } };
+	struct config config = { .command = "reqmeter stats", .rows = rows, .n_rows = N(rows), .into = &options };
 	char error[ERROR_SIZE] = "";
 	int rc = options_read(&config, argc, argv, error, sizeof(error)), code = OPTIONS_USAGE;
 
