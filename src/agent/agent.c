@@ -267,14 +267,9 @@ void agent_drain(struct agent *agent)
 		take_sample(agent);
 }
 
-/* The root's row holds those of all cgroups, also of the removed ones. */
 void agent_totals(const struct agent *agent, struct agent_totals *ret)
 {
-	const struct ledger_row *root = ledger_row(agent->ledger, 0);
-
-	*ret = (struct agent_totals){ UNKNOWN, UNKNOWN };
-	if (root && strcmp(root->path, "/") == 0)
-		*ret = (struct agent_totals){ root->threads_ns, root->requests_ns };
+	ledger_totals(agent->ledger, &ret->threads_ns, &ret->requests_ns);
 }
 
 int agent_fd(const struct agent *agent)

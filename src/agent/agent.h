@@ -31,7 +31,7 @@ void agent_drain(struct agent *);
 
 /* CPU since the agent began, of all watched threads and the part of it that requests used, as of the last report. */
 struct agent_totals {
-	uint64_t threads_ns, requests_ns; /* UNKNOWN before the first report */
+	uint64_t threads_ns, requests_ns;
 };
 void agent_totals(const struct agent *, struct agent_totals *);
 

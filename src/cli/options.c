@@ -239,17 +239,17 @@ static int take_header(const struct config_row *row, void *into, const char *val
 	return config_take_texts(row, into, value, why, size);
 }
 
-static const struct config_type listen_type = { take_listen, config_clear_texts, .is_list = true };
+const struct config_type options_listen = { take_listen, config_clear_texts, .is_list = true };
 static const struct config_type scope_type = { take_scope, clear_scope, .is_list = true };
 static const struct config_type selector_type = { .take = take_selector };
-static const struct config_type header_type = { take_header, config_clear_texts, .is_list = true };
+const struct config_type options_header = { take_header, config_clear_texts, .is_list = true };
 
 #define INTO(member) .offset = offsetof(struct agent_options, member)
 
 static const struct config_row rows[] = {
 	{ "listen", "ADDR", "REQMETER_LISTEN", "127.0.0.1:9790,unix:/run/reqmeter/agent.sock",
 	  "where to serve the report: HOST:PORT, [IPv6]:PORT or unix:PATH; one given replaces the defaults",
-	  &listen_type, INTO(listen) },
+	  &options_listen, INTO(listen) },
 	{ "scope", "SELECTOR", NULL, NULL,
 	  "what to watch, a union: node, pid:N, cgroup:PATH, container:ID-PREFIX, "
 	  "pod:NAMESPACE/NAME or comm:NAME; without it the whole node",
@@ -261,7 +261,7 @@ static const struct config_row rows[] = {
 	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
 	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
 	{ "id-header", "NAME", NULL, NULL,
-	  "a request header that holds the id, looked for before the built-in ones", &header_type,
+	  "a request header that holds the id, looked for before the built-in ones", &options_header,
 	  INTO(id_headers) },
 	{ "show-args", NULL, NULL, NULL, "show the arguments of processes, not only the program",
 	  &config_switch, INTO(show_args) },
