@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "web/address.h"
+#include "web/client.h"
 
 #define SECOND_NS 1000000000ull
 #define N(array)  (sizeof(array) / sizeof((array)[0]))
@@ -240,9 +241,17 @@ static int take_header(const struct config_row *row, void *into, const char *val
 }
 
 const struct config_type options_listen = { take_listen, config_clear_texts, .is_list = true };
+static int take_agent(const struct config_row *row, void *into, const char *value, char *why, size_t size)
+{
+	if (!web_agent_is_valid(value))
+		return config_refuse(why, size, "'%.80s' is neither unix:PATH nor http://HOST:PORT", value);
+	return config_take_text(row, into, value, why, size);
+}
+
 static const struct config_type scope_type = { take_scope, clear_scope, .is_list = true };
 static const struct config_type selector_type = { .take = take_selector };
 const struct config_type options_header = { take_header, config_clear_texts, .is_list = true };
+const struct config_type options_agent = { .take = take_agent, .clear = config_clear_text };
 
 #define INTO(member) .offset = offsetof(struct agent_options, member)
 

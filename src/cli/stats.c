@@ -31,13 +31,6 @@ struct stats_options {
 
 /* options */
 
-static int take_agent(const struct config_row *row, void *into, const char *value, char *why, size_t size)
-{
-	if (!web_agent_is_valid(value))
-		return config_refuse(why, size, "'%.80s' is neither unix:PATH nor http://HOST:PORT", value);
-	return config_take_text(row, into, value, why, size);
-}
-
 /* The agent would refuse a wrong value as well, but not before it was asked. */
 static int take_parameter(const struct config_row *row, void *into, const char *value, char *why, size_t size)
 {
@@ -50,7 +43,6 @@ static int take_parameter(const struct config_row *row, void *into, const char *
 	return config_refuse(why, size, "%s", message + strlen(row->name) + strlen(": "));
 }
 
-static const struct config_type agent_type = { take_agent, config_clear_text, .is_list = false };
 static const struct config_type parameter_type = { take_parameter, config_clear_text, .is_list = false };
 
 #define INTO(member) .offset = offsetof(struct stats_options, member)
@@ -59,7 +51,7 @@ static const struct config_row rows[] = {
 	{ "agent", "ADDR", "REQMETER_AGENT", NULL,
 	  "unix:PATH or http://HOST:PORT; without it unix:/run/reqmeter/agent.sock, then "
 	  "http://127.0.0.1:9790",
-	  &agent_type, INTO(agent) },
+	  &options_agent, INTO(agent) },
 	{ "scope", "SELECTOR", NULL, NULL,
 	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
 	  &parameter_type, INTO(scope) },
