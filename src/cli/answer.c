@@ -17,7 +17,8 @@ static bool read_query(const struct web_request *request, struct query *query, s
 
 	query_init(query);
 	for (size_t i = 0; i < request->n_pairs; i++) {
-		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) == 0)
+		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) ==
+		    0)
 			continue;
 		web_error(answer, 400, "bad_parameter", "%s", error);
 		return false;
@@ -54,8 +55,8 @@ void answer_stats(void *context, const struct web_request *request, struct web_a
 	if (!read_query(request, &query, answer))
 		return;
 	scope = query.has_scope ? &query.scope : a->default_scope;
-	refusal = agent_report(a->agent, &query, scope, peer_of(request, scope), &answer->body, &answer->length, error,
-			       sizeof(error));
+	refusal = agent_report(a->agent, &query, scope, peer_of(request, scope), &answer->body,
+			       &answer->length, error, sizeof(error));
 	if (refusal != AGENT_OK) {
 		web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", error);
 		return;

@@ -25,14 +25,14 @@ struct check_options {
 #define INTO(member) .offset = offsetof(struct check_options, member)
 
 static const struct config_row rows[] = {
-	{ "pid", "N", NULL, NULL, "say in one sentence why this process has rows or none", &config_number, INTO(pid), 1,
-	  SELECTOR_PID_MAX },
+	{ "pid", "N", NULL, NULL, "say in one sentence why this process has rows or none", &config_number,
+	  INTO(pid), 1, SELECTOR_PID_MAX },
 	{ "json", NULL, NULL, NULL, "print JSON", &config_switch, INTO(json) },
 	{ "agent", "ADDR", "REQMETER_AGENT", NULL,
-	  "with --pid: the agent to ask, unix:PATH or http://HOST:PORT; without it the usual places", &options_agent,
-	  INTO(agent) },
-	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one", &config_text,
-	  INTO(token_file) },
+	  "with --pid: the agent to ask, unix:PATH or http://HOST:PORT; without it the usual places",
+	  &options_agent, INTO(agent) },
+	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one",
+	  &config_text, INTO(token_file) },
 };
 
 /* --- what this machine allows --- */
@@ -145,7 +145,8 @@ static int check(const struct check_options *options)
 	if (options->pid && check_process(options, &facts))
 		return 1;
 	/* One that answers shows that it can run; whoever asks it may not be allowed to. */
-	rc = options->pid && facts.has_agent && !options->json ? 0 : agent_check(&features, error, sizeof(error));
+	rc = options->pid && facts.has_agent && !options->json ? 0
+							       : agent_check(&features, error, sizeof(error));
 	if (options->json)
 		print_json(&features, rc ? error : NULL, options->pid ? &facts : NULL);
 	else if (options->pid)
@@ -158,15 +159,18 @@ static int check(const struct check_options *options)
 int check_main(int argc, char **argv)
 {
 	struct check_options options = { 0 };
-	struct config config = { .command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options };
+	struct config config = {
+		.command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options
+	};
 	char error[ERROR_SIZE] = "";
 	int rc = options_read(&config, argc, argv, error, sizeof(error)), code = OPTIONS_USAGE;
 
 	if (rc == OPTIONS_HELP) {
-		options_help(&config,
-			     "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
-			     "Exit 0 if the agent can run here, 1 if not.",
-			     stdout);
+		options_help(
+		    &config,
+		    "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
+		    "Exit 0 if the agent can run here, 1 if not.",
+		    stdout);
 		code = 0;
 	} else if (rc) {
 		fprintf(stderr, "reqmeter check: %s\n", error);

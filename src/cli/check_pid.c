@@ -16,7 +16,8 @@
 
 static void look_closer(int root_fd, struct check_facts *f)
 {
-	static const char *const libraries[] = { "libssl", "libgnutls", "libnss3", "libmbedtls", "libwolfssl" };
+	static const char *const libraries[] = { "libssl", "libgnutls", "libnss3", "libmbedtls",
+						 "libwolfssl" };
 
 	f->sockets_known = process_sockets(root_fd, f->pid, &f->sockets) == 0;
 	for (size_t i = 0; i < N(libraries) && !f->loads_tls; i++)
@@ -136,12 +137,14 @@ static const char *verdict_of_kind(const struct check_facts *f, char *out, size_
 		return "no-process";
 	}
 	if (f->is_kernel) {
-		snprintf(out, size, "%d (%s) has no rows: it is a thread of the kernel, which serves no requests", f->pid,
-			 f->comm);
+		snprintf(out, size,
+			 "%d (%s) has no rows: it is a thread of the kernel, which serves no requests",
+			 f->pid, f->comm);
 		return "kernel-thread";
 	}
 	if (f->process != f->pid) {
-		snprintf(out, size, "%d (%s) is a thread of process %d: its rows are there", f->pid, f->comm, f->process);
+		snprintf(out, size, "%d (%s) is a thread of process %d: its rows are there", f->pid, f->comm,
+			 f->process);
 		return "thread";
 	}
 	if (f->is_zombie) {
@@ -154,29 +157,35 @@ static const char *verdict_of_kind(const struct check_facts *f, char *out, size_
 static const char *verdict_of_rows(const struct check_facts *f, char *out, size_t size)
 {
 	if (f->is_agent) {
-		snprintf(out, size, "%d (%s) has no rows: it is the agent, which does not measure its own readers", f->pid,
-			 f->comm);
+		snprintf(out, size,
+			 "%d (%s) has no rows: it is the agent, which does not measure its own readers",
+			 f->pid, f->comm);
 		return "agent";
 	}
 	if (f->n_rows) {
 		snprintf(out, size, "%d (%s) has rows: %" PRIu64 " now%s", f->pid, f->comm, f->n_rows,
-			 f->sockets.has_io_uring ? "; what it reads through io_uring cannot be read, so some have no path" : "");
+			 f->sockets.has_io_uring
+			     ? "; what it reads through io_uring cannot be read, so some have no path"
+			     : "");
 		return "has-rows";
 	}
 	if (f->n_rows_below) {
-		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64, f->pid, f->comm,
-			 f->n_rows_below);
+		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64,
+			 f->pid, f->comm, f->n_rows_below);
 		return "descendants-have-rows";
 	}
 	if (!f->is_watched && !f->is_whole_node) {
-		snprintf(out, size, "%d (%s) has no rows: the agent watches only what its --scope says, and this is not in it",
+		snprintf(out, size,
+			 "%d (%s) has no rows: the agent watches only what its --scope says, and this is not "
+			 "in it",
 			 f->pid, f->comm);
 		return "not-watched";
 	}
 	if (!f->is_watched) {
-		snprintf(out, size,
-			 "%d (%s) has no rows: this kernel exempts it from BPF, so that no program can watch it", f->pid,
-			 f->comm);
+		snprintf(
+		    out, size,
+		    "%d (%s) has no rows: this kernel exempts it from BPF, so that no program can watch it",
+		    f->pid, f->comm);
 		return "exempt";
 	}
 	return NULL;
@@ -198,8 +207,8 @@ static const char *verdict_of_protocol(const struct check_facts *f, char *out, s
 	for (size_t i = 0; i < N(spoken); i++) {
 		if (!spoken[i].n)
 			continue;
-		snprintf(out, size, "%d (%s) has no rows: %" PRIu64 " of its %s", f->pid, f->comm, spoken[i].n,
-			 spoken[i].why);
+		snprintf(out, size, "%d (%s) has no rows: %" PRIu64 " of its %s", f->pid, f->comm,
+			 spoken[i].n, spoken[i].why);
 		return spoken[i].verdict;
 	}
 	return NULL;
@@ -211,23 +220,26 @@ static const char *verdict_of_sockets(const struct check_facts *f, char *out, si
 
 	write_ports(f, ports, sizeof(ports));
 	if (!f->sockets_known) {
-		snprintf(out, size, "%d (%s): its sockets are closed to this user; ask as root", f->pid, f->comm);
+		snprintf(out, size, "%d (%s): its sockets are closed to this user; ask as root", f->pid,
+			 f->comm);
 		return "unknown";
 	}
 	if (!f->sockets.n_listening && !f->sockets.n_connected) {
-		snprintf(out, size, "%d (%s) has no rows: it does not listen on any stream socket", f->pid, f->comm);
+		snprintf(out, size, "%d (%s) has no rows: it does not listen on any stream socket", f->pid,
+			 f->comm);
 		return "not-listening";
 	}
 	if (f->sockets.has_io_uring) {
 		snprintf(out, size,
-			 "%d (%s) listens on %s and uses io_uring: what it reads that way cannot be read, so its requests "
+			 "%d (%s) listens on %s and uses io_uring: what it reads that way cannot be read, so "
+			 "its requests "
 			 "have no path and may have no row",
 			 f->pid, f->comm, ports);
 		return "io_uring";
 	}
 	if (!f->sockets.n_connected) {
-		snprintf(out, size, "%d (%s) has no rows%s: it listens on %s, but has no connection yet", f->pid, f->comm,
-			 f->has_agent ? "" : " (and no agent is running)", ports);
+		snprintf(out, size, "%d (%s) has no rows%s: it listens on %s, but has no connection yet",
+			 f->pid, f->comm, f->has_agent ? "" : " (and no agent is running)", ports);
 		return "no-connection";
 	}
 	return NULL;
@@ -246,13 +258,14 @@ const char *check_verdict(const struct check_facts *f, char *out, size_t size)
 	if (verdict)
 		return verdict;
 	if (f->has_agent) {
-		snprintf(out, size, "%d (%s) has no rows: its connections have carried nothing since the agent began", f->pid,
-			 f->comm);
+		snprintf(out, size,
+			 "%d (%s) has no rows: its connections have carried nothing since the agent began",
+			 f->pid, f->comm);
 		return "silent";
 	}
 	snprintf(out, size, "%d (%s) has no rows because no agent is running; %s", f->pid, f->comm,
-		 f->loads_tls ? "it has a TLS library, and connections that speak TLS would have none either" :
-				"with one, its HTTP/1 requests would have some");
+		 f->loads_tls ? "it has a TLS library, and connections that speak TLS would have none either"
+			      : "with one, its HTTP/1 requests would have some");
 	return f->loads_tls ? "no-agent-tls" : "no-agent";
 }
 

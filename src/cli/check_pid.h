@@ -24,8 +24,8 @@ struct check_facts {
 
 	/* From a running agent. */
 	bool has_agent, is_whole_node, is_watched;
-	bool is_agent; /* the process asked about is that agent */
-	uint64_t n_rows, n_rows_below; /* its own; its descendants' */
+	bool is_agent;                             /* the process asked about is that agent */
+	uint64_t n_rows, n_rows_below;             /* its own; its descendants' */
 	uint64_t n_http1, n_http2, n_tls, n_other; /* connections that it accepted */
 };
 
@@ -33,8 +33,8 @@ struct check_facts {
 void check_look(pid_t pid, struct check_facts *ret);
 
 /*
- * Takes what an agent answered to scope=pid:N: `report` is NULL when it knows nothing in that scope. `features`: its
- * own features, as JSON. -EINVAL when that is no report.
+ * Takes what an agent answered to scope=pid:N: `report` is NULL when it knows nothing in that scope.
+ * `features`: its own features, as JSON. -EINVAL when that is no report.
  */
 int check_take(struct check_facts *, const char *report, const char *features);
 

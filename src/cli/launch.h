@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts a command in two moves: the process first, which waits, then the program in it. Between them it can be
- * watched, so that nothing the program does is missed. One thread.
+ * Starts a command in two moves: the process first, which waits, then the program in it. Between them it can
+ * be watched, so that nothing the program does is missed. One thread.
  */
 #ifndef REQMETER_CLI_LAUNCH_H
 #define REQMETER_CLI_LAUNCH_H
@@ -14,10 +14,10 @@
 
 /* Exit codes of whoever runs another program, as of env(1) and the shell. */
 enum {
-	LAUNCH_FAILED = 125,         /* not the program's fault: it was not started */
+	LAUNCH_FAILED = 125, /* not the program's fault: it was not started */
 	LAUNCH_NOT_EXECUTABLE = 126,
 	LAUNCH_NOT_FOUND = 127,
-	LAUNCH_SIGNALLED = 128,      /* plus the number of the signal */
+	LAUNCH_SIGNALLED = 128, /* plus the number of the signal */
 };
 
 /* Whom the command runs as. */
@@ -31,8 +31,8 @@ struct launch_user {
 };
 
 /*
- * The user of that name or number; without one, under sudo, who called it (SUDO_UID, SUDO_GID, SUDO_USER), else
- * nobody else. 0, or negative errno with one line in error. launch_user_done in all cases.
+ * The user of that name or number; without one, under sudo, who called it (SUDO_UID, SUDO_GID, SUDO_USER),
+ * else nobody else. 0, or negative errno with one line in error. launch_user_done in all cases.
  */
 int launch_user_find(struct launch_user *ret, const char *name, char *error, size_t size);
 void launch_user_done(struct launch_user *);
@@ -43,14 +43,14 @@ struct launch {
 };
 
 /*
- * Makes the process. It has our process group, standard files and, when the program begins, the signal mask given.
- * It ends at once if we end. 0 or negative errno.
+ * Makes the process. It has our process group, standard files and, when the program begins, the signal mask
+ * given. It ends at once if we end. 0 or negative errno.
  */
 int launch_fork(struct launch *ret, char **argv, const struct launch_user *, const sigset_t *mask);
 
 /*
- * Lets it execute the program. 0: the program runs. Else the process is gone, *code is what to exit with, and error
- * has one line.
+ * Lets it execute the program. 0: the program runs. Else the process is gone, *code is what to exit with, and
+ * error has one line.
  */
 int launch_exec(struct launch *, const char *program, int *code, char *error, size_t size);
 
@@ -64,8 +64,8 @@ int launch_exit_code(int wait_status);
 int launch_exec_code(int error);
 
 /*
- * Whether a signal that came to us is to be passed on to the program. Not what the kernel itself sent (Ctrl-C, a hang-up:
- * the terminal has told the program as well), and not what the program sent.
+ * Whether a signal that came to us is to be passed on to the program. Not what the kernel itself sent
+ * (Ctrl-C, a hang-up: the terminal has told the program as well), and not what the program sent.
  */
 bool launch_forwards(const struct signalfd_siginfo *, pid_t program);
 

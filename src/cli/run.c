@@ -47,7 +47,8 @@ struct run {
 	struct web *web;       /* NULL: nothing listens */
 	FILE *out;
 	int signals, epoll;
-	bool has_ended, has_no_children, stops; /* the command; all that we would wait for; somebody wants us to */
+	bool has_ended, has_no_children,
+	    stops; /* the command; all that we would wait for; somebody wants us to */
 	int status;
 	uint64_t begun_ns, ended_ns;
 	char error[ERROR_SIZE];
@@ -56,24 +57,28 @@ struct run {
 #define INTO(member) .offset = offsetof(struct run_options, member)
 
 static const struct config_row rows[] = {
-	{ "user", "NAME", NULL, NULL, "whom the command runs as; without it, under sudo, who called sudo", &config_text,
-	  INTO(user) },
-	{ "wait-all", NULL, NULL, NULL, "wait for the last descendant of the command, not only for the command",
-	  &config_switch, INTO(wait_all) },
-	{ "output", "FILE", NULL, NULL, "print to a file, not on stderr", &config_text, INTO(output), .letter = 'o' },
+	{ "user", "NAME", NULL, NULL, "whom the command runs as; without it, under sudo, who called sudo",
+	  &config_text, INTO(user) },
+	{ "wait-all", NULL, NULL, NULL,
+	  "wait for the last descendant of the command, not only for the command", &config_switch,
+	  INTO(wait_all) },
+	{ "output", "FILE", NULL, NULL, "print to a file, not on stderr", &config_text, INTO(output),
+	  .letter = 'o' },
 	{ "json", NULL, NULL, NULL, "print the whole report as JSON, with a key \"run\" more", &config_switch,
 	  INTO(json) },
 	{ "limit", "N", NULL, "10", "how many routes and requests to print", &config_number, INTO(limit), 1,
 	  QUERY_LIMIT_MAX },
 	{ "listen", "ADDR", NULL, NULL,
-	  "serve the report meanwhile: a loopback HOST:PORT or unix:PATH; without it nothing listens", &options_listen,
-	  INTO(listen) },
+	  "serve the report meanwhile: a loopback HOST:PORT or unix:PATH; without it nothing listens",
+	  &options_listen, INTO(listen) },
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, QUERY_LIMIT_MAX },
-	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones",
-	  &options_header, INTO(id_headers) },
-	{ "max-rows-per-second", "N", NULL, "5000", "above this, requests are counted but get no row of their own",
-	  &config_number, INTO(max_rows_per_second), 1, 1000000 },
+	{ "id-header", "NAME", NULL, NULL,
+	  "a request header that holds the id, looked for before the built-in ones", &options_header,
+	  INTO(id_headers) },
+	{ "max-rows-per-second", "N", NULL, "5000",
+	  "above this, requests are counted but get no row of their own", &config_number,
+	  INTO(max_rows_per_second), 1, 1000000 },
 };
 
 static uint64_t now_ns(void)
@@ -127,7 +132,8 @@ static int watch(struct run *run)
 		.scopes = &run->scope,
 		.n_scopes = 1,
 		.n_recent = run->options.recent,
-		.id_headers = { (const char *const *)run->options.id_headers.items, run->options.id_headers.n },
+		.id_headers = { (const char *const *)run->options.id_headers.items,
+				run->options.id_headers.n },
 		.rows_per_second = run->options.max_rows_per_second,
 	};
 
@@ -136,12 +142,12 @@ static int watch(struct run *run)
 }
 
 /*
- * What is passed on, and the ends of children. TTIN, TTOU and WINCH too: servers take them as orders. From now on they
- * wait in a descriptor; *before is the mask that the command gets.
+ * What is passed on, and the ends of children. TTIN, TTOU and WINCH too: servers take them as orders. From
+ * now on they wait in a descriptor; *before is the mask that the command gets.
  */
 static int catch_signals(sigset_t *before)
 {
-	static const int caught[] = { SIGHUP,  SIGINT,	 SIGQUIT, SIGTERM, SIGUSR1,
+	static const int caught[] = { SIGHUP,  SIGINT,   SIGQUIT, SIGTERM, SIGUSR1,
 				      SIGUSR2, SIGWINCH, SIGTTIN, SIGTTOU, SIGCHLD };
 	sigset_t set;
 
@@ -222,7 +228,8 @@ static void take_signals(struct run *run)
 		else if (!run->has_ended && launch_forwards(&info, run->launch.pid))
 			kill(run->launch.pid, number);
 		else if (run->has_ended)
-			run->stops |= number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
+			run->stops |=
+			    number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
 	}
 }
 
@@ -233,7 +240,8 @@ static bool is_over(const struct run *run)
 
 static void turn(struct run *run)
 {
-	int web_ms = run->web ? web_timeout_ms(run->web) : -1, wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
+	int web_ms = run->web ? web_timeout_ms(run->web) : -1,
+	    wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
 	struct epoll_event events[4];
 
 	epoll_wait(run->epoll, events, N(events), wait_ms);
@@ -265,8 +273,8 @@ static int take_report(struct run *run, char **text)
 	query.window_ns = 0;
 	query.sort = run->options.json ? QUERY_SORT_START : QUERY_SORT_DURATION;
 	query.pretty = run->options.json && isatty(fileno(run->out));
-	if (agent_report(run->answering.agent, &query, run->answering.default_scope, 0, text, &length, run->error,
-			 ERROR_SIZE) == AGENT_OK)
+	if (agent_report(run->answering.agent, &query, run->answering.default_scope, 0, text, &length,
+			 run->error, ERROR_SIZE) == AGENT_OK)
 		return 0;
 	return -EIO;
 }
@@ -291,7 +299,8 @@ static int print(struct run *run, char **command)
 			       : run_print(&view, &summary, report, run->options.limit);
 	free(report);
 	if (rc || fflush(run->out) || ferror(run->out))
-		snprintf(run->error, ERROR_SIZE, "cannot write what was measured: %s", strerror(rc ? -rc : errno));
+		snprintf(run->error, ERROR_SIZE, "cannot write what was measured: %s",
+			 strerror(rc ? -rc : errno));
 	return rc || ferror(run->out) ? -EIO : 0;
 }
 
@@ -355,12 +364,14 @@ static int start(struct run *run, char **command)
 static int check(struct run *run, const struct config *config, int argc)
 {
 	if (config->command_at >= argc)
-		return config_refuse(run->error, ERROR_SIZE, "there is no command to run; see 'reqmeter run --help'");
+		return config_refuse(run->error, ERROR_SIZE,
+				     "there is no command to run; see 'reqmeter run --help'");
 	for (size_t i = 0; i < run->options.listen.n; i++)
 		if (!web_address_is_loopback(run->options.listen.items[i]))
-			return config_refuse(run->error, ERROR_SIZE,
-					     "--listen %.120s is not a loopback address; 'reqmeter agent' can serve others",
-					     run->options.listen.items[i]);
+			return config_refuse(
+			    run->error, ERROR_SIZE,
+			    "--listen %.120s is not a loopback address; 'reqmeter agent' can serve others",
+			    run->options.listen.items[i]);
 	return 0;
 }
 

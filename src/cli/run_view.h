@@ -6,9 +6,9 @@
 #include "cli/view.h"
 
 struct run_summary {
-	char **command;   /* its words, NULL at the end */
-	int wait_status;  /* how it ended */
-	uint64_t wall_ns; /* from its start to its end */
+	char **command;                   /* its words, NULL at the end */
+	int wait_status;                  /* how it ended */
+	uint64_t wall_ns;                 /* from its start to its end */
 	uint64_t threads_ns, requests_ns; /* CPU of all its threads, and the part that requests used */
 };
 

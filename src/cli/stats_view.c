@@ -39,8 +39,8 @@ static void print_ledger(const struct view *view, const cJSON *list)
 
 	if (n)
 		qsort(cgroups, n, sizeof(*cgroups), by_cpu);
-	view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns, ledger_fields,
-		   N(ledger_columns), cgroups, n < MOST ? n : MOST);
+	view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
+		   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
 	if (n > MOST)
 		fprintf(view->out, "and %zu with less\n", n - MOST);
 	free(cgroups);

@@ -7,8 +7,8 @@
 #include "cli/view.h"
 
 /*
- * Prints a report (JSON, NUL-terminated) as tables: only its requests, or whole. Whatever is null or missing prints
- * as '-'. 0, or -EINVAL when it is no report.
+ * Prints a report (JSON, NUL-terminated) as tables: only its requests, or whole. Whatever is null or missing
+ * prints as '-'. 0, or -EINVAL when it is no report.
  */
 int stats_print(const struct view *view, bool only_rows, const char *report);
 

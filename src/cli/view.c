@@ -77,8 +77,8 @@ static const cJSON *value_of(const cJSON *object, const struct view_field *field
 }
 
 /* A column that may go is not worth its room when it has nothing in it. */
-static bool is_shown(const struct table_column *column, const struct view_field *field, const cJSON *const *objects,
-		     size_t n)
+static bool is_shown(const struct table_column *column, const struct view_field *field,
+		     const cJSON *const *objects, size_t n)
 {
 	if (!column->drop)
 		return true;

@@ -38,8 +38,8 @@ struct view_field {
 };
 
 /* A title line and a table of objects with n columns; nothing when there are no objects. */
-void view_table(const struct view *, const char *title, const struct table_column *, const struct view_field *, size_t n,
-		const cJSON *const *objects, size_t n_objects);
+void view_table(const struct view *, const char *title, const struct table_column *,
+		const struct view_field *, size_t n, const cJSON *const *objects, size_t n_objects);
 
 /* The members of a list, malloc'd, and how many; NULL and 0 for what is no list. */
 const cJSON **view_members(const cJSON *list, size_t *n);

@@ -13,7 +13,8 @@ static const char *text_at(const cJSON *row, const char *name)
 	return text ? text : "";
 }
 
-/* Rows of one route are alike in these. A row without a route is grouped by its path's absence, not by its path. */
+/* Rows of one route are alike in these. A row without a route is grouped by its path's absence, not by its
+ * path. */
 static int same_route(const cJSON *a, const cJSON *b)
 {
 	static const char *const names[] = { "route", "method", "service" };
@@ -136,7 +137,8 @@ static int by_cpu(const void *a, const void *b)
 /* Beside the sums that the report has; a person thinks in what one request costs. */
 static void add_means(cJSON *routes)
 {
-	static const char *const names[][2] = { { "cpu_ns.sum", "cpu_mean" }, { "duration_ns.sum", "duration_mean" } };
+	static const char *const names[][2] = { { "cpu_ns.sum", "cpu_mean" },
+						{ "duration_ns.sum", "duration_mean" } };
 	cJSON *route;
 
 	cJSON_ArrayForEach(route, routes)
@@ -155,10 +157,12 @@ static void add_means(cJSON *routes)
 static void print(const struct view *view, const char *title, const cJSON *routes, size_t most)
 {
 	static const struct table_column columns[] = {
-		{ "METHOD", false, 0, false, 0 },  { "ROUTE", false, 10, false, 0 }, { "SERVICE", false, 6, false, 4 },
-		{ "COUNT", true, 0, false, 0 },    { "ERRORS", true, 0, false, 0 },  { "CPU", true, 0, false, 0 },
-		{ "CPU MEAN", true, 0, false, 0 }, { "CPU P99", true, 0, false, 3 }, { "CPU MAX", true, 0, false, 0 },
-		{ "TIME MEAN", true, 0, false, 0 }, { "TIME P99", true, 0, false, 2 }, { "TIME MAX", true, 0, false, 1 },
+		{ "METHOD", false, 0, false, 0 },    { "ROUTE", false, 10, false, 0 },
+		{ "SERVICE", false, 6, false, 4 },   { "COUNT", true, 0, false, 0 },
+		{ "ERRORS", true, 0, false, 0 },     { "CPU", true, 0, false, 0 },
+		{ "CPU MEAN", true, 0, false, 0 },   { "CPU P99", true, 0, false, 3 },
+		{ "CPU MAX", true, 0, false, 0 },    { "TIME MEAN", true, 0, false, 0 },
+		{ "TIME P99", true, 0, false, 2 },   { "TIME MAX", true, 0, false, 1 },
 		{ "GROWTH MAX", true, 0, false, 5 },
 	};
 	static const struct view_field fields[] = {
@@ -199,7 +203,8 @@ void view_routes(const struct view *view, const char *title, const cJSON *reques
 	add_means(routes);
 	snprintf(text, sizeof(text), "%s", title);
 	if (!cJSON_IsArray(given))
-		snprintf(text, sizeof(text), "%s, of the %d finished requests shown", title, cJSON_GetArraySize(rows));
+		snprintf(text, sizeof(text), "%s, of the %d finished requests shown", title,
+			 cJSON_GetArraySize(rows));
 	print(view, text, routes, most);
 	cJSON_Delete(routes);
 }

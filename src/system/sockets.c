@@ -127,7 +127,8 @@ static void look_at_tcp(struct look *look, const char *name, bool listeners)
 	char line[512];
 
 	while (table && fgets(line, sizeof(line), table))
-		if (peer_parse_line(line, &socket) == 0 && socket.inode && map_get(&look->inodes, socket.inode))
+		if (peer_parse_line(line, &socket) == 0 && socket.inode &&
+		    map_get(&look->inodes, socket.inode))
 			take_tcp(look, &socket, listeners);
 }
 
@@ -156,7 +157,8 @@ static void look_at_unix(struct look *look)
 	char line[512];
 
 	while (table && fgets(line, sizeof(line), table)) {
-		if (unix_socket_parse(line, &socket) || !socket.is_stream || !map_get(&look->inodes, socket.inode))
+		if (unix_socket_parse(line, &socket) || !socket.is_stream ||
+		    !map_get(&look->inodes, socket.inode))
 			continue;
 		look->ret->n_listening += socket.is_listening;
 		look->ret->n_connected += !socket.is_listening && socket.is_named;

@@ -46,16 +46,18 @@ Test(launch, signals)
 		uint32_t pid;
 		bool forwards;
 	} cases[] = {
-		{ SI_USER, 500, true },     /* kill */
-		{ SI_TKILL, 500, true },    /* raise */
-		{ SI_QUEUE, 500, true },    /* sigqueue */
-		{ SI_USER, 0, true },       /* from outside our PID namespace */
-		{ SI_KERNEL, 0, false },    /* the terminal's Ctrl-C or hang-up */
-		{ SI_USER, 42, false },     /* the command itself */
+		{ SI_USER, 500, true },  /* kill */
+		{ SI_TKILL, 500, true }, /* raise */
+		{ SI_QUEUE, 500, true }, /* sigqueue */
+		{ SI_USER, 0, true },    /* from outside our PID namespace */
+		{ SI_KERNEL, 0, false }, /* the terminal's Ctrl-C or hang-up */
+		{ SI_USER, 42, false },  /* the command itself */
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct signalfd_siginfo info = { .ssi_signo = SIGINT, .ssi_code = cases[i].code, .ssi_pid = cases[i].pid };
+		struct signalfd_siginfo info = { .ssi_signo = SIGINT,
+						 .ssi_code = cases[i].code,
+						 .ssi_pid = cases[i].pid };
 
 		cr_expect_eq(launch_forwards(&info, 42), cases[i].forwards, "%zu", i);
 	}
@@ -108,9 +110,14 @@ Test(launch, what_sudo_says)
 		const char *uid, *gid;
 		bool is_right;
 	} cases[] = {
-		{ "1234567", "7654321", true }, { "4294967295", "1", false }, { "1", "4294967295", false },
-		{ "-1", "1", false },           { "", "1", false },           { "12x", "1", false },
-		{ "1", NULL, false },           { "99999999999999999999", "1", false },
+		{ "1234567", "7654321", true },
+		{ "4294967295", "1", false },
+		{ "1", "4294967295", false },
+		{ "-1", "1", false },
+		{ "", "1", false },
+		{ "12x", "1", false },
+		{ "1", NULL, false },
+		{ "99999999999999999999", "1", false },
 	};
 	struct launch_user user;
 
@@ -121,10 +128,11 @@ Test(launch, what_sudo_says)
 		unsetenv("SUDO_GID");
 		if (cases[i].gid)
 			setenv("SUDO_GID", cases[i].gid, 1);
-		cr_expect_eq(launch_user_find(&user, NULL, error, sizeof(error)) == 0, cases[i].is_right, "%zu", i);
+		cr_expect_eq(launch_user_find(&user, NULL, error, sizeof(error)) == 0, cases[i].is_right,
+			     "%zu", i);
 		if (cases[i].is_right)
-			cr_expect(user.switches && user.uid == 1234567 && user.gid == 7654321 && user.n_groups == 1 &&
-				  user.groups[0] == 7654321 && !user.home);
+			cr_expect(user.switches && user.uid == 1234567 && user.gid == 7654321 &&
+				  user.n_groups == 1 && user.groups[0] == 7654321 && !user.home);
 		launch_user_done(&user);
 	}
 }
@@ -201,8 +209,10 @@ struct settings {
 };
 
 static const struct config_row rows[] = {
-	{ "output", "FILE", NULL, NULL, "", &config_text, .offset = offsetof(struct settings, output), .letter = 'o' },
-	{ "json", NULL, NULL, NULL, "", &config_switch, .offset = offsetof(struct settings, json), .letter = 'j' },
+	{ "output", "FILE", NULL, NULL, "", &config_text, .offset = offsetof(struct settings, output),
+	  .letter = 'o' },
+	{ "json", NULL, NULL, NULL, "", &config_switch, .offset = offsetof(struct settings, json),
+	  .letter = 'j' },
 };
 
 Test(launch, options_end_where_the_command_begins)

@@ -12,11 +12,12 @@
 #include "cli/stats_view.h"
 #include "cli/view_routes.h"
 
-#define ROW(route, status, cpu, duration, more)                                                                        \
-	"{\"method\":\"GET\",\"route\":" route ",\"status\":" #status ",\"cpu_ns\":" #cpu ",\"duration_ns\":" #duration more \
-	"}"
-#define REPORT(rows, losses)                                                                                           \
-	"{\"requests\":{\"counts\":{\"started\":3,\"finished\":2,\"in_flight\":1},\"routes\":null,\"active\":[],"     \
+#define ROW(route, status, cpu, duration, more)                                                              \
+	"{\"method\":\"GET\",\"route\":" route ",\"status\":" #status ",\"cpu_ns\":" #cpu                    \
+	",\"duration_ns\":" #duration more "}"
+#define REPORT(rows, losses)                                                                                 \
+	"{\"requests\":{\"counts\":{\"started\":3,\"finished\":2,\"in_flight\":1},\"routes\":null,"          \
+	"\"active\":[],"                                                                                     \
 	"\"recent\":[" rows "]},\"agent\":{\"losses\":{" losses "}}}"
 
 static char *printed;
@@ -53,8 +54,11 @@ static double number(const cJSON *list, int i, const char *path)
 
 Test(view, rows_are_grouped_into_routes)
 {
-	cJSON *rows = cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW("\"/a\"", 200, 1, 5, "") "," ROW(
-		"\"/b\"", 503, 30, 300, "") "," ROW("null", 0, 7, 7, ",\"outcome\":\"process-died\"") "," ROW("\"/b\"", 404, 20, 200, "") "]");
+	cJSON *rows =
+	    cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW("\"/a\"", 200, 1, 5, "") "," ROW(
+		"\"/b\"", 503, 30, 300,
+		"") "," ROW("null", 0, 7, 7, ",\"outcome\":\"process-died\"") "," ROW("\"/b\"", 404, 20, 200,
+										      "") "]");
 	cJSON *routes = view_group(rows);
 
 	cr_assert_eq(cJSON_GetArraySize(routes), 3);
@@ -94,7 +98,8 @@ Test(view, percentiles_of_a_hundred)
 
 Test(view, grouping_survives_any_json)
 {
-	static const char *const texts[] = { "[1,null,\"x\",[],{}]", "{}", "5", "[]", "[{\"cpu_ns\":\"x\",\"route\":5}]" };
+	static const char *const texts[] = { "[1,null,\"x\",[],{}]", "{}", "5", "[]",
+					     "[{\"cpu_ns\":\"x\",\"route\":5}]" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
 		cJSON *rows = cJSON_Parse(texts[i]), *routes = view_group(rows);
@@ -108,11 +113,12 @@ Test(view, grouping_survives_any_json)
 /* The report's own routes win over grouping, and are printed the most expensive first. */
 Test(view, routes_of_the_report)
 {
-	cJSON *requests = cJSON_Parse("{\"recent\":[],\"routes\":["
-				      "{\"method\":\"GET\",\"route\":\"/cheap\",\"count\":2,\"errors\":0,"
-				      "\"cpu_ns\":{\"sum\":4000,\"max\":3000},\"duration_ns\":{\"sum\":8000}},"
-				      "{\"method\":\"GET\",\"route\":\"/dear\",\"count\":4,\"errors\":1,"
-				      "\"cpu_ns\":{\"sum\":8000000,\"max\":5000000},\"duration_ns\":null}]}");
+	cJSON *requests =
+	    cJSON_Parse("{\"recent\":[],\"routes\":["
+			"{\"method\":\"GET\",\"route\":\"/cheap\",\"count\":2,\"errors\":0,"
+			"\"cpu_ns\":{\"sum\":4000,\"max\":3000},\"duration_ns\":{\"sum\":8000}},"
+			"{\"method\":\"GET\",\"route\":\"/dear\",\"count\":4,\"errors\":1,"
+			"\"cpu_ns\":{\"sum\":8000000,\"max\":5000000},\"duration_ns\":null}]}");
 	struct view view = view_of(120);
 	const char *text, *dear, *cheap;
 
@@ -131,7 +137,8 @@ Test(view, routes_of_the_report)
 
 Test(view, a_column_without_values_takes_no_room)
 {
-	cJSON *with = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":{\"growth_bytes\":-4194304}") "]");
+	cJSON *with =
+	    cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":{\"growth_bytes\":-4194304}") "]");
 	cJSON *without = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":null") "]");
 	struct view view = view_of(150);
 
@@ -149,7 +156,8 @@ Test(view, a_column_without_values_takes_no_room)
 Test(view, losses_in_words_or_not_at_all)
 {
 	struct view view = view_of(80);
-	cJSON *none = cJSON_Parse("{\"rows\":0,\"stacks\":null}"), *some = cJSON_Parse("{\"rows\":3,\"odd\\u001b\":1}");
+	cJSON *none = cJSON_Parse("{\"rows\":0,\"stacks\":null}"),
+	      *some = cJSON_Parse("{\"rows\":3,\"odd\\u001b\":1}");
 
 	view_losses(&view, none);
 	view_losses(&view, NULL);
@@ -175,7 +183,9 @@ Test(run_view, text)
 {
 	struct view view = view_of(80);
 
-	cr_expect_eq(run_print(&view, &summary, REPORT(ROW("\"/a\"", 200, 5000000, 7000000, ""), "\"rows\":2"), 10), 0);
+	cr_expect_eq(
+	    run_print(&view, &summary, REPORT(ROW("\"/a\"", 200, 5000000, 7000000, ""), "\"rows\":2"), 10),
+	    0);
 	text_of(&view);
 	cr_expect(strstr(printed, "reqmeter run: server --port=1?[31m: exit 0 after 1.50s\n"), "%s", printed);
 	cr_expect(strstr(printed, "requests  3: 2 finished, 1 still in flight\n"), "%s", printed);

@@ -30,11 +30,21 @@ Test(system_sockets, unix_lines)
 		int r;
 		struct unix_socket socket;
 	} lines[] = {
-		{ "0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/x.sock\n", 0, { 4711, true, true, true } },
-		{ "ffff888012345678: 00000003 00000000 00000000 0001 03 4712 @abstract\n", 0, { 4712, false, true, true } },
-		{ "0000000000000000: 00000003 00000000 00000000 0001 03 4713\n", 0, { 4713, false, true, false } },
-		{ "0000000000000000: 00000003 00000000 00010000 0005 01  4714 /seq\n", 0, { 4714, true, false, true } },
-		{ "0000000000000000: 00000003 00000000 00000000 0002 01 4715 /dgram", 0, { 4715, false, false, true } },
+		{ "0000000000000000: 00000002 00000000 00010000 0001 01 4711 /run/x.sock\n",
+		  0,
+		  { 4711, true, true, true } },
+		{ "ffff888012345678: 00000003 00000000 00000000 0001 03 4712 @abstract\n",
+		  0,
+		  { 4712, false, true, true } },
+		{ "0000000000000000: 00000003 00000000 00000000 0001 03 4713\n",
+		  0,
+		  { 4713, false, true, false } },
+		{ "0000000000000000: 00000003 00000000 00010000 0005 01  4714 /seq\n",
+		  0,
+		  { 4714, true, false, true } },
+		{ "0000000000000000: 00000003 00000000 00000000 0002 01 4715 /dgram",
+		  0,
+		  { 4715, false, false, true } },
 		{ "Num       RefCount Protocol Flags    Type St Inode Path\n", -EINVAL, { 0 } },
 		{ "0000000000000000: 00000003 00000000 00000000 0001 03\n", -EINVAL, { 0 } },
 		{ "0000000000000000: 00000003 00000000 00000000 0001 03 x\n", -EINVAL, { 0 } },
@@ -46,9 +56,10 @@ Test(system_sockets, unix_lines)
 		struct unix_socket socket = { 0 };
 
 		cr_expect_eq(unix_socket_parse(lines[i].line, &socket), lines[i].r, "%s", lines[i].line);
-		cr_expect(socket.inode == lines[i].socket.inode && socket.is_listening == lines[i].socket.is_listening &&
-				  socket.is_stream == lines[i].socket.is_stream &&
-				  socket.is_named == lines[i].socket.is_named,
+		cr_expect(socket.inode == lines[i].socket.inode &&
+			      socket.is_listening == lines[i].socket.is_listening &&
+			      socket.is_stream == lines[i].socket.is_stream &&
+			      socket.is_named == lines[i].socket.is_named,
 			  "%s", lines[i].line);
 	}
 }
@@ -96,7 +107,8 @@ Test(system_sockets, own)
 	cr_expect_eq(after.n_listening, before.n_listening + 2 + (six >= 0));
 	cr_expect_eq(after.n_ports, before.n_ports + 1 + (six >= 0));
 	cr_expect_eq(after.n_connected, before.n_connected);
-	cr_expect(after.n_ports > SOCKETS_PORTS_MAX || after.ports[0] == port_of(tcp) || after.ports[1] == port_of(tcp));
+	cr_expect(after.n_ports > SOCKETS_PORTS_MAX || after.ports[0] == port_of(tcp) ||
+		  after.ports[1] == port_of(tcp));
 	out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(getsockname(tcp, (struct sockaddr *)&address, &size), 0);
 	cr_assert_eq(connect(out, (struct sockaddr *)&address, size), 0);
@@ -157,9 +169,11 @@ Test(system_sockets, kernel_threads)
 {
 	struct process_stat stat;
 
-	cr_assert_eq(process_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
+	cr_assert_eq(
+	    process_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
 	cr_expect(stat.is_kernel);
-	cr_assert_eq(process_stat_parse("7 (a) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
+	cr_assert_eq(process_stat_parse("7 (a) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat),
+		     0);
 	cr_expect_not(stat.is_kernel);
 	cr_assert_eq(process_stat(live_root(), getpid(), &stat), 0);
 	cr_expect_not(stat.is_kernel);
