@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "agent/agent.h"
 #include "cli/check_pid.h"
 #include "cli/options.h"
-#include "cli/table.h"
+#include "cli/view.h"
 #include "web/client.h"
 #include "web/guard.h"
 
@@ -48,21 +49,40 @@ static void print_features(const struct features *features, const char *error)
 		printf("\nThe agent can run here.\n");
 }
 
-static void write_features(struct json *j, const struct features *features)
+static void write_feature(struct json *j, const char *name, const char *state, const char *reason)
 {
-	json_open(j, "features", '[');
-	for (size_t i = 0; i < features->n; i++) {
-		json_open(j, NULL, '{');
-		json_string(j, "name", features->rows[i].name);
-		json_string(j, "state", feature_state_name(features->rows[i].state));
-		json_string(j, "reason", features->rows[i].reason);
-		json_close(j, '}');
-	}
-	json_close(j, ']');
+	json_open(j, NULL, '{');
+	json_string(j, "name", name);
+	json_string(j, "state", state);
+	json_string(j, "reason", reason);
+	json_close(j, '}');
 }
 
-/* `facts` is NULL when no process was asked for. */
-static void print_json(const struct features *features, const char *error, const struct check_facts *facts)
+/* As a running agent told them. */
+static void write_told(struct json *j, const char *report)
+{
+	cJSON *root = cJSON_Parse(report);
+	const cJSON *feature;
+
+	cJSON_ArrayForEach(feature, view_at(root, "agent.features"))
+	{
+		write_feature(j, cJSON_GetStringValue(view_at(feature, "name")),
+			      cJSON_GetStringValue(view_at(feature, "state")),
+			      cJSON_GetStringValue(view_at(feature, "reason")));
+	}
+	cJSON_Delete(root);
+}
+
+/* What is known in the end. */
+struct answer {
+	bool has_process;
+	struct check_facts process;
+	struct web_reply told;    /* the features of a running agent; no body: none runs */
+	struct features features; /* else what one would have here */
+	const char *refusal;      /* why none can run; NULL: one can */
+};
+
+static void print_json(const struct answer *answer)
 {
 	struct json j;
 	char *text;
@@ -70,11 +90,19 @@ static void print_json(const struct features *features, const char *error, const
 
 	json_init(&j, true);
 	json_open(&j, NULL, '{');
-	json_bool(&j, "can_run", !error);
-	json_string(&j, "reason", error);
-	write_features(&j, features);
-	if (facts)
-		check_write(&j, facts);
+	json_bool(&j, "can_run", !answer->refusal);
+	json_string(&j, "reason", answer->refusal);
+	json_open(&j, "features", '[');
+	if (answer->process.has_agent)
+		write_told(&j, answer->told.body);
+	for (size_t i = 0; i < answer->features.n; i++) {
+		const struct feature *f = &answer->features.rows[i];
+
+		write_feature(&j, f->name, feature_state_name(f->state), f->reason);
+	}
+	json_close(&j, ']');
+	if (answer->has_process)
+		check_write(&j, &answer->process);
 	json_close(&j, '}');
 	text = json_take(&j, &n);
 	if (text)
@@ -87,10 +115,24 @@ static void print_json(const struct features *features, const char *error, const
 /* Enough to say whether there are rows; the number of more is of no use. */
 #define ROWS_ASKED "1000"
 
-static int ask(const struct check_options *options, struct check_facts *facts, char *error)
+/* 404 is an answer: nothing that the agent watches is in that scope. */
+static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told,
+		char *error)
+{
+	if (report->status != 200 && report->status != 404) {
+		snprintf(error, ERROR_SIZE, "the agent answered %ld", report->status);
+		return -EPROTO;
+	}
+	if (check_take(facts, report->status == 200 ? report->body : NULL, told->body) == 0)
+		return 0;
+	snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
+	return -EPROTO;
+}
+
+static int ask(const struct check_options *options, struct answer *answer, char *error)
 {
 	struct web_token token = { 0 };
-	struct web_reply features = { 0 }, report = { 0 };
+	struct web_reply report = { 0 };
 	const char *agent = options->agent, *text;
 	char target[128];
 	int rc = 0;
@@ -99,61 +141,59 @@ static int ask(const struct check_options *options, struct check_facts *facts, c
 		rc = web_token_read(&token, options->token_file, error, ERROR_SIZE);
 	text = token.is_set ? token.text : NULL;
 	if (rc == 0)
-		rc = web_ask(&features, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
+		rc = web_ask(&answer->told, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
 	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=" ROWS_ASKED,
 		 options->pid);
 	if (rc == 0)
 		rc = web_fetch(&report, agent, target, text, error, ERROR_SIZE);
 	if (rc == 0)
-		rc = check_take(facts, report.status == 200 ? report.body : NULL, features.body);
-	web_reply_done(&features);
+		rc = take(&answer->process, &report, &answer->told, error);
 	web_reply_done(&report);
 	return rc;
 }
 
 /* An agent that was named has to answer; of the usual ones none need be there. */
-static int check_process(const struct check_options *options, struct check_facts *facts)
+static int check_process(const struct check_options *options, struct answer *answer, char *error)
 {
-	char error[ERROR_SIZE] = "what answered is no agent";
-
-	check_look((pid_t)options->pid, facts);
-	if (ask(options, facts, error) == 0 || !options->agent)
-		return 0;
-	fprintf(stderr, "reqmeter check: %s\n", error);
-	return 1;
+	check_look((pid_t)options->pid, &answer->process);
+	answer->has_process = true;
+	return ask(options, answer, error) && options->agent ? -EPROTO : 0;
 }
 
-static void print_verdict(const struct check_facts *facts, const char *error)
+static void print_verdict(const struct answer *answer)
 {
 	char sentence[512], *clean;
 
-	check_verdict(facts, sentence, sizeof(sentence));
+	check_verdict(&answer->process, sentence, sizeof(sentence));
 	clean = table_clean(sentence);
 	printf("%s\n", clean);
 	free(clean);
-	if (error)
-		printf("The agent cannot run here: %s\n", error);
+	if (answer->refusal)
+		printf("The agent cannot run here: %s\n", answer->refusal);
 }
 
 static int check(const struct check_options *options)
 {
-	struct features features = { 0 };
-	struct check_facts facts;
+	struct answer answer = { 0 };
 	char error[ERROR_SIZE] = "";
-	int rc;
+	int rc = options->pid ? check_process(options, &answer, error) : 0;
 
-	if (options->pid && check_process(options, &facts))
+	if (rc) {
+		fprintf(stderr, "reqmeter check: %s\n", error);
+		web_reply_done(&answer.told);
 		return 1;
-	/* One that answers shows that it can run; whoever asks it may not be allowed to. */
-	rc = options->pid && facts.has_agent && !options->json ? 0
-							       : agent_check(&features, error, sizeof(error));
+	}
+	/* One that answers shows that it can run; whoever asks it may not be allowed to start one. */
+	if (!answer.process.has_agent && agent_check(&answer.features, error, sizeof(error)))
+		answer.refusal = error;
 	if (options->json)
-		print_json(&features, rc ? error : NULL, options->pid ? &facts : NULL);
+		print_json(&answer);
 	else if (options->pid)
-		print_verdict(&facts, rc ? error : NULL);
+		print_verdict(&answer);
 	else
-		print_features(&features, rc ? error : NULL);
-	return rc ? 1 : 0;
+		print_features(&answer.features, answer.refusal);
+	web_reply_done(&answer.told);
+	return answer.refusal ? 1 : 0;
 }
 
 int check_main(int argc, char **argv)

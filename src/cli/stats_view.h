@@ -8,7 +8,7 @@
 
 /*
  * Prints a report (JSON, NUL-terminated) as tables: only its requests, or whole. Whatever is null or missing
- * prints as '-'. 0, or -EINVAL when it is no report.
+ * prints as '-'; a column that may be dropped and has no value at all is. 0, or -EINVAL when it is no report.
  */
 int stats_print(const struct view *view, bool only_rows, const char *report);
 

@@ -37,7 +37,8 @@ struct view_field {
 	enum table_colour (*colour)(const cJSON *value);
 };
 
-/* A title line and a table of objects with n columns; nothing when there are no objects. */
+/* A title line and a table of objects with n columns; nothing when there are no objects. Columns that may be
+ * dropped and have no value in any object are. */
 void view_table(const struct view *, const char *title, const struct table_column *,
 		const struct view_field *, size_t n, const cJSON *const *objects, size_t n_objects);
 
