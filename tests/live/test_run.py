@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """`reqmeter run`: exit codes, whom the command runs as, signals, descendants, and what it prints at the end."""
-import grp
 import json
 import os
 import pwd
@@ -31,6 +30,25 @@ for number in map(int, sys.argv[2:]):
 os.write(1, b"ready\\n")
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
+"""
+
+# What a shell does with a job in the foreground: a process group of its own, and the terminal for it.
+SHELL = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    _, status = os.waitpid(child, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        break
+    os.write(1, b"stopped\\n")
+os.write(1, b"ended %d\\n" % os.waitstatus_to_exitcode(status))
 """
 
 # A server of a few requests. With "daemon", its parent ends at once with 5.
@@ -109,10 +127,6 @@ class Case(unittest.TestCase):
     def path(self, name):
         """A path in the test's directory."""
         return os.path.join(self.dir, name)
-
-    def lines(self, text):
-        """Lines that say something."""
-        return [line for line in text.splitlines() if line.strip()]
 
     def wait_port(self, port, process):
         """Waits until something listens there."""
@@ -252,7 +266,7 @@ class Caller(Case):
             if len(groups) > 1 and entry.pw_uid:
                 break
         else:
-            self.skipTest("nobody here is in two groups: " + grp.getgrgid(0).gr_name)
+            self.skipTest("no user here is in two groups")
         _, out, _ = run("id", "-G", env=sudo_environment(entry.pw_name))
         self.assertEqual(set(map(int, out.split())), groups)
 
@@ -451,6 +465,28 @@ class Signals(Case):
         process.send_signal(signal.SIGUSR1)
         self.assertEqual(process.stdout.readline(), "got %d\n" % signal.SIGUSR1)
         self.assertEqual(self.finish(process), "")
+        os.close(follower)
+        os.close(leader)
+
+    def test_job_control(self):
+        """Ctrl-Z stops the command and run together, as a shell expects; SIGCONT continues both."""
+        leader, follower = os.openpty()
+        shell = subprocess.Popen([PYTHON, "-c", SHELL, agent.PROGRAM, "run", "-o", self.path("report"), "--", PYTHON, "-c",
+                                  COUNTER, self.path("end")], stdin=follower, stdout=subprocess.PIPE, text=True,
+                                 env=plain_environment(), start_new_session=True, pass_fds=(follower,))
+        self.addCleanup(shell.stdout.close)
+        self.assertEqual(shell.stdout.readline(), "ready\n")
+        reqmeter = children(shell.pid)[0]
+        command = children(reqmeter)[0]
+        os.write(leader, b"\x1a")
+        self.assertEqual(shell.stdout.readline(), "stopped\n")
+        states = lambda: {fixtures.process_stat("/proc/%d/stat" % pid)[0] for pid in (reqmeter, command)}
+        self.assertTrue(agent.poll_until(lambda: states() == {"T"}, 10), states())
+        os.killpg(reqmeter, signal.SIGCONT)
+        self.assertTrue(agent.poll_until(lambda: "T" not in states(), 10), states())
+        open(self.path("end"), "w").close()
+        self.assertEqual(shell.stdout.readline(), "ended 0\n")
+        shell.wait(30)
         os.close(follower)
         os.close(leader)
 
