@@ -70,11 +70,13 @@ static void add_spread(cJSON *route, const char *name, const cJSON *const *rows,
 	free(values);
 }
 
+/* The server's failures and dead connections, not what the client asked wrongly. */
 static bool is_error(const cJSON *row)
 {
 	const char *outcome = text_at(row, "outcome");
 
-	return view_integer(view_at(row, "status")) >= 500 || strcmp(outcome, "process-died") == 0;
+	return view_integer(view_at(row, "status")) >= 500 || strcmp(outcome, "process-died") == 0 ||
+	       strcmp(outcome, "client-gone") == 0;
 }
 
 static void add_text(cJSON *route, const char *name, const cJSON *row)

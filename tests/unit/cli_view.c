@@ -55,7 +55,7 @@ static double number(const cJSON *list, int i, const char *path)
 Test(view, rows_are_grouped_into_routes)
 {
 	cJSON *rows =
-	    cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW("\"/a\"", 200, 1, 5, "") "," ROW(
+	    cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW("\"/a\"", 200, 1, 5, ",\"outcome\":\"client-gone\"") "," ROW(
 		"\"/b\"", 503, 30, 300,
 		"") "," ROW("null", 0, 7, 7, ",\"outcome\":\"process-died\"") "," ROW("\"/b\"", 404, 20, 200,
 										      "") "]");
@@ -64,6 +64,7 @@ Test(view, rows_are_grouped_into_routes)
 	cr_assert_eq(cJSON_GetArraySize(routes), 3);
 	cr_expect(cJSON_IsNull(view_at(cJSON_GetArrayItem(routes, 0), "route")));
 	cr_expect_eq(number(routes, 0, "errors"), 1, "its process died");
+	cr_expect_eq(number(routes, 1, "errors"), 1, "its client went");
 	cr_expect_str_eq(cJSON_GetStringValue(view_at(cJSON_GetArrayItem(routes, 2), "route")), "/b");
 	cr_expect_eq(number(routes, 2, "count"), 3);
 	cr_expect_eq(number(routes, 2, "errors"), 1, "404 is the client's");
