@@ -106,6 +106,7 @@ test: ## everything scripts/test runs (root for the live part)
 install: all ## DESTDIR, PREFIX: program, header, pkg-config, man pages, systemd unit
 	install -Dm755 $(B)/reqmeter $(DESTDIR)$(PREFIX)/bin/reqmeter
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/include/reqmeter include/reqmeter/*.h
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 src/man/reqmeter.8
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' scripts/deploy/reqmeter.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/reqmeter.pc
 	sed -e 's,@PREFIX@,$(PREFIX),' scripts/deploy/reqmeter.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/reqmeter.service

@@ -190,6 +190,8 @@ static int load(struct agent *agent, char *error, size_t size)
 	probe_maps(agent->probe, &agent->maps);
 	features_set(&agent->features, "cgroup-cpu", cgroup_cpu_kind(agent->tree) ? FEATURE_ON : FEATURE_FAILED,
 		     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
+	features_set(&agent->features, "whole-node", settings.n_scopes ? FEATURE_OFF : FEATURE_ON, "%s",
+		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -263,6 +265,11 @@ void agent_drain(struct agent *agent)
 	collector_drain(agent->collector);
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
 		take_sample(agent);
+}
+
+void agent_totals(const struct agent *agent, struct agent_totals *ret)
+{
+	ledger_totals(agent->ledger, &ret->threads_ns, &ret->requests_ns);
 }
 
 int agent_fd(const struct agent *agent)

@@ -29,6 +29,12 @@ int agent_check(struct features *, char *error, size_t size);
 /* Takes what the kernel side has told. Cheap when there is nothing. */
 void agent_drain(struct agent *);
 
+/* CPU since the agent began, of all watched threads and the part of it that requests used, as of the last report. */
+struct agent_totals {
+	uint64_t threads_ns, requests_ns;
+};
+void agent_totals(const struct agent *, struct agent_totals *);
+
 /* Readable when the kernel side asks to be drained. */
 int agent_fd(const struct agent *);
 

@@ -302,6 +302,20 @@ const struct ledger_row *ledger_row(const struct ledger *ledger, size_t i)
 	return i < ledger->n_sorted ? &ledger->sorted[i]->row : NULL;
 }
 
+void ledger_totals(const struct ledger *ledger, uint64_t *threads_ns, uint64_t *requests_ns)
+{
+	struct map_slot *slot;
+	size_t at = 0;
+
+	*threads_ns = *requests_ns = 0;
+	while ((slot = map_next(&ledger->entries, &at))) {
+		const struct entry *e = slot->value;
+
+		*threads_ns += e->own_ns;
+		*requests_ns += e->own_request_ns;
+	}
+}
+
 const char *ledger_path(const struct ledger *ledger, uint64_t id)
 {
 	struct entry *e = map_get(&ledger->entries, id);

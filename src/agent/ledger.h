@@ -35,6 +35,9 @@ void ledger_update(struct ledger *, const struct sample *, void (*drop)(void *co
 /* The cgroups that have watched tasks, or had, or lie above one; by path. NULL beyond the last. */
 const struct ledger_row *ledger_row(const struct ledger *, size_t i);
 
+/* Sums over all cgroups, those included that no path is known of: everything in them ended before it was looked at. */
+void ledger_totals(const struct ledger *, uint64_t *threads_ns, uint64_t *requests_ns);
+
 /* The path of a cgroup, or NULL. */
 const char *ledger_path(const struct ledger *, uint64_t id);
 

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "cli/answer.h"
 #include "cli/options.h"
-#include "system/peer.h"
 #include "web/routes.h"
 
 /* How long records may wait in the ring when nobody reads: see RING_BYTES. */
@@ -23,7 +23,7 @@
 
 struct serving {
 	struct agent_options options;
-	struct agent *agent;
+	struct answering answering;
 	struct web *web;
 	int signals;
 };
@@ -32,66 +32,6 @@ static int complain(const char *what)
 {
 	fprintf(stderr, "reqmeter: %s\n", what);
 	return 1;
-}
-
-/* --- answering --- */
-
-static int ready(void *context)
-{
-	return ((struct serving *)context)->agent != NULL;
-}
-
-static bool read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
-{
-	char error[QUERY_ERROR_SIZE];
-
-	query_init(query);
-	for (size_t i = 0; i < request->n_pairs; i++) {
-		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) == 0)
-			continue;
-		web_error(answer, 400, "bad_parameter", "%s", error);
-		return false;
-	}
-	return true;
-}
-
-/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
-static pid_t peer_of(const struct web_request *request, const struct selector *scope)
-{
-	pid_t pid = request->peer_pid;
-
-	if (scope->kind != SELECTOR_SELF || pid)
-		return pid;
-	return peer_pid(request->fd, &pid) ? 0 : pid;
-}
-
-static void stats(void *context, const struct web_request *request, struct web_answer *answer)
-{
-	static const struct {
-		int status;
-		const char *code;
-	} refusals[] = {
-		[AGENT_SCOPE_NOT_FOUND] = { 404, "scope_not_found" },
-		[AGENT_NOT_AVAILABLE] = { 400, "not_available" },
-		[AGENT_NO_MEMORY] = { 503, "no_memory" },
-	};
-	struct serving *s = context;
-	char error[ERROR_BYTES] = "";
-	const struct selector *scope;
-	enum agent_refusal refusal;
-	struct query query;
-
-	if (!read_query(request, &query, answer))
-		return;
-	scope = query.has_scope ? &query.scope : &s->options.default_scope;
-	refusal = agent_report(s->agent, &query, scope, peer_of(request, scope), &answer->body, &answer->length, error,
-			       sizeof(error));
-	if (refusal != AGENT_OK) {
-		web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", error);
-		return;
-	}
-	answer->status = 200;
-	answer->content_type = "application/json";
 }
 
 /* --- setting up --- */
@@ -127,7 +67,7 @@ static int watch(struct serving *s)
 	};
 	char error[ERROR_BYTES];
 
-	if (agent_new(&s->agent, &settings, error, sizeof(error)))
+	if (agent_new(&s->answering.agent, &settings, error, sizeof(error)))
 		return complain(error);
 	return 0;
 }
@@ -180,7 +120,7 @@ static int turn_until_signal(struct serving *s)
 	struct epoll_event events[8];
 	bool stop = false;
 
-	if (epoll < 0 || add(epoll, web_fd(s->web)) || add(epoll, agent_fd(s->agent)) || add(epoll, s->signals))
+	if (epoll < 0 || add(epoll, web_fd(s->web)) || add(epoll, agent_fd(s->answering.agent)) || add(epoll, s->signals))
 		return complain("cannot wait for events");
 	while (!stop) {
 		int web_ms = web_timeout_ms(s->web), wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
@@ -188,7 +128,7 @@ static int turn_until_signal(struct serving *s)
 		n = epoll_wait(epoll, events, 8, wait_ms);
 		for (int i = 0; i < n; i++)
 			stop |= events[i].data.fd == s->signals;
-		agent_drain(s->agent);
+		agent_drain(s->answering.agent);
 		web_turn(s->web);
 	}
 	close(epoll);
@@ -197,9 +137,10 @@ static int turn_until_signal(struct serving *s)
 
 static int serve(struct serving *s)
 {
-	struct web_routes routes = { s, ready, stats };
+	struct web_routes routes = { &s->answering, answer_ready, answer_stats };
 	int rc = web_new(&s->web, web_routes_answer, &routes);
 
+	s->answering.default_scope = &s->options.default_scope;
 	if (rc)
 		return complain(strerror(-rc));
 	/* The addresses first: a port in use is told before programs are loaded. */
@@ -212,7 +153,7 @@ static int serve(struct serving *s)
 		notify_systemd();
 		rc = turn_until_signal(s);
 	}
-	agent_free(s->agent);
+	agent_free(s->answering.agent);
 	web_free(s->web);
 	return rc;
 }

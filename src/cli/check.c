@@ -1,15 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/check.h"
 
-#include <getopt.h>
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent.h"
-#include "report/json.h"
+#include "cli/check_pid.h"
+#include "cli/options.h"
+#include "cli/view.h"
+#include "web/client.h"
+#include "web/guard.h"
 
-static void print_table(const struct features *features, const char *error)
+#define N(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { ERROR_SIZE = 1024 };
+
+struct check_options {
+	uint32_t pid;
+	char *agent, *token_file;
+	bool json;
+};
+
+#define INTO(member) .offset = offsetof(struct check_options, member)
+
+static const struct config_row rows[] = {
+	{ "pid", "N", NULL, NULL, "say in one sentence why this process has rows or none", &config_number,
+	  INTO(pid), 1, SELECTOR_PID_MAX },
+	{ "json", NULL, NULL, NULL, "print JSON", &config_switch, INTO(json) },
+	{ "agent", "ADDR", "REQMETER_AGENT", NULL,
+	  "with --pid: the agent to ask, unix:PATH or http://HOST:PORT; without it the usual places",
+	  &options_agent, INTO(agent) },
+	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one",
+	  &config_text, INTO(token_file) },
+};
+
+/* --- what this machine allows --- */
+
+static void print_features(const struct features *features, const char *error)
 {
 	for (size_t i = 0; i < features->n; i++)
 		printf("%-14s %-7s %s\n", features->rows[i].name, feature_state_name(features->rows[i].state),
@@ -20,7 +49,40 @@ static void print_table(const struct features *features, const char *error)
 		printf("\nThe agent can run here.\n");
 }
 
-static void print_json(const struct features *features, const char *error)
+static void write_feature(struct json *j, const char *name, const char *state, const char *reason)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "name", name);
+	json_string(j, "state", state);
+	json_string(j, "reason", reason);
+	json_close(j, '}');
+}
+
+/* As a running agent told them. */
+static void write_told(struct json *j, const char *report)
+{
+	cJSON *root = cJSON_Parse(report);
+	const cJSON *feature;
+
+	cJSON_ArrayForEach(feature, view_at(root, "agent.features"))
+	{
+		write_feature(j, cJSON_GetStringValue(view_at(feature, "name")),
+			      cJSON_GetStringValue(view_at(feature, "state")),
+			      cJSON_GetStringValue(view_at(feature, "reason")));
+	}
+	cJSON_Delete(root);
+}
+
+/* What is known in the end. */
+struct answer {
+	bool has_process;
+	struct check_facts process;
+	struct web_reply told;    /* the features of a running agent; no body: none runs */
+	struct features features; /* else what one would have here */
+	const char *refusal;      /* why none can run; NULL: one can */
+};
+
+static void print_json(const struct answer *answer)
 {
 	struct json j;
 	char *text;
@@ -28,17 +90,19 @@ static void print_json(const struct features *features, const char *error)
 
 	json_init(&j, true);
 	json_open(&j, NULL, '{');
-	json_bool(&j, "can_run", !error);
-	json_string(&j, "reason", error);
+	json_bool(&j, "can_run", !answer->refusal);
+	json_string(&j, "reason", answer->refusal);
 	json_open(&j, "features", '[');
-	for (size_t i = 0; i < features->n; i++) {
-		json_open(&j, NULL, '{');
-		json_string(&j, "name", features->rows[i].name);
-		json_string(&j, "state", feature_state_name(features->rows[i].state));
-		json_string(&j, "reason", features->rows[i].reason);
-		json_close(&j, '}');
+	if (answer->process.has_agent)
+		write_told(&j, answer->told.body);
+	for (size_t i = 0; i < answer->features.n; i++) {
+		const struct feature *f = &answer->features.rows[i];
+
+		write_feature(&j, f->name, feature_state_name(f->state), f->reason);
 	}
 	json_close(&j, ']');
+	if (answer->has_process)
+		check_write(&j, &answer->process);
 	json_close(&j, '}');
 	text = json_take(&j, &n);
 	if (text)
@@ -46,38 +110,113 @@ static void print_json(const struct features *features, const char *error)
 	free(text);
 }
 
-static void help(void)
+/* --- what an agent knows --- */
+
+/* Enough to say whether there are rows; the number of more is of no use. */
+#define ROWS_ASKED "1000"
+
+/* 404 is an answer: nothing that the agent watches is in that scope. */
+static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told,
+		char *error)
 {
-	puts("Usage: reqmeter check [--json]\n"
-	     "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
-	     "Exit 0 if the agent can run here, 1 if not.");
+	if (report->status != 200 && report->status != 404) {
+		snprintf(error, ERROR_SIZE, "the agent answered %ld", report->status);
+		return -EPROTO;
+	}
+	if (check_take(facts, report->status == 200 ? report->body : NULL, told->body) == 0)
+		return 0;
+	snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
+	return -EPROTO;
+}
+
+static int ask(const struct check_options *options, struct answer *answer, char *error)
+{
+	struct web_token token = { 0 };
+	struct web_reply report = { 0 };
+	const char *agent = options->agent, *text;
+	char target[128];
+	int rc = 0;
+
+	if (options->token_file)
+		rc = web_token_read(&token, options->token_file, error, ERROR_SIZE);
+	text = token.is_set ? token.text : NULL;
+	if (rc == 0)
+		rc = web_ask(&answer->told, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
+	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=" ROWS_ASKED,
+		 options->pid);
+	if (rc == 0)
+		rc = web_fetch(&report, agent, target, text, error, ERROR_SIZE);
+	if (rc == 0)
+		rc = take(&answer->process, &report, &answer->told, error);
+	web_reply_done(&report);
+	return rc;
+}
+
+/* An agent that was named has to answer; of the usual ones none need be there. */
+static int check_process(const struct check_options *options, struct answer *answer, char *error)
+{
+	check_look((pid_t)options->pid, &answer->process);
+	answer->has_process = true;
+	return ask(options, answer, error) && options->agent ? -EPROTO : 0;
+}
+
+static void print_verdict(const struct answer *answer)
+{
+	char sentence[512], *clean;
+
+	check_verdict(&answer->process, sentence, sizeof(sentence));
+	clean = table_clean(sentence);
+	printf("%s\n", clean);
+	free(clean);
+	if (answer->refusal)
+		printf("The agent cannot run here: %s\n", answer->refusal);
+}
+
+static int check(const struct check_options *options)
+{
+	struct answer answer = { 0 };
+	char error[ERROR_SIZE] = "";
+	int rc = options->pid ? check_process(options, &answer, error) : 0;
+
+	if (rc) {
+		fprintf(stderr, "reqmeter check: %s\n", error);
+		web_reply_done(&answer.told);
+		return 1;
+	}
+	/* One that answers shows that it can run; whoever asks it may not be allowed to start one. */
+	if (!answer.process.has_agent && agent_check(&answer.features, error, sizeof(error)))
+		answer.refusal = error;
+	if (options->json)
+		print_json(&answer);
+	else if (options->pid)
+		print_verdict(&answer);
+	else
+		print_features(&answer.features, answer.refusal);
+	web_reply_done(&answer.told);
+	return answer.refusal ? 1 : 0;
 }
 
 int check_main(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-	struct features features = { 0 };
-	char error[512] = "";
-	bool json = false;
-	int c, rc;
+	struct check_options options = { 0 };
+	struct config config = {
+		.command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options
+	};
+	char error[ERROR_SIZE] = "";
+	int rc = options_read(&config, argc, argv, error, sizeof(error)), code = OPTIONS_USAGE;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (c == 'h') {
-			help();
-			return 0;
-		}
-		if (c != 'j') {
-			fprintf(stderr, "reqmeter: check: unknown option %s; see reqmeter check --help\n", argv[optind - 1]);
-			return 2;
-		}
-		json = true;
+	if (rc == OPTIONS_HELP) {
+		options_help(
+		    &config,
+		    "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
+		    "Exit 0 if the agent can run here, 1 if not.",
+		    stdout);
+		code = 0;
+	} else if (rc) {
+		fprintf(stderr, "reqmeter check: %s\n", error);
+	} else {
+		code = check(&options);
 	}
-	if (optind < argc) {
-		fprintf(stderr, "reqmeter: check: unexpected argument %s; see reqmeter check --help\n", argv[optind]);
-		return 2;
-	}
-	rc = agent_check(&features, error, sizeof(error));
-	(json ? print_json : print_table)(&features, rc ? error : NULL);
-	return rc ? 1 : 0;
+	config_done(&config);
+	return code;
 }

@@ -39,6 +39,7 @@ struct config_row {
 	const struct config_type *type;
 	size_t offset;     /* of the member */
 	uint64_t min, max; /* of a number, or of a duration in ns */
+	char letter;       /* of a short option that means the same; 0: none */
 };
 
 struct config_list {
@@ -65,6 +66,9 @@ struct config {
 	size_t n_rows; /* at most CONFIG_MAX_ROWS */
 	void *into;    /* what the rows' offsets count from; zeroed at first */
 	enum config_source sources[CONFIG_MAX_ROWS];
+	/* A command line of its own may follow the options: they end at the first word that is none, or at "--". */
+	bool takes_command;
+	int command_at; /* where it begins in argv, argc when there is none */
 };
 
 /*

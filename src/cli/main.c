@@ -4,6 +4,7 @@
 
 #include "cli/agent.h"
 #include "cli/check.h"
+#include "cli/run.h"
 #include "cli/stats.h"
 
 static const struct {
@@ -11,6 +12,7 @@ static const struct {
 	int (*main)(int argc, char **argv);
 } commands[] = {
 	{ "agent", "load the BPF programs, watch, and serve the report over HTTP", agent_main },
+	{ "run", "run a command and print what each request to it cost", run_main },
 	{ "stats", "ask a running agent and print what requests cost", stats_main },
 	{ "check", "say what this kernel and these privileges allow", check_main },
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "web/address.h"
+#include "web/client.h"
 
 #define SECOND_NS 1000000000ull
 #define N(array)  (sizeof(array) / sizeof((array)[0]))
@@ -50,20 +51,47 @@ static int bad_option(const struct config *config, int got, char **argv, char *e
 			     hint);
 }
 
+/* The row of a short option; those of long ones are their own values. */
+static int row_value(const struct config *config, int got)
+{
+	for (size_t i = 0; i < config->n_rows && got > 0 && got < FIRST_LONG; i++)
+		if (config->rows[i].letter == got)
+			return FIRST_LONG + (int)i;
+	return got;
+}
+
+/* What getopt wants to hear about short options. */
+static void write_letters(const struct config *config, char *out)
+{
+	out = stpcpy(out, config->takes_command ? "+:h" : ":h");
+	for (size_t i = 0; i < config->n_rows; i++) {
+		if (!config->rows[i].letter)
+			continue;
+		*out++ = config->rows[i].letter;
+		if (config->rows[i].argument)
+			*out++ = ':';
+	}
+	*out = 0;
+}
+
 static int walk_arguments(struct walk *walk, int argc, char **argv, const struct option *options, char *error,
 			  size_t size)
 {
+	char letters[2 * CONFIG_MAX_ROWS + 4];
 	int got, rc = 0;
 
+	write_letters(walk->config, letters);
 	optind = 0; /* glibc: begin anew */
 	opterr = 0;
-	while (rc == 0 && (got = getopt_long(argc, argv, ":h", options, NULL)) >= 0) {
+	while (rc == 0 && (got = getopt_long(argc, argv, letters, options, NULL)) >= 0) {
 		if (got == 'h')
 			return OPTIONS_HELP;
+		got = row_value(walk->config, got);
 		rc = got < FIRST_LONG ? bad_option(walk->config, got, argv, error, size)
 				      : visit(walk, got, optarg, error, size);
 	}
-	if (rc == 0 && optind < argc)
+	walk->config->command_at = optind;
+	if (rc == 0 && optind < argc && !walk->config->takes_command)
 		rc = config_refuse(error, size, "unexpected argument '%.80s'; see '%s --help'", argv[optind],
 				   walk->config->command);
 	return rc;
@@ -135,13 +163,17 @@ static char *describe(const struct config_row *row)
 
 void options_help(const struct config *config, const char *summary, FILE *out)
 {
-	fprintf(out, "usage: %s [OPTION]...\n%s\n\n", config->command, summary);
+	fprintf(out, "usage: %s [OPTION]...%s\n%s\n\n", config->command,
+		config->takes_command ? " -- COMMAND [ARGUMENT]..." : "", summary);
 	for (size_t i = 0; i < config->n_rows; i++) {
 		const struct config_row *row = &config->rows[i];
 		char *text = describe(row);
 
-		fprintf(out, "  --%s%s%s\n", row->name, row->argument ? " " : "",
-			row->argument ? row->argument : "");
+		if (row->letter)
+			fprintf(out, "  -%c, --%s", row->letter, row->name);
+		else
+			fprintf(out, "  --%s", row->name);
+		fprintf(out, "%s%s\n", row->argument ? " " : "", row->argument ? row->argument : "");
 		if (text)
 			print_wrapped(out, text);
 		free(text);
@@ -208,17 +240,25 @@ static int take_header(const struct config_row *row, void *into, const char *val
 	return config_take_texts(row, into, value, why, size);
 }
 
-static const struct config_type listen_type = { take_listen, config_clear_texts, .is_list = true };
+const struct config_type options_listen = { take_listen, config_clear_texts, .is_list = true };
+static int take_agent(const struct config_row *row, void *into, const char *value, char *why, size_t size)
+{
+	if (!web_agent_is_valid(value))
+		return config_refuse(why, size, "'%.80s' is neither unix:PATH nor http://HOST:PORT", value);
+	return config_take_text(row, into, value, why, size);
+}
+
 static const struct config_type scope_type = { take_scope, clear_scope, .is_list = true };
 static const struct config_type selector_type = { .take = take_selector };
-static const struct config_type header_type = { take_header, config_clear_texts, .is_list = true };
+const struct config_type options_header = { take_header, config_clear_texts, .is_list = true };
+const struct config_type options_agent = { .take = take_agent, .clear = config_clear_text };
 
 #define INTO(member) .offset = offsetof(struct agent_options, member)
 
 static const struct config_row rows[] = {
 	{ "listen", "ADDR", "REQMETER_LISTEN", "127.0.0.1:9790,unix:/run/reqmeter/agent.sock",
 	  "where to serve the report: HOST:PORT, [IPv6]:PORT or unix:PATH; one given replaces the defaults",
-	  &listen_type, INTO(listen) },
+	  &options_listen, INTO(listen) },
 	{ "scope", "SELECTOR", NULL, NULL,
 	  "what to watch, a union: node, pid:N, cgroup:PATH, container:ID-PREFIX, "
 	  "pod:NAMESPACE/NAME or comm:NAME; without it the whole node",
@@ -230,7 +270,7 @@ static const struct config_row rows[] = {
 	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
 	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
 	{ "id-header", "NAME", NULL, NULL,
-	  "a request header that holds the id, looked for before the built-in ones", &header_type,
+	  "a request header that holds the id, looked for before the built-in ones", &options_header,
 	  INTO(id_headers) },
 	{ "show-args", NULL, NULL, NULL, "show the arguments of processes, not only the program",
 	  &config_switch, INTO(show_args) },
@@ -252,7 +292,7 @@ _Static_assert(N(rows) <= CONFIG_MAX_ROWS, "sources has one place for each");
 
 static struct config agent_config(struct agent_options *options)
 {
-	return (struct config){ "reqmeter agent", rows, N(rows), options, { 0 } };
+	return (struct config){ .command = "reqmeter agent", .rows = rows, .n_rows = N(rows), .into = options };
 }
 
 /* A report names processes and paths of everybody on the node: not for the network unless somebody said so.

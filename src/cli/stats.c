@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,13 +31,6 @@ struct stats_options {
 
 /* options */
 
-static int take_agent(const struct config_row *row, void *into, const char *value, char *why, size_t size)
-{
-	if (!web_agent_is_valid(value))
-		return config_refuse(why, size, "'%.80s' is neither unix:PATH nor http://HOST:PORT", value);
-	return config_take_text(row, into, value, why, size);
-}
-
 /* The agent would refuse a wrong value as well, but not before it was asked. */
 static int take_parameter(const struct config_row *row, void *into, const char *value, char *why, size_t size)
 {
@@ -51,7 +43,6 @@ static int take_parameter(const struct config_row *row, void *into, const char *
 	return config_refuse(why, size, "%s", message + strlen(row->name) + strlen(": "));
 }
 
-static const struct config_type agent_type = { take_agent, config_clear_text, .is_list = false };
 static const struct config_type parameter_type = { take_parameter, config_clear_text, .is_list = false };
 
 #define INTO(member) .offset = offsetof(struct stats_options, member)
@@ -60,7 +51,7 @@ static const struct config_row rows[] = {
 	{ "agent", "ADDR", "REQMETER_AGENT", NULL,
 	  "unix:PATH or http://HOST:PORT; without it unix:/run/reqmeter/agent.sock, then "
 	  "http://127.0.0.1:9790",
-	  &agent_type, INTO(agent) },
+	  &options_agent, INTO(agent) },
 	{ "scope", "SELECTOR", NULL, NULL,
 	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
 	  &parameter_type, INTO(scope) },
@@ -182,25 +173,14 @@ static int ask_until_ended(struct asker *asker, struct web_reply *reply, char *e
 
 /* printing */
 
-static unsigned terminal_width(void)
-{
-	struct winsize size;
-
-	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col
-		   ? size.ws_col
-		   : 100;
-}
-
 static int print_reply(const struct stats_options *options, const struct web_reply *reply, char *error)
 {
-	const char *no_colour = getenv("NO_COLOR");
-	struct stats_view view = { stdout, terminal_width(),
-				   isatty(STDOUT_FILENO) && !(no_colour && *no_colour),
-				   options->wait_ns != 0 };
+	struct view view;
 
+	view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
-	} else if (stats_print(&view, reply->body)) {
+	} else if (stats_print(&view, options->wait_ns != 0, reply->body)) {
 		snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 		return -EPROTO;
 	}
@@ -230,7 +210,7 @@ static int run(const struct stats_options *options, char *error)
 int stats_main(int argc, char **argv)
 {
 	struct stats_options options = { 0 };
-	struct config config = { "reqmeter stats", rows, N(rows), &options, { 0 } };
+	struct config config = { .command = "reqmeter stats", .rows = rows, .n_rows = N(rows), .into = &options };
 	char error[ERROR_SIZE] = "";
 	int rc = options_read(&config, argc, argv, error, sizeof(error)), code = OPTIONS_USAGE;
 

@@ -3,20 +3,13 @@
 #define REQMETER_CLI_STATS_VIEW_H
 /* A report as tables for a terminal. Pure but for the stream it prints on. */
 #include <stdbool.h>
-#include <stdio.h>
 
-/* How the table is to look. */
-struct stats_view {
-	FILE *out;
-	unsigned width;
-	bool has_colour;
-	bool only_rows; /* nothing but the requests */
-};
+#include "cli/view.h"
 
 /*
- * Prints a report (JSON, NUL-terminated) as a table. Whatever is null or missing prints as '-'. 0, or -EINVAL
- * when it is no report.
+ * Prints a report (JSON, NUL-terminated) as tables: only its requests, or whole. Whatever is null or missing
+ * prints as '-'; a column that may be dropped and has no value at all is. 0, or -EINVAL when it is no report.
  */
-int stats_print(const struct stats_view *view, const char *report);
+int stats_print(const struct view *view, bool only_rows, const char *report);
 
 #endif

@@ -77,9 +77,10 @@ static int parse_end(const char *text, struct peer_end *ret)
 /* sl local remote st tx:rx tr:when retrnsmt uid timeout inode … */
 int peer_parse_line(const char *line, struct peer_socket *ret)
 {
-	enum { LOCAL = 1, REMOTE = 2, INODE = 9 };
+	enum { LOCAL = 1, REMOTE = 2, STATE = 3, INODE = 9 };
 	const char *field[INODE + 1], *end;
 	struct peer_socket found;
+	uint32_t state;
 
 	for (int i = 0; i <= INODE; i++) {
 		line += strspn(line, " ");
@@ -87,8 +88,9 @@ int peer_parse_line(const char *line, struct peer_socket *ret)
 		line += strcspn(line, " \n");
 	}
 	if (parse_end(field[LOCAL], &found.local) < 0 || parse_end(field[REMOTE], &found.remote) < 0 ||
-	    text_to_u64(field[INODE], &end, &found.inode) < 0)
+	    parse_hex(field[STATE], 2, &state) < 0 || text_to_u64(field[INODE], &end, &found.inode) < 0)
 		return -EINVAL;
+	found.state = (uint8_t)state;
 	*ret = found;
 	return 0;
 }

@@ -27,6 +27,7 @@ struct peer_end {
 
 struct peer_socket {
 	struct peer_end local, remote;
+	uint8_t state;  /* the kernel's TCP_ESTABLISHED, TCP_LISTEN … */
 	uint64_t inode; /* 0: no process holds it (TIME_WAIT) */
 };
 

@@ -24,7 +24,10 @@ static ssize_t read_of(int root_fd, pid_t pid, const char *name, char *buf, size
 }
 
 /* Fields of /proc/PID/stat by their number in proc(5). */
-enum { FIELD_STATE = 3, FIELD_PPID = 4, FIELD_THREADS = 20, FIELD_START = 22, FIELD_RSS = 24 };
+enum { FIELD_STATE = 3, FIELD_PPID = 4, FIELD_FLAGS = 9, FIELD_THREADS = 20, FIELD_START = 22, FIELD_RSS = 24 };
+
+/* PF_KTHREAD among the flags. */
+#define FLAG_KERNEL 0x00200000
 
 /* text: from the state on. What is not wanted is passed over: some of it is negative. */
 static int parse_fields(const char *text, uint64_t *field)
@@ -36,7 +39,7 @@ static int parse_fields(const char *text, uint64_t *field)
 		if (!text)
 			return -EINVAL;
 		text++;
-		if (i != FIELD_PPID && i != FIELD_THREADS && i != FIELD_START && i != FIELD_RSS)
+		if (i != FIELD_PPID && i != FIELD_FLAGS && i != FIELD_THREADS && i != FIELD_START && i != FIELD_RSS)
 			continue;
 		if (text_to_u64(text, &end, &field[i]) < 0 || (*end && *end != ' ' && *end != '\n'))
 			return -EINVAL;
@@ -61,6 +64,7 @@ int process_stat_parse(const char *text, struct process_stat *ret)
 	stat.pid = pid;
 	stat.ppid = field[FIELD_PPID];
 	stat.state = right[2];
+	stat.is_kernel = field[FIELD_FLAGS] & FLAG_KERNEL;
 	stat.n_threads = field[FIELD_THREADS];
 	stat.start_ticks = field[FIELD_START];
 	stat.rss_pages = field[FIELD_RSS];
@@ -134,6 +138,22 @@ int process_status_uids(int root_fd, pid_t pid, struct process_uids *ret)
 	ssize_t n = read_of(root_fd, pid, "status", text, sizeof(text), &cut);
 
 	return n < 0 ? n : process_uids_parse(text, ret);
+}
+
+int process_of_thread(int root_fd, pid_t tid, pid_t *ret)
+{
+	/* Tgid stands near the top. */
+	char text[2048];
+	uint64_t pid;
+	bool cut;
+	ssize_t n = read_of(root_fd, tid, "status", text, sizeof(text), &cut);
+	int rc = n < 0 ? (int)n : text_find_u64(text, "Tgid:", &pid);
+
+	if (rc == 0 && pid > INT_MAX)
+		rc = -EINVAL;
+	if (rc == 0)
+		*ret = (pid_t)pid;
+	return rc;
 }
 
 pid_t process_pid_of_name(const char *name)

@@ -25,12 +25,16 @@ struct process_stat {
 	uint32_t n_threads;
 	uint64_t start_ticks; /* since boot, in sysconf(_SC_CLK_TCK) */
 	uint64_t rss_pages;   /* the kernel's estimate, some 64 pages a CPU off */
+	bool is_kernel;       /* a thread of the kernel: no program, no memory of its own */
 };
 
 int process_stat(int root_fd, pid_t pid, struct process_stat *ret);
 
 /* The pure part: the text of /proc/PID/stat. -EINVAL. */
 int process_stat_parse(const char *text, struct process_stat *ret);
+
+/* The process that a thread belongs to: the number itself, unless it is that of a thread that is not the first. */
+int process_of_thread(int root_fd, pid_t tid, pid_t *ret);
 
 /* The command line, cut at both bounds. A program may have written anything there. */
 struct process_cmdline {

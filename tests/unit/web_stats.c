@@ -136,16 +136,20 @@ Test(web_stats, prints_what_a_person_reads)
 	    "requests: 12 started, 10 finished, 2 in flight\n"
 	    "\n"
 	    "finished\n"
-	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ BLOCKED  PID COMM     ID      "
+	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID      "
 	    "CONF\n"
-	    "15:24:05.123 GET    /users/{id}    200   12.3ms 1.23ms 10.5us       - 4242 gunicorn abc-123 "
+	    "15:24:05.123 GET    /users/{id}    200   12.3ms 1.23ms 10.5us 4242 gunicorn abc-123 "
 	    "exact\n"
-	    "15:24:05.123 GET    /users/{id}    503   12.3ms 1.23ms 10.5us       - 4242 gunicorn ?[2Jx   "
+	    "15:24:05.123 GET    /users/{id}    503   12.3ms 1.23ms 10.5us 4242 gunicorn ?[2Jx   "
 	    "exact\n"
 	    "\n"
 	    "active\n"
-	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ BLOCKED  PID COMM     ID  CONF\n"
-	    "15:24:05.123 GET    /users/{id}      -   12.3ms 1.23ms 10.5us       - 4242 gunicorn now exact\n"
+	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID  CONF\n"
+	    "15:24:05.123 GET    /users/{id}      -   12.3ms 1.23ms 10.5us 4242 gunicorn now exact\n"
+	    "\n"
+	    "by route, of the 2 finished requests shown\n"
+	    "METHOD ROUTE       COUNT ERRORS    CPU CPU MEAN CPU P99 CPU MAX TIME MEAN TIME P99 TIME MAX\n"
+	    "GET    /users/{id}     2      1 2.47ms   1.23ms  1.23ms  1.23ms    12.3ms   12.3ms   12.3ms\n"
 	    "\n"
 	    "CPU by cgroup: total = requests + background + residual\n"
 	    "CGROUP                    CPU TOTAL REQUESTS BACKGROUND RESIDUAL\n"
@@ -153,7 +157,9 @@ Test(web_stats, prints_what_a_person_reads)
 	    "/idle                           5ns      0ns        5ns      0ns\n"
 	    "-                                 -        -          -        -\n"
 	    "\n"
-	    "losses: ring_full 3, stacks 1\n";
+	    "lost, so not everything above is whole:\n"
+	    "             3 ring_full: records that came faster than they were read\n"
+	    "             1 stacks\n";
 
 	script.replies[0] =
 	    REPORT(ROW("now", "null", ""), ROW("abc-123", "200", "") "," ROW("\\u001b[2Jx", "503", ""));
@@ -295,11 +301,11 @@ Test(web_stats, view_survives_any_json)
 		"{\"losses\":[1,2]}}",
 		"{\"requests\":{\"recent\":[]},\"cgroups\":{},\"agent\":5,\"host\":\"x\"}",
 	};
-	struct stats_view view = { fopen("/dev/null", "w"), 80, true, false };
+	struct view view = { fopen("/dev/null", "w"), 80, true };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		cr_expect_eq(stats_print(&view, texts[i]), 0, "%s", texts[i]);
-	cr_expect_neq(stats_print(&view, ""), 0);
-	cr_expect_neq(stats_print(&view, "[]"), 0);
+		cr_expect_eq(stats_print(&view, false, texts[i]), 0, "%s", texts[i]);
+	cr_expect_neq(stats_print(&view, false, ""), 0);
+	cr_expect_neq(stats_print(&view, false, "[]"), 0);
 	fclose(view.out);
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/answer.h"
+
+#include "agent/agent.h"
+#include "system/peer.h"
+
+#define ERROR_BYTES 512
+
+int answer_ready(void *context)
+{
+	return ((struct answering *)context)->agent != NULL;
+}
+
+static bool read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
+{
+	char error[QUERY_ERROR_SIZE];
+
+	query_init(query);
+	for (size_t i = 0; i < request->n_pairs; i++) {
+		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) ==
+		    0)
+			continue;
+		web_error(answer, 400, "bad_parameter", "%s", error);
+		return false;
+	}
+	return true;
+}
+
+/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
+static pid_t peer_of(const struct web_request *request, const struct selector *scope)
+{
+	pid_t pid = request->peer_pid;
+
+	if (scope->kind != SELECTOR_SELF || pid)
+		return pid;
+	return peer_pid(request->fd, &pid) ? 0 : pid;
+}
+
+void answer_stats(void *context, const struct web_request *request, struct web_answer *answer)
+{
+	static const struct {
+		int status;
+		const char *code;
+	} refusals[] = {
+		[AGENT_SCOPE_NOT_FOUND] = { 404, "scope_not_found" },
+		[AGENT_NOT_AVAILABLE] = { 400, "not_available" },
+		[AGENT_NO_MEMORY] = { 503, "no_memory" },
+	};
+	struct answering *a = context;
+	char error[ERROR_BYTES] = "";
+	const struct selector *scope;
+	enum agent_refusal refusal;
+	struct query query;
+
+	if (!read_query(request, &query, answer))
+		return;
+	scope = query.has_scope ? &query.scope : a->default_scope;
+	refusal = agent_report(a->agent, &query, scope, peer_of(request, scope), &answer->body,
+			       &answer->length, error, sizeof(error));
+	if (refusal != AGENT_OK) {
+		web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", error);
+		return;
+	}
+	answer->status = 200;
+	answer->content_type = "application/json";
+}

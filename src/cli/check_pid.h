@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a process has rows or none. */
+#ifndef REQMETER_CLI_CHECK_PID_H
+#define REQMETER_CLI_CHECK_PID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "report/json.h"
+#include "system/process.h"
+#include "system/sockets.h"
+
+struct check_facts {
+	pid_t pid;
+
+	/* From /proc. */
+	bool exists, is_kernel, is_zombie;
+	pid_t process; /* that the number belongs to: another one when it is a thread's */
+	char comm[PROCESS_COMM_BYTES];
+	bool sockets_known; /* else its descriptors are closed to us */
+	struct process_sockets sockets;
+	bool loads_tls; /* a TLS library is mapped */
+
+	/* From a running agent. */
+	bool has_agent, is_whole_node, is_watched;
+	bool is_agent;                             /* the process asked about is that agent */
+	uint64_t n_rows, n_rows_below;             /* its own; its descendants' */
+	uint64_t n_http1, n_http2, n_tls, n_other; /* connections that it accepted */
+};
+
+/* What /proc says of a process; what an agent says stays zero. */
+void check_look(pid_t pid, struct check_facts *ret);
+
+/*
+ * Takes what an agent answered to scope=pid:N: `report` is NULL when it knows nothing in that scope.
+ * `features`: its own features, as JSON. -EINVAL when that is no report.
+ */
+int check_take(struct check_facts *, const char *report, const char *features);
+
+/* One sentence, and its short name for programs. Pure. */
+const char *check_verdict(const struct check_facts *, char *sentence, size_t size);
+
+/* The member "process". */
+void check_write(struct json *, const struct check_facts *);
+
+#endif
