@@ -14,7 +14,7 @@ PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
     "busy": (["servers/busy.c"], ["-pthread"]),
-    "waits": (["servers/waits.c"], ["-pthread"]),
+    "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }
 
 
