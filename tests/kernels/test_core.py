@@ -26,9 +26,14 @@ PREEMPTIBLE = (7, 0)
 REQUESTS, CLIENTS = 30, 3
 CLOSING_SHARE = 0.8
 MS = 10**6
-# What the scheduler books as CPU and what it counts as waiting overlap by what a switch takes: up to 5 us on hardware.
+# What the scheduler books as CPU and what it counts as waiting overlap by what a switch takes: 5 us on hardware, and
+# here milliseconds when the host halts the guest within one. We count it once, so of waiting we have this much less.
+OVERLAP_SHARE = 0.25
 SWITCH = 30000
 METER = None
+# How long something may take to appear, in a guest on a machine that is busy with other things.
+PATIENCE_S = 90
+fixtures.START_SECONDS = agent.READY_SECONDS = PATIENCE_S
 
 # Debian's gunicorn with an application of our own: no framework to load, which takes long in a guest.
 fixtures.KINDS.update({
@@ -121,7 +126,7 @@ def run(server, requests):
 
 
 def rows_of(server, results):
-    """The server's rows of these results, once each has one and a later report has no more (or after 15 s)."""
+    """The server's rows of these results, once each has one and a later report has no more (or after PATIENCE_S)."""
     ids = {result.id for result in results}
     seen = []
 
@@ -131,7 +136,7 @@ def rows_of(server, results):
         seen.append(rows)
         return same
 
-    agent.poll_until(look, 15, 0.3)
+    agent.poll_until(look, PATIENCE_S, 0.3)
     return seen[-1]
 
 
@@ -198,7 +203,7 @@ class Rows(unittest.TestCase):
         """Loads a server: (results, rows, number of threads that were compared)."""
         results = run(server, requests)
         rows = rows_of(server, results)
-        agent.poll_until(server.idle, 10)
+        agent.poll_until(server.idle, PATIENCE_S)
         return results, rows, self.check_threads(server)
 
     def test_sendfile(self):
@@ -242,7 +247,8 @@ class Rows(unittest.TestCase):
                 compared += 1
                 switches = thread["voluntary_switches"] + thread["involuntary_switches"]
                 self.near(figures[0], thread["cpu_ns"], 0, "CPU", thread)
-                self.near(figures[1], thread["runqueue_ns"], switches * SWITCH, "run queue", thread)
+                overlap = OVERLAP_SHARE * figures[1] if thread["runqueue_ns"] < figures[1] else 0
+                self.near(figures[1], thread["runqueue_ns"], switches * SWITCH + overlap, "run queue", thread)
         self.assertGreaterEqual(compared, 1)
         return compared
 
@@ -314,10 +320,14 @@ class Kernel(unittest.TestCase):
         self.addCleanup(cgroup.remove)
         limit(cgroup)
         with fixtures.Server("python-forking-http10", prefix=cgroup.prefix, preload=False) as server:
-            rows_of(server, run(server, plan()))
-        entry = agent.poll_until(lambda: settled(cgroup), 20, 0.3)
+            rows = rows_of(server, run(server, plan()))
+        entry = agent.poll_until(lambda: settled(cgroup), PATIENCE_S, 0.3)
         self.assertTrue(entry, "the report's cgroup does not reach the kernel's figure")
         self.check_entry(entry, cgroup)
+        if "v2" in cgroup.dirs and feature("throttled")["state"] == "on":
+            throttled = sum(row["throttled_ns"] for row in rows)
+            print("throttled: %.1f ms in requests" % (throttled / MS))
+            self.assertGreater(throttled, 0)
 
     def check_entry(self, entry, cgroup):
         """The ledger closes; limits are the kernel's."""
@@ -340,7 +350,7 @@ class Kernel(unittest.TestCase):
                 (now["cpu"]["throttled_ns"], now["cpu"]["throttled_periods"]))
 
         self.assertEqual((50 * MS, 100 * MS), (entry["cpu"]["quota_ns"], entry["cpu"]["period_ns"]))
-        self.assertTrue(agent.poll_until(same, 20, 0.3), "throttling of %s" % entry["cpu"])
+        self.assertTrue(agent.poll_until(same, PATIENCE_S, 0.3), "throttling of %s" % entry["cpu"])
         if feature("cgroup-memory")["state"] == "on":
             self.assertEqual(512 << 20, entry["memory"]["limit_bytes"])
 
@@ -352,7 +362,7 @@ class Kernel(unittest.TestCase):
         self.assertLessEqual({"prog", "map", "link"}, {kind for kind, _ in held})
         self.assertEqual(0, meter.stop(60))
         # The kernel frees them after RCU grace periods.
-        self.assertTrue(agent.poll_until(lambda: not held & bpf_objects(), 30, 0.3), held & bpf_objects())
+        self.assertTrue(agent.poll_until(lambda: not held & bpf_objects(), PATIENCE_S, 0.3), held & bpf_objects())
 
     def test_nothing_was_lost(self):
         """Nothing of all this was too much. Runs after the rows, by its class."""

@@ -15,6 +15,7 @@ import urllib.request
 import build
 
 PROGRAM = os.environ.get("REQMETER") or os.path.join(build.ROOT, "build", "reqmeter")
+READY_SECONDS = 30
 
 
 def poll_until(predicate, seconds, interval=0.02):
@@ -76,9 +77,9 @@ class Agent:
             self.error_text = self.errors.read().decode("utf-8", "replace")
         return self.error_text
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self):
         """The line that begins "reqmeter: ready". Raises AgentError if the agent ends or is silent."""
-        text, end = b"", time.monotonic() + seconds
+        text, end = b"", time.monotonic() + READY_SECONDS
         out = self.process.stdout
         while b"\n" not in text:
             left = end - time.monotonic()

@@ -23,6 +23,7 @@ GUNICORN = [PYTHON, "-m", "gunicorn", "--chdir", SERVERS, "--bind", "127.0.0.1:0
             "--workers", "2", "app:app"]
 GTHREAD = GUNICORN + ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "20"]
 C_SERVER = ["{threads}"]
+START_SECONDS = 20
 
 # {threads}: the C server; {unix}: a path for a Unix socket in the server's own directory.
 Kind = collections.namedtuple("Kind", "command keep_alive")
@@ -141,8 +142,9 @@ class Server:
 
     def wait_ready(self):
         """Waits until a request is answered; raises RuntimeError with the server's output."""
-        endpoint = poll_until(lambda: self.process.poll() is not None or self.address(), 20)
-        if isinstance(endpoint, tuple) and poll_until(lambda: load.get(endpoint, "/health").status == 200, 20):
+        endpoint = poll_until(lambda: self.process.poll() is not None or self.address(), START_SECONDS)
+        if isinstance(endpoint, tuple) and poll_until(
+                lambda: load.get(endpoint, "/health").status == 200, START_SECONDS):
             return endpoint
         self.stop()
         raise RuntimeError("the server did not start: " + self.text())
