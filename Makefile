@@ -47,7 +47,9 @@ FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(B)/reqmeter ## build the program (the default)
+MAN      := $(B)/man/reqmeter-fields.5 $(sort $(wildcard src/man/*.[1-8]))
+
+all: $(B)/reqmeter $(B)/man/reqmeter-fields.5 ## build the program (the default)
 
 $(B)/reqmeter: $(OBJ)
 	$(call say,LINK,$@)
@@ -68,6 +70,16 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 	$(Q)$(STRIP) -g $@
+
+# The reference of fields comes from the tables that the report is written from.
+$(B)/man/fields: scripts/manual/fields.c $(LIB_OBJ)
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(LIB_OBJ) $(LIBS)
+
+$(B)/man/reqmeter-fields.5: $(B)/man/fields
+	$(call say,MAN,$@)
+	$(Q)$< > $@
 
 # Weak maps and knobs that several subjects share become one here.
 $(B)/bpf/reqmeter.o: $(BPF_OBJ)
@@ -106,7 +118,7 @@ test: ## everything scripts/test runs (root for the live part)
 install: all ## DESTDIR, PREFIX: program, header, pkg-config, man pages, systemd unit
 	install -Dm755 $(B)/reqmeter $(DESTDIR)$(PREFIX)/bin/reqmeter
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/include/reqmeter include/reqmeter/*.h
-	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man8 src/man/reqmeter.8
+	for page in $(MAN); do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' scripts/deploy/reqmeter.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/reqmeter.pc
 	sed -e 's,@PREFIX@,$(PREFIX),' scripts/deploy/reqmeter.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/reqmeter.service
@@ -117,4 +129,4 @@ clean: ## remove build/
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
--include $(B)/verify.d $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d)
+-include $(B)/verify.d $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(B)/man/fields.d

@@ -130,13 +130,18 @@ static int set_scopes(struct agent *agent, struct probe_settings *settings, char
 
 /* --- life --- */
 
-static int begin_watching(struct agent *agent, char *error, size_t size)
+static struct model_settings model_settings_of(const struct agent_settings *settings)
 {
-	struct model_settings model = {
-		.n_recent = agent->settings.n_recent,
-		.id_headers = agent->settings.id_headers,
+	return (struct model_settings){
+		.retention = { settings->n_recent, settings->keep_ns },
+		.id_headers = settings->id_headers,
 		.unix_minus_mono_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)),
 	};
+}
+
+static int begin_watching(struct agent *agent, char *error, size_t size)
+{
+	struct model_settings model = model_settings_of(&agent->settings);
 	int rc = probe_attach(agent->probe, &agent->features, error, size);
 
 	if (rc)
@@ -162,9 +167,8 @@ static const struct {
 	{ "drum_info", "not built yet" },
 	{ "time_info", "not built yet" },
 	{ "spikes", "not built yet" },
-	{ "routes", "not built yet: requests.routes and requests.top are null" },
 	{ "user-system", "user_ns and system_ns are null: the kernel splits CPU by ticks only, which is not exact" },
-	{ "memory", "not built yet: memory, faults, io and page cache are null" },
+	{ "memory", "not built yet: memory, faults, io, page cache, requests.top.peak and .growth, growth_bytes of routes are null" },
 	{ "cgroup-memory", "not built yet: cgroups[].memory and pressure are null" },
 	{ "containers", "not built yet: container: and pod: selectors are refused" },
 };
@@ -195,6 +199,8 @@ static int load(struct agent *agent, char *error, size_t size)
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
+	features_set(&agent->features, "routes", FEATURE_ON,
+		     "in a scope narrower than the node, null once more processes than %d had requests", ROUTES_MAX);
 	for (size_t i = 0; i < sizeof(not_built) / sizeof(*not_built); i++)
 		features_set(&agent->features, not_built[i].name, FEATURE_OFF, "%s", not_built[i].reason);
 	return 0;
@@ -279,6 +285,13 @@ int agent_fd(const struct agent *agent)
 
 /* --- reports --- */
 
+struct model_bytes agent_bytes_max(const struct agent_settings *settings)
+{
+	struct model_settings model = model_settings_of(settings);
+
+	return model_bytes_max(&model);
+}
+
 static bool any_thread(const struct agent *agent, const struct report_scope *scope)
 {
 	const struct sample *sample = model_last_sample(agent->model);
@@ -292,8 +305,10 @@ static bool any_thread(const struct agent *agent, const struct report_scope *sco
 /* Ended processes may still have rows. */
 static bool any_request(const struct agent *agent, const struct report_scope *scope)
 {
-	for (size_t i = 0; i < model_n_recent(agent->model); i++)
-		if (scope_has_request(scope, model_recent(agent->model, i)))
+	const struct request *r = retention_newest(model_retention(agent->model));
+
+	for (; r; r = r->older)
+		if (scope_has_request(scope, r))
 			return true;
 	return false;
 }
@@ -350,6 +365,7 @@ static void fill(struct agent *agent, struct report_input *in)
 		.cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
 		.rss_bytes = facts_own_rss(agent->facts),
 		.map_bytes = probe_map_bytes(agent->probe),
+		.bound = agent_bytes_max(&agent->settings),
 		.malformed = collector_malformed(agent->collector),
 		.process_facts = facts_of_process,
 		.context = agent->facts,
@@ -357,23 +373,41 @@ static void fill(struct agent *agent, struct report_input *in)
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
 }
 
-enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector, pid_t peer,
-				char **text, size_t *length, char *error, size_t size)
+enum agent_refusal agent_report_begin(struct agent *agent, const struct query *query, const struct selector *selector,
+				      pid_t peer, enum report_part part, struct report **report, char *error,
+				      size_t size)
 {
 	struct report_scope scope;
 	struct report_input in;
 	enum agent_refusal refusal;
 
-	*text = NULL;
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGE_NS)
 		take_sample(agent);
 	refusal = resolve(agent, selector, peer, &scope, error, size);
 	if (refusal != AGENT_OK)
 		return refusal;
 	fill(agent, &in);
-	*text = report_write(&in, query, &scope, length);
-	if (*text)
+	if (report_begin(report, &in, query, &scope, part) == 0)
 		return AGENT_OK;
 	snprintf(error, size, "out of memory");
 	return AGENT_NO_MEMORY;
+}
+
+enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector, pid_t peer,
+				char **text, size_t *length, char *error, size_t size)
+{
+	struct report *report;
+	enum agent_refusal refusal = agent_report_begin(agent, query, selector, peer, REPORT_WHOLE, &report, error,
+							 size);
+
+	*text = refusal == AGENT_OK ? report_finish(report, length) : NULL;
+	if (refusal != AGENT_OK || *text)
+		return refusal;
+	snprintf(error, size, "out of memory");
+	return AGENT_NO_MEMORY;
+}
+
+uint64_t agent_fresh_until_ns(const struct agent *agent)
+{
+	return agent->sampled_ns + SAMPLE_AGE_NS;
 }

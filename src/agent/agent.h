@@ -13,7 +13,8 @@ struct agent;
 struct agent_settings {
 	const struct selector *scopes; /* what to watch; none: the node */
 	size_t n_scopes;
-	size_t n_recent;
+	size_t n_recent;  /* newest ended rows kept */
+	uint64_t keep_ns; /* how long others are kept */
 	struct http_id_headers id_headers; /* names must outlive the agent */
 	bool show_args;
 	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
@@ -38,13 +39,23 @@ void agent_totals(const struct agent *, struct agent_totals *);
 /* Readable when the kernel side asks to be drained. */
 int agent_fd(const struct agent *);
 
+/* The most memory that an agent with these settings takes for requests. */
+struct model_bytes agent_bytes_max(const struct agent_settings *);
+
 /* Why a report cannot be written. */
-enum agent_refusal { AGENT_OK, AGENT_SCOPE_NOT_FOUND, AGENT_NOT_AVAILABLE, AGENT_NO_MEMORY };
+enum agent_refusal { AGENT_OK, AGENT_SCOPE_NOT_FOUND, AGENT_NOT_AVAILABLE, AGENT_NO_MEMORY, AGENT_BUSY, AGENT_STOPPING };
 
 /*
  * The report, malloc'd. `peer`: who asks, for scope `self`; 0: unknown. On refusal *text is NULL and `error` says why.
  */
 enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope, pid_t peer,
 				char **text, size_t *length, char *error, size_t size);
+
+/* The same in two steps: report_finish, in any thread, makes the text of it and asks no more of the agent. */
+enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope, pid_t peer,
+				      enum report_part, struct report **ret, char *error, size_t size);
+
+/* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */
+uint64_t agent_fresh_until_ns(const struct agent *);
 
 #endif

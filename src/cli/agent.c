@@ -13,9 +13,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "cli/answer.h"
 #include "cli/options.h"
-#include "web/routes.h"
+#include "cli/service.h"
 
 /* How long records may wait in the ring when nobody reads: see RING_BYTES. */
 #define DRAIN_MS 100
@@ -23,8 +22,9 @@
 
 struct serving {
 	struct agent_options options;
-	struct answering answering;
+	struct agent *agent;
 	struct web *web;
+	struct service *service; /* NULL until the agent measures */
 	int signals;
 };
 
@@ -55,20 +55,32 @@ static int listen_all(struct serving *s)
 	return 0;
 }
 
+/* What the settings allow, not what is used. */
+static void state_bound(const struct agent_settings *settings)
+{
+	struct model_bytes b = agent_bytes_max(settings);
+
+	fprintf(stderr, "reqmeter: memory for requests is at most %llu MiB: %llu for %zu rows, %llu for routes, %llu in flight\n",
+		(unsigned long long)(b.rows + b.routes + b.in_flight) >> 20, (unsigned long long)b.rows >> 20, b.n_rows,
+		(unsigned long long)b.routes >> 20, (unsigned long long)b.in_flight >> 20);
+}
+
 static int watch(struct serving *s)
 {
 	struct agent_settings settings = {
 		.scopes = s->options.scopes,
 		.n_scopes = s->options.n_scopes,
 		.n_recent = s->options.recent,
+		.keep_ns = s->options.keep_ns,
 		.id_headers = { (const char *const *)s->options.id_headers.items, s->options.id_headers.n },
 		.show_args = s->options.show_args,
 		.rows_per_second = s->options.max_rows_per_second,
 	};
 	char error[ERROR_BYTES];
 
-	if (agent_new(&s->answering.agent, &settings, error, sizeof(error)))
+	if (agent_new(&s->agent, &settings, error, sizeof(error)))
 		return complain(error);
+	state_bound(&settings);
 	return 0;
 }
 
@@ -120,16 +132,13 @@ static int turn_until_signal(struct serving *s)
 	struct epoll_event events[8];
 	bool stop = false;
 
-	if (epoll < 0 || add(epoll, web_fd(s->web)) || add(epoll, agent_fd(s->answering.agent)) || add(epoll, s->signals))
+	if (epoll < 0 || add(epoll, agent_fd(s->agent)) || add(epoll, s->signals))
 		return complain("cannot wait for events");
 	while (!stop) {
-		int web_ms = web_timeout_ms(s->web), wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
-
-		n = epoll_wait(epoll, events, 8, wait_ms);
+		n = epoll_wait(epoll, events, 8, DRAIN_MS);
 		for (int i = 0; i < n; i++)
 			stop |= events[i].data.fd == s->signals;
-		agent_drain(s->answering.agent);
-		web_turn(s->web);
+		service_drain(s->service);
 	}
 	close(epoll);
 	return 0;
@@ -137,23 +146,28 @@ static int turn_until_signal(struct serving *s)
 
 static int serve(struct serving *s)
 {
-	struct web_routes routes = { &s->answering, answer_ready, answer_stats };
-	int rc = web_new(&s->web, web_routes_answer, &routes);
+	struct web_routes routes;
+	int rc;
 
-	s->answering.default_scope = &s->options.default_scope;
+	service_routes(&routes, &s->service);
+	rc = web_new(&s->web, web_routes_answer, &routes);
 	if (rc)
 		return complain(strerror(-rc));
 	/* The addresses first: a port in use is told before programs are loaded. */
 	rc = listen_all(s);
 	if (rc == 0)
 		rc = watch(s);
+	if (rc == 0)
+		rc = service_start(&s->service, s->web, s->agent, &s->options.default_scope) ? complain("cannot start threads") : 0;
 	if (rc == 0) {
 		printf("reqmeter: ready, listening on %s\n", web_addresses(s->web));
 		fflush(stdout);
 		notify_systemd();
 		rc = turn_until_signal(s);
 	}
-	agent_free(s->answering.agent);
+	service_stop(s->service);
+	s->service = NULL; /* whoever the web server still hears is told so */
+	agent_free(s->agent);
 	web_free(s->web);
 	return rc;
 }

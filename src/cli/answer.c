@@ -11,7 +11,7 @@ int answer_ready(void *context)
 	return ((struct answering *)context)->agent != NULL;
 }
 
-static bool read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
+bool answer_read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
 {
 	char error[QUERY_ERROR_SIZE];
 
@@ -36,7 +36,7 @@ static pid_t peer_of(const struct web_request *request, const struct selector *s
 	return peer_pid(request->fd, &pid) ? 0 : pid;
 }
 
-void answer_stats(void *context, const struct web_request *request, struct web_answer *answer)
+void answer_refusal(struct web_answer *answer, enum agent_refusal refusal, const char *why)
 {
 	static const struct {
 		int status;
@@ -45,20 +45,28 @@ void answer_stats(void *context, const struct web_request *request, struct web_a
 		[AGENT_SCOPE_NOT_FOUND] = { 404, "scope_not_found" },
 		[AGENT_NOT_AVAILABLE] = { 400, "not_available" },
 		[AGENT_NO_MEMORY] = { 503, "no_memory" },
+		[AGENT_BUSY] = { 503, "busy" },
+		[AGENT_STOPPING] = { 503, "stopping" },
 	};
+
+	web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", why);
+}
+
+void answer_stats(void *context, const struct web_request *request, struct web_answer *answer)
+{
 	struct answering *a = context;
 	char error[ERROR_BYTES] = "";
 	const struct selector *scope;
 	enum agent_refusal refusal;
 	struct query query;
 
-	if (!read_query(request, &query, answer))
+	if (!answer_read_query(request, &query, answer))
 		return;
 	scope = query.has_scope ? &query.scope : a->default_scope;
 	refusal = agent_report(a->agent, &query, scope, peer_of(request, scope), &answer->body,
 			       &answer->length, error, sizeof(error));
 	if (refusal != AGENT_OK) {
-		web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", error);
+		answer_refusal(answer, refusal, error);
 		return;
 	}
 	answer->status = 200;

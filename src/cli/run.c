@@ -341,7 +341,7 @@ static void done(struct run *run)
 static int start(struct run *run, char **command)
 {
 	static const struct selector node = { .kind = SELECTOR_NODE };
-	struct web_routes routes = { &run->answering, answer_ready, answer_stats };
+	struct web_routes routes = { &run->answering, answer_ready, answer_stats, NULL };
 	sigset_t before;
 	int rc;
 

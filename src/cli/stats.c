@@ -60,7 +60,7 @@ static const struct config_row rows[] = {
 	{ "route", "ROUTE", NULL, NULL, "only requests of this route", &parameter_type, INTO(route) },
 	{ "window", "WINDOW", NULL, NULL, "of top and routes: 1m, 5m, 15m or all", &parameter_type,
 	  INTO(window) },
-	{ "sort", "KEY", NULL, NULL, "start, cpu, peak, growth, duration, runqueue or blocked",
+	{ "sort", "KEY", NULL, NULL, "one of " QUERY_SORT_KEYS,
 	  &parameter_type, INTO(sort) },
 	{ "limit", "N", NULL, NULL, "at most N requests of each kind, 0 to 100000", &parameter_type,
 	  INTO(limit) },

@@ -298,3 +298,10 @@ void flight_connection_over(struct join *j, struct connection *c, uint64_t now_n
 	}
 	flight_connection_free(j, c);
 }
+
+uint64_t join_bytes_max(void)
+{
+	uint64_t connection = sizeof(struct connection) + HEAD_TOTAL + sizeof(struct exchange) + 4 * 16;
+
+	return JOIN_REQUESTS_MAX * (uint64_t)REQUEST_BYTES_MAX + JOIN_CONNECTIONS_MAX * connection;
+}

@@ -61,6 +61,9 @@ size_t join_n_unix(const struct join *);
 
 const struct join_counts *join_counts(const struct join *);
 
+/* The most memory that requests in flight and connections take, each with a head of HEAD_TOTAL half read. */
+uint64_t join_bytes_max(void);
+
 /* Those in flight, newest first; follow ->older. */
 const struct request *join_newest(const struct join *);
 

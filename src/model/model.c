@@ -8,20 +8,22 @@ struct model {
 	struct model_settings settings;
 	struct join *join;
 	const struct sample *sample;
-	struct request **recent; /* a ring; the request with seq s lies at s % n_recent */
+	struct retention *ended;
+	struct routes *routes, *routes_by_process;
 	uint64_t last_seq;
+	uint64_t n_unseen; /* ended without a row, as counted by the routes */
 	int64_t unix_minus_mono_ns;
 };
 
 static void keep(void *context, struct request *r)
 {
 	struct model *m = context;
-	struct request **slot = &m->recent[++m->last_seq % m->settings.n_recent];
 
-	r->seq = m->last_seq;
+	r->seq = ++m->last_seq;
 	r->start_unix_ns = r->start_ns + (uint64_t)m->unix_minus_mono_ns;
-	request_free(*slot);
-	*slot = r;
+	routes_add(m->routes, r);
+	routes_add(m->routes_by_process, r);
+	retention_add(m->ended, r);
 }
 
 int model_new(struct model **ret, const struct model_settings *settings)
@@ -32,8 +34,8 @@ int model_new(struct model **ret, const struct model_settings *settings)
 		return -ENOMEM;
 	m->settings = *settings;
 	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
-	m->recent = calloc(settings->n_recent, sizeof(*m->recent));
-	if (!m->recent || join_new(&m->join, &m->settings.id_headers, keep, m)) {
+	if (retention_new(&m->ended, &settings->retention) || routes_new(&m->routes, false) ||
+	    routes_new(&m->routes_by_process, true) || join_new(&m->join, &m->settings.id_headers, keep, m)) {
 		model_free(m);
 		return -ENOMEM;
 	}
@@ -46,9 +48,9 @@ void model_free(struct model *m)
 	if (!m)
 		return;
 	join_free(m->join);
-	for (size_t i = 0; m->recent && i < m->settings.n_recent; i++)
-		request_free(m->recent[i]);
-	free(m->recent);
+	retention_free(m->ended);
+	routes_free(m->routes);
+	routes_free(m->routes_by_process);
 	free(m);
 }
 
@@ -57,11 +59,23 @@ void model_record(struct model *m, const struct record *record, const char *byte
 	join_record(m->join, record, bytes);
 }
 
+/* Those above the row limit, and those whose cost was lost: counted, and no more. */
+static void count_unseen(struct model *m)
+{
+	uint64_t n = m->sample->losses[LOSS_HEADS_SKIPPED] + join_counts(m->join)->rows;
+
+	if (n > m->n_unseen)
+		routes_add_unseen(m->routes, m->sample->now_ns, n - m->n_unseen);
+	m->n_unseen = n;
+}
+
 void model_sample(struct model *m, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
 {
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
 	join_sample(m->join, sample, forget, context);
+	count_unseen(m);
+	retention_advance(m->ended, sample->now_ns);
 }
 
 const struct sample *model_last_sample(const struct model *m)
@@ -94,19 +108,22 @@ const struct request *model_active(const struct model *m)
 	return join_newest(m->join);
 }
 
-size_t model_n_recent(const struct model *m)
+const struct retention *model_retention(const struct model *m)
 {
-	return m->last_seq < m->settings.n_recent ? m->last_seq : m->settings.n_recent;
+	return m->ended;
 }
 
-const struct request *model_recent(const struct model *m, size_t i)
+const struct routes *model_routes(const struct model *m, bool by_process)
 {
-	if (i >= model_n_recent(m))
-		return NULL;
-	return m->recent[(m->last_seq - i) % m->settings.n_recent];
+	return by_process ? m->routes_by_process : m->routes;
 }
 
-uint64_t model_last_seq(const struct model *m)
+struct model_bytes model_bytes_max(const struct model_settings *settings)
 {
-	return m->last_seq;
+	return (struct model_bytes){
+		.n_rows = retention_rows_max(&settings->retention),
+		.rows = retention_bytes_max(&settings->retention),
+		.routes = 2 * routes_bytes_max(),
+		.in_flight = join_bytes_max(),
+	};
 }

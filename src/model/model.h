@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the agent knows: requests in flight and the newest ended ones, and the last sample of threads. Pure: fed with
- * records and samples, no I/O, no clock. The report reads it and changes nothing.
+ * What the agent knows: requests in flight, the rows of ended ones that are kept, what each route costs, and the last
+ * sample of threads. Pure: fed with records and samples, no I/O, no clock. The report reads it and changes nothing.
  */
 #ifndef REQMETER_MODEL_H
 #define REQMETER_MODEL_H
 
 #include "model/join.h"
+#include "model/retention.h"
+#include "model/routes.h"
 
 struct model;
 
 struct model_settings {
-	size_t n_recent; /* ended rows kept */
+	struct retention_settings retention;
 	struct http_id_headers id_headers;
 	int64_t unix_minus_mono_ns; /* until the first sample says it */
 };
@@ -37,10 +39,18 @@ const struct join_counts *model_counts(const struct model *);
 /* In flight, newest first; follow ->older. */
 const struct request *model_active(const struct model *);
 
-/* The i-th newest ended request (0: the newest), or NULL beyond what is kept. */
-const struct request *model_recent(const struct model *, size_t i);
-size_t model_n_recent(const struct model *);
-/* The seq of the last that ended; seqs have no gaps. */
-uint64_t model_last_seq(const struct model *);
+/* The rows of ended requests that are kept. */
+const struct retention *model_retention(const struct model *);
+/* What routes cost; `by_process` where only some processes' requests are wanted. */
+const struct routes *model_routes(const struct model *, bool by_process);
+
+/* The most memory that a model with these settings takes for requests, part by part. */
+struct model_bytes {
+	size_t n_rows;	    /* of ended requests */
+	uint64_t rows;	    /* with the lists that keep them */
+	uint64_t routes;
+	uint64_t in_flight; /* requests in flight, and connections with the heads that are coming in */
+};
+struct model_bytes model_bytes_max(const struct model_settings *);
 
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/route.h"
 #include "shared/unknown.h"
 
 /* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
@@ -121,13 +120,47 @@ struct request *request_unread(const struct record *opened, uint64_t handle)
 
 void request_free(struct request *r)
 {
-	if (!r)
+	if (!r || __atomic_fetch_sub(&r->n_readers, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	free(r->path);
 	free(r->route);
 	free(r->id);
 	free(r->response_id);
 	free(r);
+}
+
+struct request *request_ref(struct request *r)
+{
+	__atomic_fetch_add(&r->n_readers, 1, __ATOMIC_RELAXED);
+	return r;
+}
+
+/* True if the copy is there, or there was nothing to copy. */
+static bool copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return *to || !from;
+}
+
+struct request *request_copy(const struct request *r)
+{
+	struct request *ret = malloc(sizeof(*ret));
+	bool whole;
+
+	if (!ret)
+		return NULL;
+	*ret = *r;
+	ret->next = ret->newer = ret->older = NULL;
+	ret->exchanges = NULL;
+	ret->n_readers = 0;
+	whole = copy_text(&ret->path, r->path);
+	whole = copy_text(&ret->route, r->route) && whole;
+	whole = copy_text(&ret->id, r->id) && whole;
+	whole = copy_text(&ret->response_id, r->response_id) && whole;
+	if (whole)
+		return ret;
+	request_free(ret);
+	return NULL;
 }
 
 /* The contract: the id is the request's, else the response's, else made. */

@@ -10,31 +10,41 @@
 #include <stdint.h>
 
 #include "http/head.h"
+#include "http/route.h"
 #include "shared/record.h"
 
 #define REQUEST_ID_MAX	  128 /* bytes of an id that are kept (contract) */
 #define REQUEST_PATH_MAX  256
+#define REQUEST_ROUTE_MAX (HTTP_ROUTE_MAX - 1)
 #define REQUEST_TIDS_SEEN 8 /* threads told apart; more count as this many */
 
 enum outcome { OUTCOME_OPEN, OUTCOME_COMPLETED, OUTCOME_CLIENT_GONE, OUTCOME_PROCESS_DIED };
 
 struct request {
-	struct request *next; /* on its connection, in order of arrival */
-	struct request *newer, *older; /* among those in flight */
-	uint64_t handle;
+	/* First, and next to each other, what a walk through all rows looks at: two cache lines each. */
+	struct request *newer, *older; /* among those in flight, later among the rows that are kept */
 	uint64_t seq; /* of its end; 0 while in flight */
+	char *id; /* never NULL; generated when no header gave one */
+	unsigned kept; /* why its row is kept: the retention's bits */
+	unsigned n_readers; /* references beyond the owner's; counted atomically */
+	int status; /* 0: not seen */
+	enum outcome outcome;
+	uint64_t start_ns, start_unix_ns;
+	struct cost cost;      /* credited so far */
+	uint64_t last_send_ns; /* 0: nothing written */
+	uint64_t end_ns;       /* of attribution; of one in flight: when it was last seen */
+
+	struct request *next; /* on its connection, in order of arrival */
+	uint64_t handle;
 	struct exchange *exchanges; /* in which it is worked on: the join's */
 	uint64_t connection;
 
 	char method[HTTP_METHOD_MAX + 1];
 	char trace_id[33], parent_span_id[17]; /* empty: none */
 	char *path, *route; /* NULL: the head could not be read */
-	char *id; /* never NULL; generated when no header gave one */
 	char *response_id;
 	const char *id_source;
 	bool id_made; /* no header gave it */
-	int status; /* 0: not seen */
-	enum outcome outcome;
 
 	uint32_t pid;
 	char comm[COMM_BYTES];
@@ -42,10 +52,6 @@ struct request {
 	uint64_t cgroup_id;
 	uint16_t port;
 
-	uint64_t start_ns, start_unix_ns;
-	uint64_t last_send_ns; /* 0: nothing written */
-	uint64_t end_ns;       /* of attribution; of one in flight: when it was last seen */
-	struct cost cost;      /* credited so far */
 	struct cost live;      /* of one in flight: what is not credited yet */
 	uint64_t received_from, received_to; /* stream offsets on the connection */
 	uint64_t sent_from, sent_to;
@@ -73,7 +79,19 @@ struct request *request_new(const struct http_request *head, const struct http_i
 
 /* One whose head could not be read: no method, no path, a generated id, inferred. NULL without memory. */
 struct request *request_unread(const struct record *opened, uint64_t handle);
+/* NULL is allowed. Gives back one reference: the owner's or one of request_ref. The last frees it. */
 void request_free(struct request *);
+/*
+ * One more reference, for a reader in another thread. What is in an ended request does not change any more, but for its
+ * links and `kept`, which are the owner's alone.
+ */
+struct request *request_ref(struct request *);
+/* A request with texts of its own and no links, for showing one in flight. NULL without memory. */
+struct request *request_copy(const struct request *);
+
+/* What one may take with its texts, four allocations' overhead included. */
+#define REQUEST_BYTES_MAX                                                                                             \
+	(sizeof(struct request) + 2 * (REQUEST_ID_MAX + 1) + REQUEST_PATH_MAX + 1 + REQUEST_ROUTE_MAX + 1 + 5 * 16)
 
 /*
  * The response's head came: status, id, framing. `sent_from` is the stream offset of its first byte, `shown` how many

@@ -37,6 +37,13 @@ struct field {
 	const char *meaning;
 };
 
+/* The fields of one kind of row, and where in the report it stands. */
+struct field_table {
+	const char *title, *place;
+	const struct field *fields;
+	size_t n;
+};
+
 /* For use in a list: the three things a line becomes. */
 #define FIELD_VALUE(name, value, meaning)   value,
 #define FIELD_ENTRY(name, value, meaning)   { name, meaning },

@@ -28,6 +28,13 @@ void json_done(struct json *);
 /* Ends the text: NUL-terminated, owned by the caller, its length in *n. NULL when memory ran out. */
 char *json_take(struct json *, size_t *n);
 
+/*
+ * A text that goes on where `from` stands now, to be written at another time than what is still to come in `from`;
+ * json_join puts it behind that. Between the two, `from` must come back to the depth at which it was forked.
+ */
+void json_fork(struct json *, const struct json *from);
+void json_join(struct json *, struct json *rest);
+
 /* `name` is NULL inside lists and at the top. */
 void json_open(struct json *, const char *name, char bracket);
 void json_close(struct json *, char bracket);

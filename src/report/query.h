@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/measure.h"
 #include "report/selector.h"
 
 /* The report's top-level keys, in its order. */
@@ -29,15 +30,9 @@ enum query_section {
 	SECTION_ALL = (1 << 13) - 1,
 };
 
-enum query_sort {
-	QUERY_SORT_START, /* newest first; the others: highest first */
-	QUERY_SORT_CPU,
-	QUERY_SORT_PEAK,
-	QUERY_SORT_GROWTH,
-	QUERY_SORT_DURATION,
-	QUERY_SORT_RUNQUEUE,
-	QUERY_SORT_BLOCKED,
-};
+/* Newest first; the others, one for each measure: highest first. */
+#define QUERY_SORT_ENUM(name, word) QUERY_SORT_##name,
+enum query_sort { QUERY_SORT_START, MEASURES(QUERY_SORT_ENUM) };
 
 enum {
 	QUERY_LIMIT_DEFAULT = 100,
@@ -74,6 +69,13 @@ void query_init(struct query *query);
  * then names the parameter, the value (cut) and what is allowed, and *query is unchanged.
  */
 int query_set(struct query *query, const char *name, const char *value, char *error, size_t size);
+
+/* Do both ask for the same, but for who asks? */
+bool query_is_same(const struct query *a, const struct query *b);
+
+/* The values of sort=, as they stand in messages and --help. */
+#define QUERY_SORT_WORD(name, word) ", " word
+#define QUERY_SORT_KEYS		    "start" MEASURES(QUERY_SORT_WORD)
 
 /* The name of the section with the bit 1 << index as it stands in the report; NULL beyond the last. */
 const char *query_section_name(unsigned index);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/report.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "report/section.h"
 
 #define SCHEMA_VERSION 1
@@ -62,25 +65,107 @@ static bool shows_lists(const struct writing *w, uint32_t section)
 	return w->scope->kind != SELECTOR_NODE;
 }
 
-char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope, size_t *n)
-{
-	struct writing w = { .in = in, .query = query, .scope = scope, .clock = { in->now_ns, in->now_unix_ns, in->has_throttled } };
+/* The sections that move a client on; next to each other. */
+#define OWN_SECTIONS (SECTION_DRUM_INFO | SECTION_TIME_INFO)
 
-	if (processes_gather(&w.processes, model_last_sample(in->model)))
-		return NULL;
-	json_init(&w.j, query->pretty);
-	json_open(&w.j, NULL, '{');
+struct report {
+	struct writing w;
+	enum report_part part;
+	size_t hole;
+};
+
+static bool in_part(struct report *report, uint32_t section)
+{
+	bool own = section & OWN_SECTIONS;
+
+	if (own && report->part == REPORT_COMMON) {
+		report->hole = report->w.j.n;
+		report->w.j.has_member[report->w.j.depth] = true; /* by then */
+	}
+	return report->part == REPORT_WHOLE || own == (report->part == REPORT_OWN);
+}
+
+static void write_sections(struct report *report)
+{
+	struct writing *w = &report->w;
+
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
-		if (!(query->sections & sections[i].section))
+		if (!(w->query->sections & sections[i].section) || !in_part(report, sections[i].section))
 			continue;
-		if (sections[i].long_list && !shows_lists(&w, sections[i].section))
+		if (sections[i].long_list && !shows_lists(w, sections[i].section))
 			continue;
 		if (sections[i].write)
-			sections[i].write(&w);
+			sections[i].write(w);
 		else
-			json_null(&w.j, sections[i].name);
+			json_null(&w->j, sections[i].name);
 	}
-	json_close(&w.j, '}');
-	processes_done(&w.processes);
-	return json_take(&w.j, n);
+}
+
+/* The reader's own part has no brackets, and a comma before it if something of the common part goes before it. */
+static void write_part(struct report *report)
+{
+	struct json *j = &report->w.j;
+
+	if (report->part == REPORT_OWN) {
+		j->depth = 1;
+		j->has_member[1] = report->w.query->sections & (SECTION_DRUM_INFO - 1);
+		write_sections(report);
+	} else {
+		json_open(j, NULL, '{');
+		write_sections(report);
+		json_close(j, '}');
+	}
+}
+
+int report_begin(struct report **ret, const struct report_input *in, const struct query *query,
+		 const struct report_scope *scope, enum report_part part)
+{
+	struct report *report = calloc(1, sizeof(*report));
+	struct writing *w = &report->w;
+
+	if (!report)
+		return -ENOMEM;
+	w->in = in;
+	w->query = query;
+	w->scope = scope;
+	w->clock = (struct row_clock){ in->now_ns, in->now_unix_ns, in->has_throttled };
+	if (processes_gather(&w->processes, model_last_sample(in->model))) {
+		free(report);
+		return -ENOMEM;
+	}
+	report->part = part;
+	json_init(&w->j, query->pretty);
+	write_part(report);
+	processes_done(&w->processes);
+	*ret = report;
+	return 0;
+}
+
+char *report_finish(struct report *report, size_t *n)
+{
+	char *text;
+
+	section_requests_rows(&report->w);
+	if (report->part == REPORT_OWN)
+		report->w.j.pretty = false; /* the last line's end is the common part's */
+	text = json_take(&report->w.j, n);
+	free(report);
+	return text;
+}
+
+size_t report_hole(const struct report *report)
+{
+	return report->hole;
+}
+
+bool report_has_own(const struct query *query)
+{
+	return query->sections & OWN_SECTIONS;
+}
+
+char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope, size_t *n)
+{
+	struct report *report;
+
+	return report_begin(&report, in, query, scope, REPORT_WHOLE) ? NULL : report_finish(report, n);
 }

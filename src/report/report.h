@@ -34,12 +34,35 @@ struct report_input {
 	/* The agent's own. */
 	uint32_t pid;
 	uint64_t cpu_ns, rss_bytes, map_bytes, malformed;
+	struct model_bytes bound; /* of its memory */
 	/* Fills *ret; false when the process is gone. */
 	bool (*process_facts)(void *context, uint32_t pid, struct process_facts *ret);
 	void *context;
 };
 
-/* The text, malloc'd, its length in *n; NULL without memory. */
+struct report;
+
+/*
+ * What differs from client to client (they move on with each read) lies together, so that the rest can be made once for
+ * all who ask the same.
+ */
+enum report_part { REPORT_WHOLE, REPORT_COMMON, REPORT_OWN };
+
+/*
+ * The report in two steps, so that whoever owns the input need not stand still while rows are written: the first reads
+ * the input and takes references to rows; the second, in any thread, touches the input no more, but for texts that never
+ * change, and frees the report. 0 or -ENOMEM; the text, malloc'd, its length in *n, or NULL without memory.
+ */
+int report_begin(struct report **ret, const struct report_input *, const struct query *, const struct report_scope *,
+		 enum report_part);
+char *report_finish(struct report *, size_t *n);
+
+/* Of a REPORT_COMMON: where in its text the reader's own part goes; known before report_finish. */
+size_t report_hole(const struct report *);
+/* Has a report on this query a reader's own part? */
+bool report_has_own(const struct query *);
+
+/* Both at once. The text, malloc'd, its length in *n; NULL without memory. */
 char *report_write(const struct report_input *, const struct query *, const struct report_scope *, size_t *n);
 
 #endif

@@ -13,25 +13,7 @@ static bool in_flight(const struct request *r)
 	return r->seq == 0;
 }
 
-static const struct cost *cost_of(const struct request *r)
-{
-	return in_flight(r) ? &r->live : &r->cost;
-}
-
-uint64_t request_cpu_ns(const struct request *r)
-{
-	return cost_of(r)->cpu_ns;
-}
-
-/* First byte of the head read to last byte of the response written; now, for one in flight. */
-uint64_t request_duration_ns(const struct request *r, const struct row_clock *clock)
-{
-	uint64_t end = in_flight(r) ? clock->now_ns : r->last_send_ns ? r->last_send_ns : r->end_ns;
-
-	return end > r->start_ns ? end - r->start_ns : 0;
-}
-
-uint64_t request_occupied_ns(const struct request *r, const struct row_clock *clock)
+static uint64_t occupied_ns(const struct request *r, const struct row_clock *clock)
 {
 	uint64_t end = in_flight(r) ? clock->now_ns : r->end_ns;
 
@@ -41,7 +23,7 @@ uint64_t request_occupied_ns(const struct request *r, const struct row_clock *cl
 /* Time in which no thread worked for it: what the threads' own clocks do not cover. */
 static uint64_t unattended_ns(const struct request *r, const struct row_clock *clock)
 {
-	uint64_t occupied = request_occupied_ns(r, clock), attended = cost_of(r)->wall_ns;
+	uint64_t occupied = occupied_ns(r, clock), attended = request_cost(r)->wall_ns;
 
 	return occupied > attended ? occupied - attended : 0;
 }
@@ -77,8 +59,8 @@ static const char *or_null(const char *text)
 	F("cgroup_id", U64(r->cgroup_id), "the serving thread's cgroup when the request began")                        \
 	F("n_threads", U64(r->n_threads), "threads seen at its socket")                                                \
 	F("start_unix_ns", U64(start_unix_ns(r, clock)), "when the first byte of its head had been read")              \
-	F("duration_ns", U64(request_duration_ns(r, clock)), "from then to the last byte of the response")             \
-	F("occupied_ns", U64(request_occupied_ns(r, clock)), "from then to the end of attribution")                    \
+	F("duration_ns", U64(request_duration_ns(r, clock->now_ns)), "from then to the last byte of the response")             \
+	F("occupied_ns", U64(occupied_ns(r, clock)), "from then to the end of attribution")                    \
 	COST_FIELDS_OF(F, cost)                                                                                        \
 	F("unattended_ns", U64(unattended_ns(r, clock)), "no thread worked for it")                                    \
 	F("queue_ns", U64(r->queue_ns), "its bytes waited in the socket before anyone read them")                               \
@@ -94,13 +76,13 @@ static const char *or_null(const char *text)
 	F("net.sent_bytes", U64(r->sent_to - r->sent_from), "of the response, head and body")                          \
 	F("attribution.source", STRING("socket"), "who said which thread worked for it")                               \
 	F("attribution.confidence", STRING(request_confidence(r)), "exact, boundary or inferred")                      \
-	F("kept_because", STRING(in_flight(r) ? NULL : "recent"), "why the row is still there")
+	F("kept_because", STRING(kept_because), "why the row is still there: recent, or the list that keeps it; null in flight")
 
 static const struct field request_fields[] = { REQUEST_FIELDS(FIELD_ENTRY) };
 
-void row_request(struct json *j, const struct request *r, const struct row_clock *clock)
+void row_request(struct json *j, const struct request *r, const struct row_clock *clock, const char *kept_because)
 {
-	const struct cost *cost = cost_of(r);
+	const struct cost *cost = request_cost(r);
 	char comm[COMM_BYTES + 1] = { 0 };
 
 	memcpy(comm, r->comm, COMM_BYTES);
@@ -113,10 +95,37 @@ void row_request(struct json *j, const struct request *r, const struct row_clock
 	}
 }
 
-const struct field *row_request_fields(size_t *n)
+/* --- routes --- */
+
+#define DISTRIBUTION_FIELDS(F, name, h, what)                                                                          \
+	F(name ".sum", U64(known ? (h)->sum : UNKNOWN), what ", of all of them")                                      \
+	F(name ".p50", U64(histogram_quantile(h, 0.50)), "half of them needed at most so much; wrong by 1/32 at most") \
+	F(name ".p90", U64(histogram_quantile(h, 0.90)), "90 % of them")                                               \
+	F(name ".p99", U64(histogram_quantile(h, 0.99)), "99 % of them")                                               \
+	F(name ".max", U64(known ? (h)->max : UNKNOWN), "the most")
+
+#define ROUTE_FIELDS(F)                                                                                                \
+	F("method", STRING(or_null(row->method)), "of its requests; null where it could not be read")                  \
+	F("route", STRING(row->route),                                                                                 \
+	  "the path with its variable parts folded; null where it could not be read; " ROUTES_OTHER                   \
+	  ": routes beyond the limit; " ROUTES_UNSEEN ": counted only")                                                \
+	F("service", STRING(row->service), "the name of the service, once names are known")                            \
+	F("count", U64(row->tally.count), "requests that ended in the window")                                         \
+	F("errors", U64(known ? row->tally.errors : UNKNOWN), "of them, those with status 500 or more or a dead connection") \
+	DISTRIBUTION_FIELDS(F, "cpu_ns", &row->tally.cpu_ns, "CPU time")                                               \
+	DISTRIBUTION_FIELDS(F, "duration_ns", &row->tally.duration_ns, "duration")                                     \
+	F("growth_bytes", NOTHING, "growth of memory; not built yet")
+
+static const struct field route_fields[] = { ROUTE_FIELDS(FIELD_ENTRY) };
+
+void row_route(struct json *j, const struct route_row *row)
 {
-	*n = LENGTH(request_fields);
-	return request_fields;
+	bool known = row->has_cost;
+	const struct value values[] = { ROUTE_FIELDS(FIELD_VALUE) };
+
+	json_open(j, NULL, '{');
+	fields_write(j, route_fields, values, LENGTH(values));
+	json_close(j, '}');
 }
 
 /* --- threads --- */
@@ -192,4 +201,21 @@ void row_cgroup(struct json *j, const struct ledger_row *c, int version, bool ha
 	json_open(j, NULL, '{');
 	fields_write(j, cgroup_fields, values, LENGTH(values));
 	json_close(j, '}');
+}
+
+/* --- the tables --- */
+
+#define TABLE(title, place, fields) { title, place, fields, LENGTH(fields) }
+
+static const struct field_table tables[] = {
+	TABLE("Requests", "requests.active, requests.recent, requests.top.*", request_fields),
+	TABLE("Routes", "requests.routes", route_fields),
+	TABLE("Threads", "threads", thread_fields),
+	TABLE("cgroups", "cgroups", cgroup_fields),
+};
+
+const struct field_table *row_tables(size_t *n)
+{
+	*n = LENGTH(tables);
+	return tables;
 }

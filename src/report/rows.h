@@ -4,7 +4,8 @@
 #define REQMETER_ROWS_H
 
 #include "agent/ledger.h"
-#include "model/request.h"
+#include "model/measure.h"
+#include "model/routes.h"
 #include "report/field.h"
 #include "shared/sample.h"
 
@@ -50,17 +51,14 @@ struct row_clock {
 	bool has_throttled;	      /* the kernel tells throttling from the run queue */
 };
 
-void row_request(struct json *, const struct request *, const struct row_clock *);
+/* `kept_because`: NULL for one in flight. */
+void row_request(struct json *, const struct request *, const struct row_clock *, const char *kept_because);
+void row_route(struct json *, const struct route_row *);
 /* `request`: the one that it works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
 void row_cgroup(struct json *, const struct ledger_row *, int version, bool has_ledger);
 
-/* What requests sort and filter by. */
-uint64_t request_cpu_ns(const struct request *);
-uint64_t request_duration_ns(const struct request *, const struct row_clock *);
-uint64_t request_occupied_ns(const struct request *, const struct row_clock *);
-
-/* The table of request rows, for the manual. */
-const struct field *row_request_fields(size_t *n);
+/* All tables of rows, for the manual. */
+const struct field_table *row_tables(size_t *n);
 
 #endif

@@ -49,6 +49,11 @@ bool scope_has_request(const struct report_scope *scope, const struct request *r
 	return holds(scope, r->pid, r->lineage, r->cgroup_id, r->comm);
 }
 
+bool scope_has_route(const struct report_scope *scope, const struct route_source *of)
+{
+	return holds(scope, of->pid, of->lineage, of->cgroup_id, of->comm);
+}
+
 /* A process is no cgroup, and neither is a name: those scopes show the cgroups that their threads are in. */
 bool scope_has_cgroup(const struct report_scope *scope, const char *path)
 {

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "agent/ledger.h"
-#include "model/request.h"
+#include "model/routes.h"
 #include "report/selector.h"
 
 struct report_scope {
@@ -21,6 +21,7 @@ bool scope_path_holds(const char *scope, const char *path);
 
 bool scope_has_thread(const struct report_scope *, const struct thread_row *, const char *process_comm);
 bool scope_has_request(const struct report_scope *, const struct request *);
+bool scope_has_route(const struct report_scope *, const struct route_source *);
 bool scope_has_cgroup(const struct report_scope *, const char *path);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "report/processes.h"
 #include "report/report.h"
+#include "report/lists.h"
 #include "report/rows.h"
 
 struct writing {
@@ -14,12 +15,17 @@ struct writing {
 	const struct report_scope *scope;
 	struct row_clock clock;
 	struct processes processes;
+	/* Of the section of requests, from section_requests on: its rows are written last. */
+	struct json until_rows; /* all that goes before them; j goes on behind them */
+	struct request_lists rows;
 };
 
 void section_cgroups(struct writing *);
 void section_processes(struct writing *);
 void section_threads(struct writing *);
 void section_requests(struct writing *);
+/* Writes the rows that section_requests has picked, and joins the text; nothing without it. Only once. */
+void section_requests_rows(struct writing *);
 void section_agent(struct writing *);
 
 #endif

@@ -76,6 +76,19 @@ static void write_features(struct writing *w)
 	json_close(&w->j, ']');
 }
 
+/* What follows from the settings and the limits in the code; the present figure is rss_bytes. */
+static void write_bound(struct writing *w)
+{
+	const struct model_bytes *b = &w->in->bound;
+
+	json_u64(&w->j, "memory_bound_bytes", b->rows + b->routes + b->in_flight);
+	json_open(&w->j, "memory_bound", '{');
+	json_u64(&w->j, "rows_bytes", b->rows);
+	json_u64(&w->j, "routes_bytes", b->routes);
+	json_u64(&w->j, "in_flight_bytes", b->in_flight);
+	json_close(&w->j, '}');
+}
+
 void section_agent(struct writing *w)
 {
 	json_open(&w->j, "agent", '{');
@@ -85,6 +98,7 @@ void section_agent(struct writing *w)
 	json_u64(&w->j, "cpu_ns", w->in->cpu_ns);
 	json_u64(&w->j, "rss_bytes", w->in->rss_bytes);
 	json_u64(&w->j, "bpf_map_bytes", w->in->map_bytes);
+	write_bound(w);
 	write_programs(w);
 	write_losses(w);
 	write_features(w);

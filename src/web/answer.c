@@ -11,6 +11,8 @@ void web_answer_done(struct web_answer *answer)
 {
 	free(answer->body);
 	free(answer->location);
+	if (answer->release)
+		answer->release(answer->shared_owner);
 	memset(answer, 0, sizeof(*answer));
 }
 

@@ -10,6 +10,11 @@ struct web_answer {
 	const char *content_type; /* static */
 	char *body;               /* malloc'd; the server frees it */
 	size_t length;
+	/* Bytes that other answers have too: NULL, or the body goes into them at shared_hole. */
+	const char *shared;
+	size_t shared_length, shared_hole;
+	void (*release)(void *shared_owner); /* called once, in any thread, when the answer needs them no more */
+	void *shared_owner;
 	char *location;           /* malloc'd; the server frees it; NULL: no such header */
 	const char *allow;        /* static; NULL: no such header */
 	const char *authenticate; /* static; the WWW-Authenticate of a 401 */

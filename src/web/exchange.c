@@ -6,8 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
+
+/* What a ticket is a ticket for. */
+struct web_ticket {
+	struct web_site *site;
+	struct MHD_Connection *connection;
+	bool is_deferred, is_answered;
+	struct web_answer answer;
+	struct web_ticket *next;
+};
 
 struct exchange {
+	struct web_ticket ticket;
 	struct web_uri uri;
 	int uri_result;
 	char uri_error[160];
@@ -42,8 +53,8 @@ void *web_exchange_begin(void *cls, const char *target, struct MHD_Connection *c
 	struct exchange *exchange = calloc(1, sizeof(*exchange));
 	char *query = target ? strchr(target, '?') : NULL;
 
-	(void)cls;
-	(void)connection;
+	if (exchange)
+		exchange->ticket = (struct web_ticket){ .site = cls, .connection = connection };
 	if (exchange)
 		exchange->uri_result = web_uri_parse(&exchange->uri, target ? target : "",
 						     exchange->uri_error, sizeof(exchange->uri_error));
@@ -67,8 +78,11 @@ void web_exchange_end(void *cls, struct MHD_Connection *connection, void **state
 	(void)why;
 	if (peer)
 		web_peers_waiting(&site->peers, peer);
-	if (exchange)
+	MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)WEB_IDLE_SECONDS);
+	if (exchange) {
 		web_uri_done(&exchange->uri);
+		web_answer_done(&exchange->ticket.answer);
+	}
 	free(exchange);
 	*state = NULL;
 }
@@ -155,7 +169,47 @@ static bool check_room(const struct web_site *site, struct web_answer *answer)
 	return false;
 }
 
-static void call_handler(struct web_site *site, const struct exchange *exchange, const struct web_peer *peer,
+struct web_ticket *web_defer(const struct web_request *request)
+{
+	request->ticket->is_deferred = true;
+	return request->ticket;
+}
+
+void web_resolve(struct web_ticket *ticket, struct web_answer *answer)
+{
+	struct web_site *site = ticket->site;
+	uint64_t one = 1;
+
+	ticket->answer = *answer;
+	*answer = (struct web_answer){ 0 };
+	pthread_mutex_lock(&site->lock);
+	ticket->next = site->answered;
+	site->answered = ticket;
+	pthread_mutex_unlock(&site->lock);
+	/* Fails only when the counter is full, and then the loop is awake. */
+	if (write(site->answered_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void web_exchange_resume(struct web_site *site)
+{
+	struct web_ticket *ticket, *next;
+	uint64_t n;
+
+	if (read(site->answered_fd, &n, sizeof(n)) < 0)
+		return;
+	pthread_mutex_lock(&site->lock);
+	ticket = site->answered;
+	site->answered = NULL;
+	pthread_mutex_unlock(&site->lock);
+	for (; ticket; ticket = next) {
+		next = ticket->next;
+		ticket->is_answered = true;
+		MHD_resume_connection(ticket->connection);
+	}
+}
+
+static void call_handler(struct web_site *site, struct exchange *exchange, const struct web_peer *peer,
 			 const char *method, struct web_answer *answer)
 {
 	struct web_request request = {
@@ -167,12 +221,56 @@ static void call_handler(struct web_site *site, const struct exchange *exchange,
 		.fd = peer->fd,
 		.is_unix = peer->is_unix,
 		.peer_pid = peer->pid,
+		.ticket = &exchange->ticket,
 	};
 
 	memcpy(request.peer_ip, peer->ip, sizeof(request.peer_ip));
 	site->handler(site->context, &request, answer);
-	if (answer->status == 0)
+	if (answer->status == 0 && !exchange->ticket.is_deferred)
 		web_error(answer, 500, "internal", "the agent had no answer");
+}
+
+static struct MHD_Response *own_response(struct web_answer *answer)
+{
+	struct MHD_Response *response =
+	    MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
+
+	if (response)
+		answer->body = NULL; /* the response's from here */
+	return response;
+}
+
+static void answer_free(void *cls)
+{
+	struct web_answer *answer = cls;
+
+	web_answer_done(answer);
+	free(answer);
+}
+
+/* The answer's own bytes in the middle of those that it shares. */
+static struct MHD_Response *shared_response(struct web_answer *answer)
+{
+	struct web_answer *held = malloc(sizeof(*held));
+	struct MHD_IoVec pieces[] = {
+		{ answer->shared, answer->shared_hole },
+		{ answer->body, answer->length },
+		{ answer->shared + answer->shared_hole, answer->shared_length - answer->shared_hole },
+	};
+	struct MHD_Response *response;
+
+	if (!held)
+		return NULL;
+	*held = *answer;
+	response = MHD_create_response_from_iovec(pieces, 3, answer_free, held);
+	if (!response) {
+		free(held);
+		return NULL;
+	}
+	held->location = NULL; /* the rest of the answer stays where it was */
+	answer->body = NULL;
+	answer->release = NULL;
+	return response;
 }
 
 static struct MHD_Response *to_response(const struct web_peer *peer, struct web_answer *answer)
@@ -188,12 +286,10 @@ static struct MHD_Response *to_response(const struct web_peer *peer, struct web_
 		{ "X-Content-Type-Options", "nosniff" },
 		{ MHD_HTTP_HEADER_CONNECTION, web_peer_is_done(peer) ? "close" : NULL },
 	};
-	struct MHD_Response *response =
-	    MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
+	struct MHD_Response *response = answer->shared ? shared_response(answer) : own_response(answer);
 
 	if (!response)
 		return NULL;
-	answer->body = NULL; /* the response's from here */
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
 		if (headers[i].value)
 			MHD_add_response_header(response, headers[i].name, headers[i].value);
@@ -210,6 +306,7 @@ static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection 
 
 	if (response) {
 		web_peers_answering(&site->peers, peer, length);
+		MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)WEB_READ_SECONDS);
 		result = MHD_queue_response(connection, status, response);
 		MHD_destroy_response(response);
 	}
@@ -230,6 +327,8 @@ enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, c
 	(void)upload;
 	if (!exchange || !peer)
 		return MHD_NO;
+	if (exchange->ticket.is_answered)
+		return send_answer(site, connection, peer, &exchange->ticket.answer);
 	if (!exchange->is_announced ||
 	    *n_upload) { /* an answer before the body's end would cost the connection */
 		exchange->is_announced = true;
@@ -240,5 +339,10 @@ enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, c
 	     (check_host(connection, version, &answer) && check_token(site, connection, &answer))) &&
 	    check_method(method, &answer) && check_target(exchange, &answer) && check_room(site, &answer))
 		call_handler(site, exchange, peer, method, &answer);
+	if (exchange->ticket.is_deferred) {
+		web_peers_answering(&site->peers, peer, 0);
+		MHD_suspend_connection(connection);
+		return MHD_YES;
+	}
 	return send_answer(site, connection, peer, &answer);
 }

@@ -6,6 +6,7 @@
  * handler. Internal to src/web; the callbacks' closure is a struct web_site.
  */
 #include <microhttpd.h>
+#include <pthread.h>
 
 #include "web/guard.h"
 #include "web/peers.h"
@@ -16,7 +17,14 @@ struct web_site {
 	void *context;
 	struct web_token token;
 	struct web_peers peers;
+	/* Answers that were deferred and have come. */
+	pthread_mutex_t lock;
+	struct web_ticket *answered;
+	int answered_fd; /* an eventfd */
 };
+
+/* Lets go on those connections whose answers have come. */
+void web_exchange_resume(struct web_site *site);
 
 void *web_exchange_begin(void *site, const char *target, struct MHD_Connection *connection);
 enum MHD_Result web_exchange_run(void *site, struct MHD_Connection *connection, const char *url,

@@ -30,9 +30,11 @@ static void redirect_to_stats(const struct web_routes *routes, const struct web_
 static void answer_healthz(const struct web_routes *routes, const struct web_request *request,
 			   struct web_answer *answer)
 {
-	(void)routes;
 	(void)request;
-	web_text(answer, 200, "ok\n"); /* the loop turns: it has just called us */
+	if (!routes->turns || routes->turns(routes->context))
+		web_text(answer, 200, "ok\n");
+	else
+		web_error(answer, 503, "stuck", "the agent's loop does not turn");
 }
 
 static void answer_readyz(const struct web_routes *routes, const struct web_request *request,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,7 +42,7 @@ static int watch(int epoll_fd, int operation, int fd)
 static struct MHD_Daemon *start_daemon(struct web_site *site)
 {
 	// clang-format off
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, web_exchange_run, site,
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, web_exchange_run, site,
 				MHD_OPTION_URI_LOG_CALLBACK, web_exchange_begin, site,
 				MHD_OPTION_NOTIFY_COMPLETED, web_exchange_end, site,
 				MHD_OPTION_NOTIFY_CONNECTION, web_exchange_connection, site,
@@ -56,8 +57,11 @@ static int start(struct web *web)
 {
 	const union MHD_DaemonInfo *info;
 
+	web->site.answered_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	web->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (web->epoll_fd < 0)
+	if (web->epoll_fd < 0 || web->site.answered_fd < 0)
+		return -errno;
+	if (watch(web->epoll_fd, EPOLL_CTL_ADD, web->site.answered_fd))
 		return -errno;
 	web->daemon = start_daemon(&web->site);
 	if (!web->daemon)
@@ -75,6 +79,7 @@ int web_new(struct web **ret, web_handler handler, void *context)
 		return -ENOMEM;
 	web->site.handler = handler;
 	web->site.context = context;
+	pthread_mutex_init(&web->site.lock, NULL);
 	rc = start(web);
 	if (rc) {
 		web_free(web);
@@ -90,10 +95,15 @@ void web_free(struct web *web)
 		return;
 	while (web->n_listeners)
 		web_listener_close(&web->listeners[--web->n_listeners]);
-	if (web->daemon)
+	if (web->daemon) {
+		web_turn(web); /* a connection that waits for its answer may not be there when the daemon stops */
 		MHD_stop_daemon(web->daemon);
+	}
 	if (web->epoll_fd >= 0)
 		close(web->epoll_fd);
+	if (web->site.answered_fd >= 0)
+		close(web->site.answered_fd);
+	pthread_mutex_destroy(&web->site.lock);
 	free(web);
 }
 
@@ -215,5 +225,6 @@ void web_turn(struct web *web)
 {
 	sweep(web);
 	accept_new(web);
+	web_exchange_resume(&web->site);
 	MHD_run(web->daemon);
 }

@@ -4,7 +4,7 @@
 /*
  * A small HTTP/1.1 server, GET and HEAD only, for the agent's single-threaded epoll loop. It has no threads
  * and never blocks: wait on web_fd() for at most web_timeout_ms(), then call web_turn(). It knows nothing of
- * what it serves.
+ * what it serves. An answer that takes long is deferred: the connection waits, nobody else does.
  *
  * Before the handler sees a request, the server has refused: other methods (405), a Host on TCP that is
  * neither an IP address nor localhost (403), a missing or wrong token on TCP (401), a query that is too long,
@@ -23,9 +23,12 @@ enum {
 	WEB_MAX_LISTENERS = 16,
 	WEB_MAX_CONNECTIONS = 256, /* over all listeners; beyond, the longest idle one makes room */
 	WEB_IDLE_SECONDS = 10,
+	WEB_READ_SECONDS = 60,            /* without progress; 40 kB/s empty a third of a send buffer of 4 MB in less */
 	WEB_HEAD_BYTES = 65536,           /* memory of one connection for request head and answer head */
 	WEB_MAX_ANSWER_BYTES = 512 << 20, /* held for all clients together; beyond, 503 */
 };
+
+struct web_ticket;
 
 struct web_request {
 	const char *method, *path;    /* "GET" or "HEAD"; the path as it came */
@@ -36,17 +39,26 @@ struct web_request {
 	bool is_unix;
 	pid_t peer_pid;                 /* Unix: who connected, in our PID namespace; 0: not known, or TCP */
 	char peer_ip[INET6_ADDRSTRLEN]; /* TCP: without the port; Unix: "" */
+	struct web_ticket *ticket;	/* the server's own */
 };
 
 /* Fills *answer, which comes zeroed, at once; a status left 0 becomes a 500. The request is valid during the
  * call. */
 typedef void (*web_handler)(void *context, const struct web_request *request, struct web_answer *answer);
 
+/*
+ * For a handler that has no answer yet: it leaves *answer as it is and gives the ticket to somebody who calls web_resolve
+ * with it, once, in any thread. The connection's fd stays open until then, even if the client has gone.
+ */
+struct web_ticket *web_defer(const struct web_request *request);
+/* The answer is the server's from here on; *answer is emptied. */
+void web_resolve(struct web_ticket *ticket, struct web_answer *answer);
+
 struct web;
 
 /* 0 or negative errno. */
 int web_new(struct web **ret, web_handler handler, void *context);
-/* NULL is allowed. Closes all connections, removes the socket files. */
+/* NULL is allowed. Closes all connections, removes the socket files. No ticket may be without its answer. */
 void web_free(struct web *web);
 
 /* Listens on one more address (see web/address.h). 0, or negative errno with one line in error. */

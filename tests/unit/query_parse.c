@@ -171,7 +171,7 @@ Test(query, refuses_and_names_what_is_allowed)
 		{ "status", "1000", "status: " },
 		{ "status", "0200", "status: " },
 		{ "sort", "CPU",
-		  "sort: 'CPU' is not start, cpu, peak, growth, duration, runqueue or blocked" },
+		  "sort: 'CPU' is not one of start, cpu, peak, growth, duration, runqueue, blocked" },
 		{ "window", "10m", "window: '10m' is not 1m, 5m, 15m or all" },
 		{ "pretty", "yes", "pretty: 'yes' is not 0 or 1" },
 		{ "sections", "", "sections: empty; it takes a list of schema_version, " },

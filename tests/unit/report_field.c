@@ -180,7 +180,7 @@ static cJSON *row_where(const struct request *r, bool has_throttled)
 	struct json j;
 
 	json_init(&j, false);
-	row_request(&j, r, &clock);
+	row_request(&j, r, &clock, r->seq ? "recent" : NULL);
 	return parsed(&j, request_keys, LENGTH(request_keys));
 }
 
@@ -366,4 +366,31 @@ Test(report_field, background_never_wraps)
 			     number(row, "ledger.cpu.residual_ns"),
 		     100);
 	cJSON_Delete(row);
+}
+
+static bool has_field(const struct field_table *table, const char *name)
+{
+	for (size_t i = 0; i < table->n; i++)
+		if (strcmp(table->fields[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The manual is made from the tables: every field says what it means, and every key of the contract's ROW is there. */
+Test(report_field, tables_are_a_reference)
+{
+	size_t n_tables;
+	const struct field_table *tables = row_tables(&n_tables);
+
+	cr_assert_geq(n_tables, 4);
+	for (size_t t = 0; t < n_tables; t++) {
+		cr_expect(tables[t].title[0] && tables[t].place[0]);
+		for (size_t i = 0; i < tables[t].n; i++) {
+			cr_expect_geq(strlen(tables[t].fields[i].meaning), 3, "%s has no meaning", tables[t].fields[i].name);
+			for (size_t k = 0; k < i; k++)
+				cr_expect_str_neq(tables[t].fields[i].name, tables[t].fields[k].name);
+		}
+	}
+	for (size_t i = 0; i < LENGTH(request_keys); i++)
+		cr_expect(has_field(&tables[0], request_keys[i]), "%s is not in the table", request_keys[i]);
 }

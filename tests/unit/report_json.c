@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -331,4 +332,63 @@ Test(report_json, nothing_written)
 	json_null(&j, NULL);
 	json_done(&j);
 	json_done(&j);
+}
+
+/* A text in two halves, the second begun before the first was ended, is what it would be in one piece. */
+static char *in_halves(bool pretty, bool is_forked)
+{
+	struct json j, rest;
+	size_t n;
+
+	json_init(&j, pretty);
+	json_open(&j, NULL, '{');
+	json_u64(&j, "a", 1);
+	json_open(&j, "b", '{');
+	if (is_forked) {
+		json_fork(&rest, &j);
+		rest.depth--;
+		json_u64(&rest, "c", 2);
+		json_close(&rest, '}');
+	}
+	json_string(&j, "inner", "x");
+	json_close(&j, '}');
+	if (is_forked) {
+		json_join(&j, &rest);
+	} else {
+		json_u64(&j, "c", 2);
+		json_close(&j, '}');
+	}
+	return json_take(&j, &n);
+}
+
+Test(report_json, fork_and_join)
+{
+	for (int pretty = 0; pretty < 2; pretty++) {
+		char *whole = in_halves(pretty, false), *joined = in_halves(pretty, true);
+
+		cr_expect_str_eq(joined, whole);
+		free(whole);
+		free(joined);
+	}
+}
+
+Test(report_json, numbers)
+{
+	static const int64_t values[] = { 0, 1, -1, 9, 10, -10, INT64_MAX, INT64_MIN };
+	char expected[64], *text;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		struct json j;
+
+		json_init(&j, false);
+		json_open(&j, NULL, '[');
+		json_i64(&j, NULL, values[i]);
+		json_u64(&j, NULL, (uint64_t)values[i] >> 1);
+		json_close(&j, ']');
+		text = json_take(&j, &n);
+		snprintf(expected, sizeof(expected), "[%lld,%llu]", (long long)values[i], (unsigned long long)values[i] >> 1);
+		cr_expect_str_eq(text, expected);
+		free(text);
+	}
 }

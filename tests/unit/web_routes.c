@@ -67,7 +67,7 @@ static void ready_client(const struct bench *to)
 
 Test(web_routes, table, .timeout = 30)
 {
-	struct web_routes routes = { &is_ready, ready, stats };
+	struct web_routes routes = { &is_ready, ready, stats, NULL };
 
 	bench_open(&bench, web_routes_answer, &routes);
 	bench_run(&bench, routes_client);

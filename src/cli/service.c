@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/service.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/reporter.h"
+#include "cli/answer.h"
+#include "system/peer.h"
+
+/* A loop that is meant to turn every 100 ms and has not for so long is stuck. */
+#define STUCK_NS 5000000000ull
+
+struct service {
+	struct web *web;
+	struct agent *agent;
+	const struct selector *default_scope;
+	struct reporter *reporter;
+	pthread_mutex_t agent_lock;
+	uint64_t drained_ns; /* atomic */
+	pthread_t thread;
+	bool is_running;
+	int stop_fd;
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* --- asking: in the server's thread --- */
+
+static int ready(void *context)
+{
+	return *(struct service **)context != NULL;
+}
+
+static int turns(void *context)
+{
+	struct service *s = *(struct service **)context;
+
+	return !s || clock_ns() - __atomic_load_n(&s->drained_ns, __ATOMIC_RELAXED) < STUCK_NS;
+}
+
+static void stats(void *context, const struct web_request *request, struct web_answer *answer)
+{
+	struct service *s = *(struct service **)context;
+	struct reporter_ask ask = { .peer = request->peer_pid, .peer_fd = -1 };
+
+	if (!s) {
+		web_error(answer, 503, "not_ready", "the BPF programs are not attached yet");
+		return;
+	}
+	if (!answer_read_query(request, &ask.query, answer))
+		return;
+	ask.scope = ask.query.has_scope ? ask.query.scope : *s->default_scope;
+	if (ask.scope.kind == SELECTOR_SELF && !ask.peer)
+		ask.peer_fd = request->fd;
+	reporter_ask(s->reporter, &ask, web_defer(request));
+}
+
+void service_routes(struct web_routes *routes, struct service **service)
+{
+	*routes = (struct web_routes){ service, ready, stats, turns };
+}
+
+/* --- answering: in the reporter's threads --- */
+
+/* Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters. */
+static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part, struct report **ret,
+				uint64_t *fresh_until_ns, char *error, size_t size)
+{
+	struct service *s = context;
+	enum agent_refusal refusal;
+	pid_t peer = ask->peer;
+
+	if (ask->peer_fd >= 0 && peer_pid(ask->peer_fd, &peer))
+		peer = 0;
+	pthread_mutex_lock(&s->agent_lock);
+	refusal = agent_report_begin(s->agent, &ask->query, &ask->scope, peer, part, ret, error, size);
+	*fresh_until_ns = agent_fresh_until_ns(s->agent);
+	pthread_mutex_unlock(&s->agent_lock);
+	return refusal;
+}
+
+static char *finish(struct report *report, size_t *n, size_t *hole)
+{
+	*hole = report_hole(report);
+	return report_finish(report, n);
+}
+
+static void release(void *text)
+{
+	reporter_release(text);
+}
+
+static void deliver(void *ticket, struct reporter_answer *reported)
+{
+	struct web_answer answer = { .status = 200, .content_type = "application/json" };
+
+	if (reported->refusal == AGENT_OK) {
+		answer.shared = reporter_bytes(reported->text, &answer.shared_length);
+		answer.shared_hole = reported->hole;
+		answer.shared_owner = reported->text;
+		answer.release = release;
+		answer.body = reported->own;
+		answer.length = reported->own_length;
+	} else {
+		answer_refusal(&answer, reported->refusal, reported->error);
+	}
+	web_resolve(ticket, &answer);
+}
+
+/* --- turning --- */
+
+static void *turn(void *context)
+{
+	struct service *s = context;
+	struct pollfd fds[] = { { .fd = web_fd(s->web), .events = POLLIN }, { .fd = s->stop_fd, .events = POLLIN } };
+
+	while (!fds[1].revents) {
+		if (poll(fds, 2, web_timeout_ms(s->web)) < 0)
+			fds[1].revents = 0;
+		web_turn(s->web);
+	}
+	return NULL;
+}
+
+void service_drain(struct service *s)
+{
+	pthread_mutex_lock(&s->agent_lock);
+	agent_drain(s->agent);
+	pthread_mutex_unlock(&s->agent_lock);
+	__atomic_store_n(&s->drained_ns, clock_ns(), __ATOMIC_RELAXED);
+}
+
+static int begin_turning(struct service *s)
+{
+	const struct reporter_source source = { s, begin, finish, deliver };
+	int rc;
+
+	s->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (s->stop_fd < 0)
+		return -errno;
+	rc = reporter_new(&s->reporter, &source);
+	if (rc)
+		return rc;
+	rc = -pthread_create(&s->thread, NULL, turn, s);
+	s->is_running = rc == 0;
+	return rc;
+}
+
+int service_start(struct service **ret, struct web *web, struct agent *agent, const struct selector *default_scope)
+{
+	struct service *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return -ENOMEM;
+	s->web = web;
+	s->agent = agent;
+	s->default_scope = default_scope;
+	s->drained_ns = clock_ns();
+	s->stop_fd = -1;
+	pthread_mutex_init(&s->agent_lock, NULL);
+	*ret = s; /* the server's thread looks at it */
+	rc = begin_turning(s);
+	if (rc) {
+		service_stop(s);
+		*ret = NULL;
+	}
+	return rc;
+}
+
+/* The server first, so that nobody asks any more; those who asked get their answer with its last turn. */
+void service_stop(struct service *s)
+{
+	if (!s)
+		return;
+	if (s->is_running) {
+		eventfd_write(s->stop_fd, 1);
+		pthread_join(s->thread, NULL);
+	}
+	reporter_free(s->reporter);
+	if (s->stop_fd >= 0)
+		close(s->stop_fd);
+	pthread_mutex_destroy(&s->agent_lock);
+	free(s);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An agent that is served: one thread turns the web server, others make reports (see agent/reporter.h), and whoever
+ * owns the agent drains it. Slow readers and long reports hold up neither the draining nor each other.
+ */
+#ifndef REQMETER_SERVICE_H
+#define REQMETER_SERVICE_H
+
+#include "agent/agent.h"
+#include "web/routes.h"
+
+struct service;
+
+/* The routes that the web server is to be made with; their context is the address of what will point to the service. */
+void service_routes(struct web_routes *, struct service **);
+
+/*
+ * From here on the web server is turned, and the agent touched by service_drain alone. All three must outlive the
+ * service; signals should be blocked already. 0 or negative errno.
+ */
+int service_start(struct service **ret, struct web *, struct agent *, const struct selector *default_scope);
+/* NULL is allowed. Afterwards both are the caller's again. */
+void service_stop(struct service *);
+
+/* As agent_drain. Called often, it is the heartbeat that /healthz tells of. */
+void service_drain(struct service *);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/measure.h"
+
+#define FIRST_ERROR_STATUS 500
+
+const struct cost *request_cost(const struct request *r)
+{
+	return r->seq ? &r->cost : &r->live;
+}
+
+uint64_t request_duration_ns(const struct request *r, uint64_t now_ns)
+{
+	uint64_t end = r->seq == 0 ? now_ns : r->last_send_ns ? r->last_send_ns : r->end_ns;
+
+	return end > r->start_ns ? end - r->start_ns : 0;
+}
+
+bool request_failed(const struct request *r)
+{
+	return r->status >= FIRST_ERROR_STATUS || r->outcome == OUTCOME_CLIENT_GONE || r->outcome == OUTCOME_PROCESS_DIED;
+}
+
+static int64_t cpu(const struct request *r, uint64_t now_ns)
+{
+	(void)now_ns;
+	return (int64_t)request_cost(r)->cpu_ns;
+}
+
+static int64_t duration(const struct request *r, uint64_t now_ns)
+{
+	return (int64_t)request_duration_ns(r, now_ns);
+}
+
+static int64_t runqueue(const struct request *r, uint64_t now_ns)
+{
+	(void)now_ns;
+	return (int64_t)request_cost(r)->runqueue_ns;
+}
+
+static int64_t blocked(const struct request *r, uint64_t now_ns)
+{
+	(void)now_ns;
+	return (int64_t)cost_blocked_ns(request_cost(r));
+}
+
+/* NULL: cannot be had yet. */
+static int64_t (*const values[MEASURE_MAX])(const struct request *, uint64_t now_ns) = {
+	[MEASURE_CPU] = cpu,
+	[MEASURE_DURATION] = duration,
+	[MEASURE_RUNQUEUE] = runqueue,
+	[MEASURE_BLOCKED] = blocked,
+};
+
+const char *measure_name(enum measure m)
+{
+#define MEASURE_WORD(name, word) word,
+	static const char *const words[] = { MEASURES(MEASURE_WORD) };
+
+	return words[m];
+}
+
+bool measure_is_known(enum measure m)
+{
+	return values[m];
+}
+
+int64_t measure_of(const struct request *r, enum measure m, uint64_t now_ns)
+{
+	return values[m] ? values[m](r, now_ns) : MEASURE_UNKNOWN;
+}
