@@ -257,7 +257,7 @@ Test(web_stats, wrong_usage_is_2_before_anybody_is_asked)
 	expect_failure("--agent http://a@b:1", 2, "--agent: ");
 	expect_failure("--agent http://a:1/x", 2, "--agent: ");
 	expect_failure("--agent unix:", 2, "--agent: ");
-	expect_failure("--agent %T --sort size", 2, "--sort: 'size' is not start, cpu, peak");
+	expect_failure("--agent %T --sort size", 2, "--sort: 'size' is not one of start, cpu, peak");
 	expect_failure("--agent %T --limit -1", 2, "--limit: '-1' is not a number from 0 to 100000");
 	expect_failure("--agent %T --scope foo", 2, "--scope: 'foo' is not a selector");
 	expect_failure("--agent %T --window 2m", 2, "--window: '2m' is not 1m, 5m, 15m or all");
