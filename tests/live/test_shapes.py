@@ -511,7 +511,7 @@ class Shapes:
         talk.answer(answer)
         for _ in range(3):
             talk.answer(b"until close")
-        self.assertEqual([name], [row["id"] for row in self.rows.new()[1]], "not over before the close")
+        self.assertTrue(agent.poll_until(lambda: [name] == [row["id"] for row in self.rows.new()[1]], 5), "not over before the close")
         self.end(talk)
         self.check(Want(name, received=len(data), sent=len(answer) + 33, span=talk.span()))
 
@@ -542,7 +542,7 @@ class Shapes:
             talk.hear(len(frame))
             talk.answer(frame)
             talk.get(len(frame))
-        self.assertEqual([name], [row["id"] for row in self.rows.new()[1]], "it goes on until the close")
+        self.assertTrue(agent.poll_until(lambda: [name] == [row["id"] for row in self.rows.new()[1]], 5), "it goes on until the close")
         moved = sum(map(len, frames))
         self.end(talk)
         self.check(Want(name, path="/ws", status=101, received=len(data) + moved, sent=len(answer) + moved,
