@@ -9,9 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/cgroup_facts.h"
 #include "agent/collector.h"
+#include "agent/containers.h"
 #include "agent/facts.h"
 #include "agent/listeners.h"
+#include "agent/places.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -29,7 +32,13 @@ struct agent {
 	struct model *model;
 	struct ledger *ledger;
 	struct facts *facts;
+	struct places *places;
+	struct cgroup_facts_cache *cgroup_facts;
+	struct readers *readers;
 	uint64_t since_ns, sampled_ns;
+	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
+	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
+	char usage_scope[SELECTOR_TEXT_MAX + 1];
 	bool scope_is_whole; /* every task of a cgroup in scope is watched */
 };
 
@@ -71,8 +80,9 @@ static int own_cgroup(const struct agent *agent, pid_t pid, char *path, size_t s
 
 static int scope_of(const struct agent *agent, const struct selector *selector, struct scope *ret, char *error, size_t size)
 {
-	char path[CGROUP_PATH_MAX];
+	char path[CGROUP_PATH_MAX], why[512];
 	__u64 id;
+	int rc;
 
 	*ret = (struct scope){ 0 };
 	switch (selector->kind) {
@@ -86,8 +96,17 @@ static int scope_of(const struct agent *agent, const struct selector *selector, 
 		return 0;
 	case SELECTOR_SELF:
 	case SELECTOR_CGROUP:
+	case SELECTOR_CONTAINER:
 		ret->kind = SCOPE_CGROUP;
-		if (selector->kind == SELECTOR_CGROUP)
+		if (selector->kind == SELECTOR_CONTAINER) {
+			rc = containers_existing(agent->tree, selector->text, path, why, sizeof(why));
+			if (rc == -ENOTUNIQ)
+				snprintf(error, size, "--scope %s", why);
+			if (rc == -ENOENT)
+				snprintf(error, size, "--scope container:%s: no cgroup of such a container", selector->text);
+			if (rc)
+				return rc;
+		} else if (selector->kind == SELECTOR_CGROUP)
 			snprintf(path, sizeof(path), "%s", selector->text);
 		else if (own_cgroup(agent, getpid(), path, sizeof(path)))
 			break;
@@ -157,20 +176,21 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
 	if (rc == 0)
 		rc = facts_new(&agent->facts, agent->settings.show_args);
+	if (rc == 0)
+		rc = places_new(&agent->places, agent->tree);
+	if (rc == 0)
+		rc = cgroup_facts_new(&agent->cgroup_facts, agent->tree, agent->places);
+	if (rc == 0)
+		rc = readers_new(&agent->readers, agent->tree, agent->places);
 	return rc;
 }
 
 static const struct {
 	const char *name, *reason;
 } not_built[] = {
-	{ "mem_info", "not built yet" },
-	{ "drum_info", "not built yet" },
-	{ "time_info", "not built yet" },
 	{ "spikes", "not built yet" },
 	{ "user-system", "user_ns and system_ns are null: the kernel splits CPU by ticks only, which is not exact" },
 	{ "memory", "not built yet: memory, faults, io, page cache, requests.top.peak and .growth, growth_bytes of routes are null" },
-	{ "cgroup-memory", "not built yet: cgroups[].memory and pressure are null" },
-	{ "containers", "not built yet: container: and pod: selectors are refused" },
 };
 
 static int load(struct agent *agent, char *error, size_t size)
@@ -196,6 +216,9 @@ static int load(struct agent *agent, char *error, size_t size)
 		     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
 	features_set(&agent->features, "whole-node", settings.n_scopes ? FEATURE_OFF : FEATURE_ON, "%s",
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
+	cgroup_facts_features(&agent->features, agent->tree);
+	features_set(&agent->features, "time_info", FEATURE_ON,
+		     "by duration_ns; without requests above --max-rows-per-second, whose heads and times are not told");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -236,6 +259,9 @@ void agent_free(struct agent *agent)
 	ledger_free(agent->ledger);
 	model_free(agent->model);
 	facts_free(agent->facts);
+	readers_free(agent->readers);
+	cgroup_facts_free(agent->cgroup_facts);
+	places_free(agent->places);
 	cgroup_tree_close(agent->tree);
 	free(agent);
 }
@@ -263,6 +289,8 @@ static void take_sample(struct agent *agent)
 	collector_drain(agent->collector);
 	model_sample(agent->model, sample, forget_parked, agent);
 	ledger_update(agent->ledger, sample, forget_cgroup, agent);
+	agent->usage = USAGE_NONE;
+	readers_settle(agent->model, agent->ledger);
 	agent->sampled_ns = sample->now_ns;
 }
 
@@ -313,10 +341,27 @@ static bool any_request(const struct agent *agent, const struct report_scope *sc
 	return false;
 }
 
+/* The path that a row shows is that of the memory controller's hierarchy, which may not be the one that accounts CPU. */
+static bool by_memory_path(const struct agent *agent, struct report_scope *scope)
+{
+	const struct ledger_row *row;
+
+	for (size_t i = 0; (row = ledger_row(agent->ledger, i)); i++) {
+		const char *path = places_of_cgroup(agent->places, row).memory;
+
+		if (!path || strcmp(path, scope->text) != 0)
+			continue;
+		snprintf(scope->text, sizeof(scope->text), "%s", row->path);
+		return true;
+	}
+	return false;
+}
+
 static enum agent_refusal resolve(struct agent *agent, const struct selector *selector, pid_t peer,
 				  struct report_scope *ret, char *error, size_t size)
 {
 	uint64_t id;
+	int rc;
 
 	*ret = (struct report_scope){ .kind = selector->kind, .pid = (uint32_t)selector->pid, .ledger = agent->ledger };
 	snprintf(ret->text, sizeof(ret->text), "%s", selector->text);
@@ -330,8 +375,18 @@ static enum agent_refusal resolve(struct agent *agent, const struct selector *se
 		snprintf(error, size, "scope self: cannot tell from which process of this machine the connection comes");
 		return AGENT_SCOPE_NOT_FOUND;
 	case SELECTOR_CGROUP:
-		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, ret->text, &id) == 0)
+		/* Or it is gone, and its requests are left. */
+		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, ret->text, &id) == 0 || by_memory_path(agent, ret) ||
+		    any_request(agent, ret))
 			return AGENT_OK;
+		break;
+	case SELECTOR_CONTAINER:
+		ret->kind = SELECTOR_CGROUP;
+		rc = containers_watched(agent->ledger, agent->places, selector->text, ret->text, error, size);
+		if (rc == 0)
+			return AGENT_OK;
+		if (rc == -ENOTUNIQ)
+			return AGENT_SCOPE_AMBIGUOUS;
 		break;
 	case SELECTOR_PID:
 	case SELECTOR_COMM:
@@ -369,35 +424,78 @@ static void fill(struct agent *agent, struct report_input *in)
 		.malformed = collector_malformed(agent->collector),
 		.process_facts = facts_of_process,
 		.context = agent->facts,
+		.cgroup_facts = cgroup_facts_of,
+		.cgroup_context = agent->cgroup_facts,
 	};
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
 }
 
+static bool in_scope(const void *scope, const struct ledger_row *row)
+{
+	return scope_has_cgroup(scope, row->path);
+}
+
+/* A report that shows cgroups needs the kernel's figures of the very instant at which the threads were looked at. */
+static void read_usage(struct agent *agent, const struct report_scope *scope, bool sample_is_new)
+{
+	bool by_path = scope->kind == SELECTOR_CGROUP;
+
+	if (agent->usage == USAGE_ALL || (agent->usage == USAGE_SCOPE && by_path && strcmp(scope->text, agent->usage_scope) == 0))
+		return;
+	if (!sample_is_new)
+		take_sample(agent);
+	ledger_read(agent->ledger, by_path ? in_scope : NULL, scope);
+	agent->usage = by_path ? USAGE_SCOPE : USAGE_ALL;
+	strcpy(agent->usage_scope, scope->text);
+}
+
+/* Reports that come together share a sample. */
+static bool refresh(struct agent *agent)
+{
+	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns <= SAMPLE_AGE_NS)
+		return false;
+	take_sample(agent);
+	return true;
+}
+
 enum agent_refusal agent_report_begin(struct agent *agent, const struct query *query, const struct selector *selector,
-				      pid_t peer, enum report_part part, struct report **report, char *error,
-				      size_t size)
+				      const struct agent_reader *reader, enum report_part part, struct report **report,
+				      char *error, size_t size)
 {
 	struct report_scope scope;
+	struct reading reading = {
+		.query = query, .asked = selector, .scope = &scope, .reader = reader, .part = part, .model = agent->model,
+	};
 	struct report_input in;
 	enum agent_refusal refusal;
+	bool is_new = refresh(agent);
+	int rc;
 
-	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGE_NS)
-		take_sample(agent);
-	refusal = resolve(agent, selector, peer, &scope, error, size);
+	/* Containers may be known by their memory cgroups only. */
+	if (selector->kind == SELECTOR_CONTAINER)
+		places_update(agent->places, agent->ledger, model_last_sample(agent->model));
+	refusal = resolve(agent, selector, reader->pid, &scope, error, size);
 	if (refusal != AGENT_OK)
 		return refusal;
+	if (query->sections & SECTION_CGROUPS && part != REPORT_OWN)
+		read_usage(agent, &scope, is_new);
+	places_update(agent->places, agent->ledger, model_last_sample(agent->model));
 	fill(agent, &in);
-	if (report_begin(report, &in, query, &scope, part) == 0)
+	readers_begin(agent->readers, &reading);
+	in.compat = &reading.compat;
+	rc = report_begin(report, &in, query, &scope, part);
+	readers_end(&reading, rc == 0);
+	if (rc == 0)
 		return AGENT_OK;
 	snprintf(error, size, "out of memory");
 	return AGENT_NO_MEMORY;
 }
 
-enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector, pid_t peer,
-				char **text, size_t *length, char *error, size_t size)
+enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector,
+				const struct agent_reader *reader, char **text, size_t *length, char *error, size_t size)
 {
 	struct report *report;
-	enum agent_refusal refusal = agent_report_begin(agent, query, selector, peer, REPORT_WHOLE, &report, error,
+	enum agent_refusal refusal = agent_report_begin(agent, query, selector, reader, REPORT_WHOLE, &report, error,
 							 size);
 
 	*text = refusal == AGENT_OK ? report_finish(report, length) : NULL;

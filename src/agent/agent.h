@@ -6,6 +6,7 @@
 #ifndef REQMETER_AGENT_H
 #define REQMETER_AGENT_H
 
+#include "agent/readers.h"
 #include "report/report.h"
 
 struct agent;
@@ -43,17 +44,23 @@ int agent_fd(const struct agent *);
 struct model_bytes agent_bytes_max(const struct agent_settings *);
 
 /* Why a report cannot be written. */
-enum agent_refusal { AGENT_OK, AGENT_SCOPE_NOT_FOUND, AGENT_NOT_AVAILABLE, AGENT_NO_MEMORY, AGENT_BUSY, AGENT_STOPPING };
+enum agent_refusal {
+	AGENT_OK,
+	AGENT_SCOPE_NOT_FOUND,
+	AGENT_SCOPE_AMBIGUOUS,
+	AGENT_NOT_AVAILABLE,
+	AGENT_NO_MEMORY,
+	AGENT_BUSY,
+	AGENT_STOPPING,
+};
 
-/*
- * The report, malloc'd. `peer`: who asks, for scope `self`; 0: unknown. On refusal *text is NULL and `error` says why.
- */
-enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope, pid_t peer,
-				char **text, size_t *length, char *error, size_t size);
+/* The report, malloc'd. The reader's pid matters for scope `self` only. On refusal *text is NULL and `error` says why. */
+enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope,
+				const struct agent_reader *, char **text, size_t *length, char *error, size_t size);
 
 /* The same in two steps: report_finish, in any thread, makes the text of it and asks no more of the agent. */
-enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope, pid_t peer,
-				      enum report_part, struct report **ret, char *error, size_t size);
+enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope,
+				      const struct agent_reader *, enum report_part, struct report **ret, char *error, size_t size);
 
 /* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */
 uint64_t agent_fresh_until_ns(const struct agent *);

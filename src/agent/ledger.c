@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/gone.h"
 #include "shared/limits.h"
 #include "shared/map.h"
 
@@ -29,6 +30,7 @@ struct ledger {
 	const struct cgroup_tree *tree;
 	struct map entries;
 	struct map baselines; /* id -> usage + 1, as a pointer-sized number */
+	struct gone *gone;
 	struct entry **sorted; /* by path */
 	size_t n_sorted;
 };
@@ -47,8 +49,10 @@ int ledger_new(struct ledger **ret, const struct cgroup_tree *tree)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
 
-	if (!ledger)
+	if (!ledger || gone_new(&ledger->gone, LEDGER_GONE_MAX)) {
+		free(ledger);
 		return -ENOMEM;
+	}
 	ledger->tree = tree;
 	map_init(&ledger->entries, CGROUPS_MAX);
 	map_init(&ledger->baselines, CGROUP_WALK_MAX);
@@ -74,6 +78,7 @@ void ledger_free(struct ledger *ledger)
 		entry_free(slot->value);
 	map_done(&ledger->entries);
 	map_done(&ledger->baselines);
+	gone_free(ledger->gone);
 	free(ledger->sorted);
 	free(ledger);
 }
@@ -120,7 +125,8 @@ static struct entry *entry_above(struct ledger *ledger, const char *path)
 	e = entry_add(ledger, id);
 	if (e && !e->path) {
 		e->path = strdup(above);
-		set_parent(e, e->path ? entry_above(ledger, e->path) : NULL);
+		if (!e->parent)
+			set_parent(e, e->path ? entry_above(ledger, e->path) : NULL);
 	}
 	return e;
 }
@@ -199,6 +205,13 @@ static bool is_gone(const struct ledger *ledger, const struct entry *e)
 	return rc == -ENOENT || (rc == 0 && id != e->id);
 }
 
+static const char *nearest_path(const struct entry *e)
+{
+	while (e && !e->path)
+		e = e->parent;
+	return e ? e->path : NULL;
+}
+
 /* Removed cgroups fold into their parents, whose kernel figures hold theirs too. One without a parent is kept. */
 static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), void *context)
 {
@@ -224,6 +237,7 @@ static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), voi
 		e->parent->inherited_request_ns += e->own_request_ns;
 		e->parent->own_ns += e->own_ns;
 		e->parent->own_request_ns += e->own_request_ns;
+		gone_add(ledger->gone, e->id, nearest_path(e));
 		if (e->has_sums)
 			drop(context, e->id);
 		map_remove(&ledger->entries, e->id);
@@ -252,7 +266,9 @@ static void make_rows(struct ledger *ledger)
 	while ((slot = map_next(&ledger->entries, &at))) {
 		struct entry *e = slot->value;
 
-		e->row = (struct ledger_row){ .id = e->id, .path = e->path };
+		e->row = (struct ledger_row){ .id = e->id, .path = e->path, .cgroup_ns = UNKNOWN };
+		e->row.parent_id = e->parent ? e->parent->id : 0;
+		memset(&e->row.cpu, 0xff, sizeof(e->row.cpu)); /* UNKNOWN, all of it */
 		if (e->path)
 			ledger->sorted[ledger->n_sorted++] = e;
 	}
@@ -274,15 +290,39 @@ static void add_upwards(struct ledger *ledger)
 	}
 }
 
-static void read_usage(struct ledger *ledger)
+/* A v1 cgroup may be renamed while it lives: the next sample looks its path up anew. */
+static void forget_path(struct entry *e)
 {
+	if (!e->n_threads)
+		return;
+	free(e->path);
+	e->path = NULL;
+	e->row.path = NULL;
+}
+
+static void read_usage(struct ledger *ledger, struct entry *e)
+{
+	int rc = cgroup_cpu_read(ledger->tree, e->path, &e->row.cpu);
+
+	if (rc == -ENOENT)
+		forget_path(e);
+	if (rc == 0)
+		e->row.cgroup_ns = unknown_minus(e->row.cpu.usage_ns, e->baseline_ns);
+}
+
+void ledger_read(struct ledger *ledger, bool (*wanted)(const void *, const struct ledger_row *), const void *context)
+{
+	size_t kept = 0;
+
 	for (size_t i = 0; i < ledger->n_sorted; i++) {
 		struct entry *e = ledger->sorted[i];
 
-		if (cgroup_cpu_read(ledger->tree, e->path, &e->row.cpu))
-			memset(&e->row.cpu, 0xff, sizeof(e->row.cpu)); /* UNKNOWN, all of it */
-		e->row.cgroup_ns = unknown_minus(e->row.cpu.usage_ns, e->baseline_ns);
+		if (!wanted || wanted(context, &e->row))
+			read_usage(ledger, e);
+		if (e->path)
+			ledger->sorted[kept++] = e;
 	}
+	ledger->n_sorted = kept;
 }
 
 void ledger_update(struct ledger *ledger, const struct sample *sample, void (*drop)(void *context, uint64_t id),
@@ -294,7 +334,6 @@ void ledger_update(struct ledger *ledger, const struct sample *sample, void (*dr
 	fold_gone(ledger, drop, context);
 	make_rows(ledger);
 	add_upwards(ledger);
-	read_usage(ledger);
 }
 
 const struct ledger_row *ledger_row(const struct ledger *ledger, size_t i)
@@ -320,5 +359,5 @@ const char *ledger_path(const struct ledger *ledger, uint64_t id)
 {
 	struct entry *e = map_get(&ledger->entries, id);
 
-	return e ? e->path : NULL;
+	return e ? nearest_path(e) : gone_path(ledger->gone, id);
 }

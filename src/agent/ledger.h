@@ -15,6 +15,7 @@ struct ledger;
 /* One cgroup, with all below it, as the kernel's own figures are. */
 struct ledger_row {
 	uint64_t id;
+	uint64_t parent_id; /* 0: the root, or not known */
 	const char *path; /* in the hierarchy that accounts CPU */
 	struct cgroup_cpu cpu; /* the kernel's own lifetime figures */
 	uint64_t cgroup_ns;   /* the kernel's usage since the agent began; UNKNOWN when unreadable */
@@ -32,13 +33,24 @@ void ledger_free(struct ledger *);
  */
 void ledger_update(struct ledger *, const struct sample *, void (*drop)(void *context, uint64_t id), void *context);
 
+/*
+ * Reads the kernel's figures of the rows that are wanted (NULL: all), which are UNKNOWN before. Some ten system calls a
+ * row, so only for who wants to see them, and right after the sample, so that both sides of the ledger are of one
+ * instant.
+ */
+void ledger_read(struct ledger *, bool (*wanted)(const void *context, const struct ledger_row *), const void *context);
+
 /* The cgroups that have watched tasks, or had, or lie above one; by path. NULL beyond the last. */
 const struct ledger_row *ledger_row(const struct ledger *, size_t i);
 
 /* Sums over all cgroups, those included that no path is known of: everything in them ended before it was looked at. */
 void ledger_totals(const struct ledger *, uint64_t *threads_ns, uint64_t *requests_ns);
 
-/* The path of a cgroup, or NULL. */
+/*
+ * The path of a cgroup, or NULL. Of one that is gone, for a while (the last LEDGER_GONE_MAX): the path that it had, or
+ * else that of the nearest cgroup above it, so that what happened in it stays in the scopes above.
+ */
+#define LEDGER_GONE_MAX 16384
 const char *ledger_path(const struct ledger *, uint64_t id);
 
 #endif

@@ -19,8 +19,10 @@ struct reporter;
 struct reporter_ask {
 	struct query query;
 	struct selector scope;
-	pid_t peer;  /* who asks; 0: not known */
-	int peer_fd; /* of its TCP connection, if it is not known and the scope needs it; else -1 */
+	pid_t peer;	  /* who asks; 0: not known */
+	void *connection; /* for the source to find out, if the scope needs it; else NULL */
+	char peer_ip[46]; /* INET6_ADDRSTRLEN; "" on the Unix socket */
+	bool is_head;	  /* nothing of it will be seen */
 };
 
 struct reporter_text;

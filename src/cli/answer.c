@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/answer.h"
 
+#include <string.h>
+
 #include "agent/agent.h"
-#include "system/peer.h"
 
 #define ERROR_BYTES 512
 
@@ -26,16 +27,6 @@ bool answer_read_query(const struct web_request *request, struct query *query, s
 	return true;
 }
 
-/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
-static pid_t peer_of(const struct web_request *request, const struct selector *scope)
-{
-	pid_t pid = request->peer_pid;
-
-	if (scope->kind != SELECTOR_SELF || pid)
-		return pid;
-	return peer_pid(request->fd, &pid) ? 0 : pid;
-}
-
 void answer_refusal(struct web_answer *answer, enum agent_refusal refusal, const char *why)
 {
 	static const struct {
@@ -43,6 +34,7 @@ void answer_refusal(struct web_answer *answer, enum agent_refusal refusal, const
 		const char *code;
 	} refusals[] = {
 		[AGENT_SCOPE_NOT_FOUND] = { 404, "scope_not_found" },
+		[AGENT_SCOPE_AMBIGUOUS] = { 400, "scope_ambiguous" },
 		[AGENT_NOT_AVAILABLE] = { 400, "not_available" },
 		[AGENT_NO_MEMORY] = { 503, "no_memory" },
 		[AGENT_BUSY] = { 503, "busy" },
@@ -58,13 +50,20 @@ void answer_stats(void *context, const struct web_request *request, struct web_a
 	char error[ERROR_BYTES] = "";
 	const struct selector *scope;
 	enum agent_refusal refusal;
+	struct agent_reader reader;
 	struct query query;
 
 	if (!answer_read_query(request, &query, answer))
 		return;
 	scope = query.has_scope ? &query.scope : a->default_scope;
-	refusal = agent_report(a->agent, &query, scope, peer_of(request, scope), &answer->body,
-			       &answer->length, error, sizeof(error));
+	reader = (struct agent_reader){
+		.ip = request->peer_ip,
+		/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
+		.pid = scope->kind == SELECTOR_SELF ? web_peer_process(request->peer) : request->peer_pid,
+		.takes_body = strcmp(request->method, "GET") == 0,
+	};
+	refusal = agent_report(a->agent, &query, scope, &reader, &answer->body, &answer->length, error,
+			       sizeof(error));
 	if (refusal != AGENT_OK) {
 		answer_refusal(answer, refusal, error);
 		return;

@@ -266,6 +266,7 @@ static void follow(struct run *run)
 
 static int take_report(struct run *run, char **text)
 {
+	const struct agent_reader reader = { .ip = "", .pid = getpid(), .takes_body = true };
 	struct query query;
 	size_t length;
 
@@ -274,7 +275,7 @@ static int take_report(struct run *run, char **text)
 	query.window_ns = 0;
 	query.sort = run->options.json ? QUERY_SORT_START : QUERY_SORT_DURATION;
 	query.pretty = run->options.json && isatty(fileno(run->out));
-	if (agent_report(run->answering.agent, &query, run->answering.default_scope, 0, text, &length,
+	if (agent_report(run->answering.agent, &query, run->answering.default_scope, &reader, text, &length,
 			 run->error, ERROR_SIZE) == AGENT_OK)
 		return 0;
 	return -EIO;

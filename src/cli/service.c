@@ -12,7 +12,6 @@
 
 #include "agent/reporter.h"
 #include "cli/answer.h"
-#include "system/peer.h"
 
 /* A loop that is meant to turn every 100 ms and has not for so long is stuck. */
 #define STUCK_NS 5000000000ull
@@ -54,7 +53,7 @@ static int turns(void *context)
 static void stats(void *context, const struct web_request *request, struct web_answer *answer)
 {
 	struct service *s = *(struct service **)context;
-	struct reporter_ask ask = { .peer = request->peer_pid, .peer_fd = -1 };
+	struct reporter_ask ask = { .peer = request->peer_pid, .is_head = strcmp(request->method, "HEAD") == 0 };
 
 	if (!s) {
 		web_error(answer, 503, "not_ready", "the BPF programs are not attached yet");
@@ -63,8 +62,9 @@ static void stats(void *context, const struct web_request *request, struct web_a
 	if (!answer_read_query(request, &ask.query, answer))
 		return;
 	ask.scope = ask.query.has_scope ? ask.query.scope : *s->default_scope;
-	if (ask.scope.kind == SELECTOR_SELF && !ask.peer)
-		ask.peer_fd = request->fd;
+	if (ask.scope.kind == SELECTOR_SELF && !request->is_unix)
+		ask.connection = request->peer;
+	memcpy(ask.peer_ip, request->peer_ip, sizeof(ask.peer_ip));
 	reporter_ask(s->reporter, &ask, web_defer(request));
 }
 
@@ -81,12 +81,14 @@ static enum agent_refusal begin(void *context, const struct reporter_ask *ask, e
 {
 	struct service *s = context;
 	enum agent_refusal refusal;
-	pid_t peer = ask->peer;
+	const struct agent_reader reader = {
+		.ip = ask->peer_ip,
+		.pid = ask->connection ? web_peer_process(ask->connection) : ask->peer,
+		.takes_body = !ask->is_head,
+	};
 
-	if (ask->peer_fd >= 0 && peer_pid(ask->peer_fd, &peer))
-		peer = 0;
 	pthread_mutex_lock(&s->agent_lock);
-	refusal = agent_report_begin(s->agent, &ask->query, &ask->scope, peer, part, ret, error, size);
+	refusal = agent_report_begin(s->agent, &ask->query, &ask->scope, &reader, part, ret, error, size);
 	*fresh_until_ns = agent_fresh_until_ns(s->agent);
 	pthread_mutex_unlock(&s->agent_lock);
 	return refusal;

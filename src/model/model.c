@@ -7,6 +7,7 @@
 struct model {
 	struct model_settings settings;
 	struct join *join;
+	struct clients *clients;
 	const struct sample *sample;
 	struct retention *ended;
 	struct routes *routes, *routes_by_process;
@@ -21,6 +22,7 @@ static void keep(void *context, struct request *r)
 
 	r->seq = ++m->last_seq;
 	r->start_unix_ns = r->start_ns + (uint64_t)m->unix_minus_mono_ns;
+	clients_ended(m->clients, r);
 	routes_add(m->routes, r);
 	routes_add(m->routes_by_process, r);
 	retention_add(m->ended, r);
@@ -34,7 +36,7 @@ int model_new(struct model **ret, const struct model_settings *settings)
 		return -ENOMEM;
 	m->settings = *settings;
 	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
-	if (retention_new(&m->ended, &settings->retention) || routes_new(&m->routes, false) ||
+	if (clients_new(&m->clients) || retention_new(&m->ended, &settings->retention) || routes_new(&m->routes, false) ||
 	    routes_new(&m->routes_by_process, true) || join_new(&m->join, &m->settings.id_headers, keep, m)) {
 		model_free(m);
 		return -ENOMEM;
@@ -48,6 +50,7 @@ void model_free(struct model *m)
 	if (!m)
 		return;
 	join_free(m->join);
+	clients_free(m->clients);
 	retention_free(m->ended);
 	routes_free(m->routes);
 	routes_free(m->routes_by_process);
@@ -126,4 +129,9 @@ struct model_bytes model_bytes_max(const struct model_settings *settings)
 		.routes = 2 * routes_bytes_max(),
 		.in_flight = join_bytes_max(),
 	};
+}
+
+struct clients *model_clients(struct model *m)
+{
+	return m->clients;
 }

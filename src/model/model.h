@@ -6,6 +6,7 @@
 #ifndef REQMETER_MODEL_H
 #define REQMETER_MODEL_H
 
+#include "model/clients.h"
 #include "model/join.h"
 #include "model/retention.h"
 #include "model/routes.h"
@@ -52,5 +53,8 @@ struct model_bytes {
 	uint64_t in_flight; /* requests in flight, and connections with the heads that are coming in */
 };
 struct model_bytes model_bytes_max(const struct model_settings *);
+
+/* Who reads reports; every request that ends is told to them. */
+struct clients *model_clients(struct model *);
 
 #endif

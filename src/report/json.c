@@ -241,11 +241,17 @@ void json_i64(struct json *j, const char *name, int64_t value)
 void json_double(struct json *j, const char *name, double value)
 {
 	char text[40];
+	size_t n;
 
-	if (!isfinite(value))
+	if (!isfinite(value)) {
 		json_null(j, name);
-	else
-		put_number(j, name, text, snprintf(text, sizeof(text), "%.17g", value));
+		return;
+	}
+	n = (size_t)snprintf(text, sizeof(text), "%.17g", value);
+	/* Readers that tell integers from reals shall see a real even where it is whole. */
+	if (!strpbrk(text, ".e"))
+		n += (size_t)snprintf(text + n, sizeof(text) - n, ".0");
+	put_number(j, name, text, n);
 }
 
 void json_bool(struct json *j, const char *name, bool value)

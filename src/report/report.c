@@ -46,9 +46,9 @@ static const struct {
 	{ SECTION_GENERATED, "generated_unix_ns", write_generated, false },
 	{ SECTION_SINCE, "since_unix_ns", write_since, false },
 	{ SECTION_HOST, "host", write_host, false },
-	{ SECTION_MEM_INFO, "mem_info", NULL, false },
-	{ SECTION_DRUM_INFO, "drum_info", NULL, false },
-	{ SECTION_TIME_INFO, "time_info", NULL, false },
+	{ SECTION_MEM_INFO, "mem_info", section_mem_info, false },
+	{ SECTION_DRUM_INFO, "drum_info", section_drum_info, false },
+	{ SECTION_TIME_INFO, "time_info", section_time_info, false },
 	{ SECTION_CGROUPS, "cgroups", section_cgroups, false },
 	{ SECTION_PROCESSES, "processes", section_processes, true },
 	{ SECTION_THREADS, "threads", section_threads, true },
@@ -65,8 +65,8 @@ static bool shows_lists(const struct writing *w, uint32_t section)
 	return w->scope->kind != SELECTOR_NODE;
 }
 
-/* The sections that move a client on; next to each other. */
-#define OWN_SECTIONS (SECTION_DRUM_INFO | SECTION_TIME_INFO)
+/* The sections that move a client on, and mem_info, which must agree with drum_info; next to each other. */
+#define OWN_SECTIONS (SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO)
 
 struct report {
 	struct writing w;
@@ -108,7 +108,7 @@ static void write_part(struct report *report)
 
 	if (report->part == REPORT_OWN) {
 		j->depth = 1;
-		j->has_member[1] = report->w.query->sections & (SECTION_DRUM_INFO - 1);
+		j->has_member[1] = report->w.query->sections & (SECTION_MEM_INFO - 1);
 		write_sections(report);
 	} else {
 		json_open(j, NULL, '{');
@@ -134,9 +134,12 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 		return -ENOMEM;
 	}
 	report->part = part;
+	if (query->sections & (part == REPORT_COMMON ? SECTION_AGENT : SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_AGENT))
+		compat_gather(w);
 	json_init(&w->j, query->pretty);
 	write_part(report);
 	processes_done(&w->processes);
+	free(w->drum);
 	*ret = report;
 	return 0;
 }

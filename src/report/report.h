@@ -7,11 +7,22 @@
 #include "agent/ledger.h"
 #include "agent/probe.h"
 #include "model/model.h"
+#include "report/compat.h"
 #include "report/query.h"
 #include "report/scope.h"
+#include "system/cgroup_memory.h"
+#include "system/cgroup_pressure.h"
 #include "system/host.h"
 
 #define PROGRAMS_MAX 64
+
+/* What the files of a cgroup say beyond its CPU. */
+struct cgroup_facts {
+	const char *memory_path, *v2_path; /* where it lies in the other hierarchies; NULL: not known */
+	struct cgroup_memory memory;	   /* UNKNOWN, all of it: not readable */
+	bool has_pressure;
+	struct cgroup_pressure pressure;
+};
 
 /* What /proc says of a process beyond the sample. */
 struct process_facts {
@@ -38,6 +49,9 @@ struct report_input {
 	/* Fills *ret; false when the process is gone. */
 	bool (*process_facts)(void *context, uint32_t pid, struct process_facts *ret);
 	void *context;
+	void (*cgroup_facts)(void *cgroup_context, const struct ledger_row *, struct cgroup_facts *ret);
+	void *cgroup_context;
+	struct compat *compat; /* of this reader, and what it will have seen */
 };
 
 struct report;

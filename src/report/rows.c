@@ -159,63 +159,22 @@ void row_thread(struct json *j, const struct thread_row *t, const struct request
 		json_close(j, '}');
 	}
 }
-
-/* --- cgroups --- */
-
-static struct value residual(const struct ledger_row *c, bool has_ledger)
-{
-	if (!has_ledger || c->cgroup_ns == UNKNOWN)
-		return NOTHING;
-	return I64((int64_t)(c->cgroup_ns - c->threads_ns));
-}
-
-#define CGROUP_FIELDS(F)                                                                                               \
-	F("id", U64(c->id), "the kernel's number for it")                                                              \
-	F("path", STRING(c->path), "in its hierarchy")                                                                 \
-	F("paths.cpu", STRING(c->path), "in the hierarchy that accounts CPU")                                          \
-	F("paths.memory", NOTHING, "in the memory controller's hierarchy")                                             \
-	F("paths.v2", STRING(version == 2 ? c->path : NULL), "in the unified hierarchy")                               \
-	F("version", U64((uint64_t)version), "1 or 2")                                                                 \
-	F("container", NOTHING, "which container it is")                                                               \
-	F("cpu.usage_ns", U64(c->cpu.usage_ns), "the kernel's lifetime figure")                                        \
-	F("cpu.user_ns", U64(c->cpu.user_ns), "in user mode, by ticks")                                                \
-	F("cpu.system_ns", U64(c->cpu.system_ns), "in the kernel, by ticks")                                           \
-	F("cpu.throttled_ns", U64(c->cpu.throttled_ns), "held back by its quota")                                      \
-	F("cpu.throttled_periods", U64(c->cpu.throttled_periods), "periods in which it was")                           \
-	F("cpu.quota_ns", U64(c->cpu.quota_ns), "a period; null: no limit")                                            \
-	F("cpu.period_ns", U64(c->cpu.period_ns), "of the quota")                                                      \
-	F("memory", NOTHING, "not built yet")                                                                          \
-	F("pressure", NOTHING, "not built yet")                                                                        \
-	F("ledger.cpu.cgroup_ns", U64(has_ledger ? c->cgroup_ns : UNKNOWN), "the kernel's figure since the agent began") \
-	F("ledger.cpu.requests_ns", U64(has_ledger ? c->requests_ns : UNKNOWN), "credited to requests")                \
-	F("ledger.cpu.background_ns", has_ledger ? I64((int64_t)(c->threads_ns - c->requests_ns)) : NOTHING, "of watched threads, for no request") \
-	F("ledger.cpu.residual_ns", residual(c, has_ledger), "cgroup_ns - requests_ns - background_ns")                \
-	F("ledger.memory", NOTHING, "not built yet")
-
-static const struct field cgroup_fields[] = { CGROUP_FIELDS(FIELD_ENTRY) };
-
-void row_cgroup(struct json *j, const struct ledger_row *c, int version, bool has_ledger)
-{
-	const struct value values[] = { CGROUP_FIELDS(FIELD_VALUE) };
-
-	json_open(j, NULL, '{');
-	fields_write(j, cgroup_fields, values, LENGTH(values));
-	json_close(j, '}');
-}
-
 /* --- the tables --- */
 
 #define TABLE(title, place, fields) { title, place, fields, LENGTH(fields) }
 
-static const struct field_table tables[] = {
+static struct field_table tables[] = {
 	TABLE("Requests", "requests.active, requests.recent, requests.top.*", request_fields),
 	TABLE("Routes", "requests.routes", route_fields),
 	TABLE("Threads", "threads", thread_fields),
-	TABLE("cgroups", "cgroups", cgroup_fields),
+	{ "cgroups", "cgroups", NULL, 0 },
 };
 
 const struct field_table *row_tables(size_t *n)
 {
+	struct field_table *cgroups = &tables[LENGTH(tables) - 1];
+
+	cgroups->fields = row_cgroup_fields(&cgroups->n);
 	*n = LENGTH(tables);
 	return tables;
 }

@@ -3,10 +3,10 @@
 #ifndef REQMETER_ROWS_H
 #define REQMETER_ROWS_H
 
-#include "agent/ledger.h"
 #include "model/measure.h"
 #include "model/routes.h"
 #include "report/field.h"
+#include "report/report.h"
 #include "shared/sample.h"
 
 /* The values that rows share: a cost as the report names it. */
@@ -56,7 +56,9 @@ void row_request(struct json *, const struct request *, const struct row_clock *
 void row_route(struct json *, const struct route_row *);
 /* `request`: the one that it works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
-void row_cgroup(struct json *, const struct ledger_row *, int version, bool has_ledger);
+void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_facts *, int version, bool has_ledger);
+
+const struct field *row_cgroup_fields(size_t *n);
 
 /* All tables of rows, for the manual. */
 const struct field_table *row_tables(size_t *n);

@@ -24,16 +24,16 @@ static bool descends(uint32_t of, uint32_t pid, const uint32_t *lineage)
 	return false;
 }
 
-static bool holds(const struct report_scope *scope, uint32_t pid, const uint32_t *lineage, uint64_t cgroup_id,
-		  const char *comm)
+bool scope_means(enum selector_kind kind, uint32_t pid, const char *text, const struct ledger *ledger,
+		 const struct scope_subject *subject)
 {
-	switch (scope->kind) {
+	switch (kind) {
 	case SELECTOR_PID:
-		return descends(scope->pid, pid, lineage);
+		return descends(pid, subject->pid, subject->lineage);
 	case SELECTOR_CGROUP:
-		return scope_path_holds(scope->text, ledger_path(scope->ledger, cgroup_id));
+		return scope_path_holds(text, ledger_path(ledger, subject->cgroup_id));
 	case SELECTOR_COMM:
-		return strncmp(comm, scope->text, COMM_BYTES) == 0;
+		return strncmp(subject->comm, text, COMM_BYTES) == 0;
 	default:
 		return true;
 	}
@@ -41,17 +41,23 @@ static bool holds(const struct report_scope *scope, uint32_t pid, const uint32_t
 
 bool scope_has_thread(const struct report_scope *scope, const struct thread_row *t, const char *process_comm)
 {
-	return holds(scope, t->pid, t->lineage, t->cgroup_id, process_comm);
+	const struct scope_subject subject = { t->pid, t->lineage, t->cgroup_id, process_comm };
+
+	return scope_means(scope->kind, scope->pid, scope->text, scope->ledger, &subject);
 }
 
 bool scope_has_request(const struct report_scope *scope, const struct request *r)
 {
-	return holds(scope, r->pid, r->lineage, r->cgroup_id, r->comm);
+	const struct scope_subject subject = { r->pid, r->lineage, r->cgroup_id, r->comm };
+
+	return scope_means(scope->kind, scope->pid, scope->text, scope->ledger, &subject);
 }
 
 bool scope_has_route(const struct report_scope *scope, const struct route_source *of)
 {
-	return holds(scope, of->pid, of->lineage, of->cgroup_id, of->comm);
+	const struct scope_subject subject = { of->pid, of->lineage, of->cgroup_id, of->comm };
+
+	return scope_means(scope->kind, scope->pid, scope->text, scope->ledger, &subject);
 }
 
 /* A process is no cgroup, and neither is a name: those scopes show the cgroups that their threads are in. */

@@ -19,6 +19,17 @@ struct report_scope {
 /* "/a" holds "/a" and "/a/b", not "/ab"; "/" holds everything. */
 bool scope_path_holds(const char *scope, const char *path);
 
+/* What scopes tell processes apart by. */
+struct scope_subject {
+	uint32_t pid;
+	const uint32_t *lineage; /* LINEAGE_MAX of them */
+	uint64_t cgroup_id;
+	const char *comm; /* COMM_BYTES */
+};
+
+/* kind, pid and text: as in struct report_scope. */
+bool scope_means(enum selector_kind, uint32_t pid, const char *text, const struct ledger *, const struct scope_subject *);
+
 bool scope_has_thread(const struct report_scope *, const struct thread_row *, const char *process_comm);
 bool scope_has_request(const struct report_scope *, const struct request *);
 bool scope_has_route(const struct report_scope *, const struct route_source *);

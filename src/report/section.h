@@ -8,6 +8,12 @@
 #include "report/lists.h"
 #include "report/rows.h"
 
+/* One process of drum_info. */
+struct drum_row {
+	const struct process_row *process;
+	uint64_t rss_bytes;
+};
+
 struct writing {
 	struct json j;
 	const struct report_input *in;
@@ -18,7 +24,18 @@ struct writing {
 	/* Of the section of requests, from section_requests on: its rows are written last. */
 	struct json until_rows; /* all that goes before them; j goes on behind them */
 	struct request_lists rows;
+	/* For mem_info and drum_info, which must agree: gathered once, when one of them is asked for. */
+	struct drum_row *drum;
+	size_t n_drum;
 };
+
+/* The live processes of a scope narrower than the node; without memory for the list, none and `unreadable` says so. */
+void compat_gather(struct writing *);
+void section_mem_info(struct writing *);
+void section_drum_info(struct writing *);
+void section_time_info(struct writing *);
+/* The member `unreadable` of the agent's object: what is null above because it could not be read, and why. */
+void compat_write_unreadable(struct writing *);
 
 void section_cgroups(struct writing *);
 void section_processes(struct writing *);

@@ -102,5 +102,6 @@ void section_agent(struct writing *w)
 	write_programs(w);
 	write_losses(w);
 	write_features(w);
+	compat_write_unreadable(w);
 	json_close(&w->j, '}');
 }

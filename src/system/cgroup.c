@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,6 +138,19 @@ int cgroup_id_of_path(const struct cgroup_tree *tree, enum cgroup_controller con
 		return -errno;
 	*ret = st.st_ino;
 	return 0;
+}
+
+/* The kernel makes cgroup.sane_behavior (v1) on the root only, and cgroup.events (v2) everywhere but there. */
+bool cgroup_is_root(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path)
+{
+	__attribute__((cleanup(file_close))) int fd = strcmp(path, "/") == 0 ? cgroup_open(tree, controller, path) : -1;
+
+	/* A namespace's own cgroup may look like `/`, but the root never looks like anything else. */
+	if (fd < 0)
+		return false;
+	if (cgroup_version(tree, controller) == 1)
+		return faccessat(fd, "cgroup.sane_behavior", F_OK, 0) == 0;
+	return faccessat(fd, "cgroup.events", F_OK, 0) < 0;
 }
 
 int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn,

@@ -14,6 +14,7 @@
 #ifndef REQMETER_CGROUP_H
 #define REQMETER_CGROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -56,6 +57,12 @@ int cgroup_id_of_path(const struct cgroup_tree *tree, enum cgroup_controller con
 
 /* The cgroup's directory, O_PATH, for openat; the caller closes it. A path with `.` or `..` is refused. */
 int cgroup_open(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path);
+
+/*
+ * Whether it is the root of the whole hierarchy, whose figures are the machine's: never a container's, whatever its
+ * path looks like from inside a cgroup namespace. False for one that does not exist.
+ */
+bool cgroup_is_root(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path);
 
 /* Every cgroup of a hierarchy, as cgroup_walk_dir() has it. */
 int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn,

@@ -54,11 +54,14 @@ void cgroup_memory_parse_v2(const char *memory_stat, const char *memory_events, 
 	memory->events.oom_kill = text_u64(memory_events, "oom_kill");
 }
 
-static uint64_t read_limit(int fd, int version)
+/* UNKNOWN: none. 0, or why it could not be read; v2's root has no such file, and no limit. */
+static int read_limit(int fd, int version, uint64_t *ret)
 {
-	uint64_t limit = file_u64(fd, version == 1 ? "memory.limit_in_bytes" : "memory.max");
+	int rc = file_read_u64(fd, version == 1 ? "memory.limit_in_bytes" : "memory.max", ret);
 
-	return version == 1 && limit >= V1_UNLIMITED ? UNKNOWN : limit;
+	if (rc || (version == 1 && *ret >= V1_UNLIMITED))
+		*ret = UNKNOWN;
+	return rc == -ENODATA || (version == 2 && rc == -ENOENT) ? 0 : rc;
 }
 
 static uint64_t read_current(int fd, int version)
@@ -98,7 +101,7 @@ int cgroup_memory_read(const struct cgroup_tree *tree, const char *path, struct 
 
 	if (fd < 0)
 		return fd;
-	memory.limit_bytes = read_limit(fd, version);
+	read_limit(fd, version, &memory.limit_bytes);
 	memory.current_bytes = read_current(fd, version);
 	if (version == 1)
 		read_v1(fd, &memory);
@@ -112,15 +115,16 @@ int cgroup_memory_read(const struct cgroup_tree *tree, const char *path, struct 
 /* One more cgroup on the path. */
 static void tighten(int fd, int version, struct cgroup_memory_limits *limits)
 {
-	uint64_t limit = read_limit(fd, version), current;
+	uint64_t limit, current, cache;
 	char stat[STAT_MAX];
-	uint64_t cache;
 
+	limits->unreadable |= read_limit(fd, version, &limit) != 0;
 	if (limit == UNKNOWN)
 		return;
 	current = read_current(fd, version);
 	file_read(fd, "memory.stat", stat, sizeof(stat));
 	cache = text_u64(stat, version == 1 ? "total_inactive_file" : "inactive_file");
+	limits->unreadable |= current == UNKNOWN || cache == UNKNOWN;
 	limits->limit_bytes = unknown_min(limits->limit_bytes, limit);
 	limits->free_bytes = unknown_min(limits->free_bytes, unknown_minus(limit, current));
 	limits->available_bytes =
@@ -141,7 +145,7 @@ static bool go_up(char *path)
 int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,
 			      struct cgroup_memory_limits *ret)
 {
-	struct cgroup_memory_limits limits = { UNKNOWN, UNKNOWN, UNKNOWN };
+	struct cgroup_memory_limits limits = { UNKNOWN, UNKNOWN, UNKNOWN, false };
 	int version = cgroup_version(tree, CGROUP_MEMORY);
 	char at[CGROUP_PATH_MAX];
 

@@ -3,6 +3,7 @@
 #ifndef REQMETER_CGROUP_MEMORY_H
 #define REQMETER_CGROUP_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/unknown.h"
@@ -39,6 +40,7 @@ struct cgroup_memory_limits {
 	uint64_t limit_bytes;     /* the tightest */
 	uint64_t free_bytes;      /* the least of limit - current */
 	uint64_t available_bytes; /* the least of limit - (current - inactive file cache) */
+	bool unreadable; /* a limit, or what it is to be compared with, could not be read: there may be a tighter one */
 };
 
 int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,

@@ -209,7 +209,12 @@ void web_exchange_resume(struct web_site *site)
 	}
 }
 
-static void call_handler(struct web_site *site, struct exchange *exchange, const struct web_peer *peer,
+pid_t web_peer_process(struct web_peer *peer)
+{
+	return web_peer_pid(peer);
+}
+
+static void call_handler(struct web_site *site, struct exchange *exchange, struct web_peer *peer,
 			 const char *method, struct web_answer *answer)
 {
 	struct web_request request = {
@@ -220,8 +225,10 @@ static void call_handler(struct web_site *site, struct exchange *exchange, const
 		.n_pairs = exchange->uri.n_pairs,
 		.fd = peer->fd,
 		.is_unix = peer->is_unix,
-		.peer_pid = peer->pid,
+		/* Only who connected to a Unix socket is known without looking. */
+		.peer_pid = peer->is_unix ? peer->pid : 0,
 		.ticket = &exchange->ticket,
+		.peer = peer,
 	};
 
 	memcpy(request.peer_ip, peer->ip, sizeof(request.peer_ip));

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "system/peer.h"
+
 enum {
 	WAITING_LIMIT_MS = 30000,    /* from the connection, or the last answer, to a complete request */
 	ANSWERING_LIMIT_MS = 300000, /* a 100 MB report at 3 Mbit/s */
@@ -58,6 +60,15 @@ struct web_peer *web_peers_add(struct web_peers *peers, int fd)
 	peers->first = peer;
 	peers->n++;
 	return peer;
+}
+
+/* What is not found stays so: who holds the other end does not change, and looking for it is dear. */
+pid_t web_peer_pid(struct web_peer *peer)
+{
+	if (!peer->is_unix && !peer->is_pid_sought && peer_pid(peer->fd, &peer->pid))
+		peer->pid = 0;
+	peer->is_pid_sought = true;
+	return peer->pid;
 }
 
 void web_peers_remove(struct web_peers *peers, struct web_peer *peer)

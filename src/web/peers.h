@@ -16,7 +16,8 @@ struct web_peer {
 	struct web_peer *next, *previous;
 	int fd;
 	bool is_unix;
-	pid_t pid;                 /* SO_PEERCRED of a Unix socket; 0: unknown */
+	pid_t pid;                 /* of a Unix socket, or found by web_peer_pid(); 0: unknown */
+	bool is_pid_sought;        /* web_peer_pid() need not look again */
 	char ip[INET6_ADDRSTRLEN]; /* of a TCP socket, v4-mapped addresses as v4; else "" */
 	bool is_answering;         /* from the handler's return to the last byte sent */
 	bool is_condemned;         /* shut down, libmicrohttpd will close it */
@@ -35,6 +36,8 @@ uint64_t web_now_ms(void);
 
 /* Takes note of a connection, which stays its owner's. NULL: out of memory. */
 struct web_peer *web_peers_add(struct web_peers *peers, int fd);
+/* See web_peer_process(). */
+pid_t web_peer_pid(struct web_peer *peer);
 void web_peers_remove(struct web_peers *peers, struct web_peer *peer);
 
 /*

@@ -29,6 +29,7 @@ enum {
 };
 
 struct web_ticket;
+struct web_peer;
 
 struct web_request {
 	const char *method, *path;    /* "GET" or "HEAD"; the path as it came */
@@ -40,7 +41,14 @@ struct web_request {
 	pid_t peer_pid;                 /* Unix: who connected, in our PID namespace; 0: not known, or TCP */
 	char peer_ip[INET6_ADDRSTRLEN]; /* TCP: without the port; Unix: "" */
 	struct web_ticket *ticket;	/* the server's own */
+	struct web_peer *peer;          /* for web_peer_process() */
 };
+
+/*
+ * The process at the other end, as system/peer.h finds it; 0: not to be found. On TCP that takes milliseconds the
+ * first time; the answer is kept for as long as the connection lives. Any thread, until the request is answered.
+ */
+pid_t web_peer_process(struct web_peer *peer);
 
 /* Fills *answer, which comes zeroed, at once; a status left 0 becomes a 500. The request is valid during the
  * call. */

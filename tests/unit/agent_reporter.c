@@ -96,7 +96,7 @@ static struct reporter *open_bench(bool fresh)
 
 static void ask(struct reporter *r, size_t ticket, uint32_t limit, uint32_t sections, const char *client)
 {
-	struct reporter_ask a = { .peer_fd = -1 };
+	struct reporter_ask a = { 0 };
 
 	query_init(&a.query);
 	a.query.limit = limit;

@@ -110,7 +110,10 @@ static const char *const thread_keys[] = {
 
 static const char *const cgroup_keys[] = {
 	"id", "path", "paths.cpu", "paths.memory", "paths.v2", "version", "container", "cpu.usage_ns", "cpu.user_ns",
-	"cpu.system_ns", "cpu.throttled_ns", "cpu.throttled_periods", "cpu.quota_ns", "cpu.period_ns", "memory",
+	"cpu.system_ns", "cpu.throttled_ns", "cpu.throttled_periods", "cpu.quota_ns", "cpu.period_ns",
+	"memory.current_bytes", "memory.peak_bytes", "memory.limit_bytes", "memory.working_set_bytes", "memory.anon_bytes",
+	"memory.file_bytes", "memory.inactive_file_bytes", "memory.shmem_bytes", "memory.kernel_bytes",
+	"memory.swap_bytes", "memory.events.high", "memory.events.max", "memory.events.oom", "memory.events.oom_kill",
 	"pressure", "ledger.cpu.cgroup_ns", "ledger.cpu.requests_ns", "ledger.cpu.background_ns",
 	"ledger.cpu.residual_ns", "ledger.memory",
 };
@@ -313,6 +316,11 @@ Test(report_field, thread_row)
 	cJSON_Delete(row);
 }
 
+static const struct cgroup_facts no_facts = {
+	.memory = { UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN,
+		    { UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN } },
+};
+
 Test(report_field, cgroup_row)
 {
 	struct ledger_row c = { .id = 3, .path = "/a", .cgroup_ns = 100, .requests_ns = 30, .threads_ns = 120,
@@ -321,7 +329,7 @@ Test(report_field, cgroup_row)
 	cJSON *row;
 
 	json_init(&j, false);
-	row_cgroup(&j, &c, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_eq(number(row, "ledger.cpu.background_ns"), 90);
 	cr_expect_eq(number(row, "ledger.cpu.residual_ns"), -20, "it may be negative, and is shown");
@@ -332,8 +340,14 @@ Test(report_field, cgroup_row)
 	cJSON_Delete(row);
 	/* Only some of its tasks are watched, or its file cannot be read: no ledger rather than a wrong one. */
 	json_init(&j, false);
-	row_cgroup(&j, &c, 1, false);
+	row_cgroup(&j, &c, &no_facts, 1, false);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "path")), "/a", "the best that is known");
+	cr_expect(cJSON_IsNull(lookup(row, "paths.memory")));
+	cr_expect(cJSON_IsNull(lookup(row, "memory.limit_bytes")));
+	cr_expect(cJSON_IsNull(lookup(row, "memory.events.oom_kill")));
+	cr_expect(cJSON_IsNull(lookup(row, "container")));
+	cr_expect(cJSON_IsNull(lookup(row, "pressure")));
 	cr_expect(cJSON_IsNull(lookup(row, "ledger.cpu.cgroup_ns")));
 	cr_expect(cJSON_IsNull(lookup(row, "ledger.cpu.requests_ns")));
 	cr_expect(cJSON_IsNull(lookup(row, "ledger.cpu.background_ns")));
@@ -342,9 +356,49 @@ Test(report_field, cgroup_row)
 	cJSON_Delete(row);
 	c.cgroup_ns = UNKNOWN;
 	json_init(&j, false);
-	row_cgroup(&j, &c, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect(cJSON_IsNull(lookup(row, "ledger.cpu.residual_ns")));
+	cJSON_Delete(row);
+}
+
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Everything known: the path is the memory controller's, and the container is that of this path. */
+Test(report_field, cgroup_row_of_a_container)
+{
+	static const char *const keys[] = {
+		"container.id", "container.runtime", "container.name", "container.pod", "container.namespace",
+		"container.pod_uid", "pressure.cpu.some_total_ns", "pressure.cpu.full_total_ns",
+		"pressure.memory.some_total_ns", "pressure.memory.full_total_ns", "pressure.io.some_total_ns",
+		"pressure.io.full_total_ns",
+	};
+	struct ledger_row c = { .id = 3, .path = "/cpu/path" };
+	struct cgroup_facts facts = no_facts;
+	struct json j;
+	cJSON *row;
+
+	facts.memory_path = "/kubepods/pod12345678-1234-1234-1234-123456789abc/" HEX64;
+	facts.v2_path = "/v2/path";
+	facts.memory.limit_bytes = 1 << 20;
+	facts.memory.events.oom_kill = 0;
+	facts.has_pressure = true;
+	facts.pressure = (struct cgroup_pressure){ { 1, 2 }, { 3, 4 }, { 5, UNKNOWN } };
+	json_init(&j, false);
+	row_cgroup(&j, &c, &facts, 1, true);
+	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
+	for (size_t i = 0; i < LENGTH(keys); i++)
+		cr_expect(lookup(row, keys[i]), "%s", keys[i]);
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "path")), facts.memory_path);
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "paths.cpu")), "/cpu/path");
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "paths.v2")), "/v2/path");
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "container.id")), HEX64);
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "container.pod_uid")), "12345678-1234-1234-1234-123456789abc");
+	cr_expect(cJSON_IsNull(lookup(row, "container.runtime")), "the path does not say");
+	cr_expect_eq(number(row, "memory.limit_bytes"), 1 << 20);
+	cr_expect_eq(number(row, "memory.events.oom_kill"), 0, "measured zero is no null");
+	cr_expect_eq(number(row, "pressure.memory.full_total_ns"), 4);
+	cr_expect(cJSON_IsNull(lookup(row, "pressure.io.full_total_ns")));
 	cJSON_Delete(row);
 }
 
@@ -359,7 +413,7 @@ Test(report_field, background_never_wraps)
 	cJSON *row;
 
 	json_init(&j, false);
-	row_cgroup(&j, &c, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_lt(number(row, "ledger.cpu.background_ns"), 9007199254740992.0);
 	cr_expect_eq(number(row, "ledger.cpu.requests_ns") + number(row, "ledger.cpu.background_ns") +

@@ -200,6 +200,28 @@ Test(report_json, unknown_is_null)
 	free(text);
 }
 
+/* A reader that tells integers from reals sees a real even where it is whole. */
+Test(report_json, doubles_are_no_integers)
+{
+	static const struct {
+		double value;
+		const char *text;
+	} cases[] = { { 0, "0.0" }, { 64, "64.0" }, { -3, "-3.0" }, { 1.5, "1.5" }, { 1e300, "1.0000000000000001e+300" } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct json j;
+		char *text;
+		size_t n;
+
+		json_init(&j, false);
+		json_double(&j, NULL, cases[i].value);
+		text = json_take(&j, &n);
+		cr_expect_str_eq(text, cases[i].text);
+		cr_expect_eq(n, strlen(text));
+		free(text);
+	}
+}
+
 Test(report_json, doubles_come_back)
 {
 	static const double values[] = { 0.0, -0.0, 0.1, 1.0 / 3, 1e300, 5e-324, 1.7976931348623157e308, 123456789.123, -1e-7 };

@@ -455,3 +455,29 @@ Test(system_cgroup, walk_of_thousands, .timeout = 60)
 	cr_assert_eq(seen.n, 1501);
 	cgroup_tree_close(tree);
 }
+
+/* What looks like `/` is the root of the whole hierarchy, or a namespace's own cgroup: files that only one has tell. */
+Test(system_cgroup, the_root_of_the_hierarchy)
+{
+	struct cgroup_tree *tree;
+
+	tree_unpack("==> proc/self/mountinfo <==\n"
+		    "35 31 0:32 / /memory rw - cgroup cgroup rw,memory\n"
+		    "36 31 0:33 / /pids rw - cgroup cgroup rw,pids\n"
+		    "41 31 0:38 / /unified rw - cgroup2 cgroup2 rw\n"
+		    "==> memory/cgroup.procs <==\n==> memory/cgroup.sane_behavior <==\n0\n"
+		    "==> memory/a/cgroup.sane_behavior <==\n0\n"
+		    "==> pids/cgroup.procs <==\n"
+		    "==> unified/cgroup.procs <==\n==> unified/cgroup.controllers <==\n\n");
+	cr_assert_eq(cgroup_tree_open(&tree, tree_root), 0);
+	cr_expect(cgroup_is_root(tree, CGROUP_MEMORY, "/"));
+	cr_expect_not(cgroup_is_root(tree, CGROUP_MEMORY, "/a"));
+	cr_expect_not(cgroup_is_root(tree, CGROUP_MEMORY, "/absent"));
+	cr_expect_not(cgroup_is_root(tree, CGROUP_PIDS, "/"), "seen from a namespace of its own");
+	cr_expect_not(cgroup_is_root(tree, CGROUP_BLKIO, "/"), "not mounted");
+	cr_expect(cgroup_is_root(tree, CGROUP_V2, "/"));
+	tree_file("unified/cgroup.events", "populated 1\n", 12);
+	cr_expect_not(cgroup_is_root(tree, CGROUP_V2, "/"));
+	cgroup_tree_close(tree);
+	tree_remove();
+}
