@@ -53,7 +53,7 @@ static void process_in(struct machine *m, uint32_t pid, const char *cgroup)
 
 static void begin(struct machine *m)
 {
-	const struct model_settings settings = { .n_recent = 4 };
+	const struct model_settings settings = { .retention = { .n_recent = 4 } };
 
 	*m = (struct machine){ .sample = { .now_ns = 5 } };
 	m->sample.threads = m->threads;

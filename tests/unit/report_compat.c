@@ -2,6 +2,7 @@
 /* mem_info, drum_info and time_info: types, nulls, sums, and what is named when it cannot be read. */
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +52,7 @@ static struct thread_row leader(uint32_t pid, uint64_t cpu_ns)
 
 static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 {
-	struct model_settings settings = { .n_recent = 4 };
+	struct model_settings settings = { .retention = { .n_recent = 4 } };
 
 	*s = (struct setting){ .scope = { .kind = kind, .text = "server" } };
 	cr_assert_eq(model_new(&s->model, &settings), 0);
@@ -311,5 +312,47 @@ Test(report_compat, times)
 		cr_expect(cJSON_IsNull(cJSON_GetObjectItem(object, keys[i])), "%s", keys[i]);
 	cr_expect_eq(cJSON_GetObjectItem(object, "count")->valuedouble, 0);
 	cJSON_Delete(root);
+	unset(&s);
+}
+
+static char *part_of(struct setting *s, enum report_part part, size_t *n, size_t *hole)
+{
+	struct report *r;
+
+	cr_assert_eq(report_begin(&r, &s->in, &s->query, &s->scope, part), 0);
+	*hole = report_hole(r);
+	free(s->compat.cpu);
+	s->compat.cpu = NULL;
+	return report_finish(r, n);
+}
+
+/* What all readers share, with a reader's own part in its hole, is the whole report, whatever is asked for. */
+Test(report_compat, the_parts_make_the_whole)
+{
+	static const uint32_t asked[] = {
+		SECTION_MEM_INFO, SECTION_DRUM_INFO, SECTION_TIME_INFO, SECTION_MEM_INFO | SECTION_TIME_INFO,
+		SECTION_HOST | SECTION_MEM_INFO, SECTION_DRUM_INFO | SECTION_AGENT, SECTION_SCHEMA_VERSION | SECTION_AGENT,
+		SECTION_HOST | SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO | SECTION_AGENT,
+	};
+	struct setting s;
+
+	set(&s, SELECTOR_COMM, 20);
+	for (size_t i = 0; i < 2 * LENGTH(asked); i++) {
+		size_t n_whole, n_common, n_own = 0, hole, none;
+		char *whole, *common, *own = NULL, *joined;
+
+		s.query.sections = asked[i / 2];
+		s.query.pretty = i % 2;
+		whole = part_of(&s, REPORT_WHOLE, &n_whole, &none);
+		common = part_of(&s, REPORT_COMMON, &n_common, &hole);
+		if (report_has_own(&s.query))
+			own = part_of(&s, REPORT_OWN, &n_own, &none);
+		cr_assert_gt(asprintf(&joined, "%.*s%.*s%s", (int)hole, common, (int)n_own, own ? own : "", common + hole), 0);
+		cr_expect_str_eq(joined, whole, "sections %x: %s", asked[i / 2], joined);
+		free(joined);
+		free(own);
+		free(common);
+		free(whole);
+	}
 	unset(&s);
 }
