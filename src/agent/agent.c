@@ -15,6 +15,8 @@
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
+/* A scope that the last sample does not have may have begun since: looked for again, but no more often than this. */
+#define SAMPLE_AGAIN_NS 2000000ull
 /* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
 #define SAMPLE_IDLE_NS 1000000000ull
 
@@ -384,6 +386,10 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGE_NS)
 		take_sample(agent);
 	refusal = resolve(agent, selector, peer, &scope, error, size);
+	if (refusal == AGENT_SCOPE_NOT_FOUND && clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGAIN_NS) {
+		take_sample(agent);
+		refusal = resolve(agent, selector, peer, &scope, error, size);
+	}
 	if (refusal != AGENT_OK)
 		return refusal;
 	fill(agent, &in);
