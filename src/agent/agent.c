@@ -18,6 +18,8 @@
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
+/* A scope that the last sample does not have may have begun since: looked for again, but no more often than this. */
+#define SAMPLE_AGAIN_NS 2000000ull
 /* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
 #define SAMPLE_IDLE_NS 1000000000ull
 
@@ -449,6 +451,15 @@ static void read_usage(struct agent *agent, const struct report_scope *scope, bo
 	strcpy(agent->usage_scope, scope->text);
 }
 
+/* Containers may be known by their memory cgroups only. */
+static enum agent_refusal look_up(struct agent *agent, const struct selector *selector, pid_t peer,
+				  struct report_scope *ret, char *error, size_t size)
+{
+	if (selector->kind == SELECTOR_CONTAINER)
+		places_update(agent->places, agent->ledger, model_last_sample(agent->model));
+	return resolve(agent, selector, peer, ret, error, size);
+}
+
 /* Reports that come together share a sample. */
 static bool refresh(struct agent *agent)
 {
@@ -471,10 +482,12 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 	bool is_new = refresh(agent);
 	int rc;
 
-	/* Containers may be known by their memory cgroups only. */
-	if (selector->kind == SELECTOR_CONTAINER)
-		places_update(agent->places, agent->ledger, model_last_sample(agent->model));
-	refusal = resolve(agent, selector, reader->pid, &scope, error, size);
+	refusal = look_up(agent, selector, reader->pid, &scope, error, size);
+	if (refusal == AGENT_SCOPE_NOT_FOUND && clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_AGAIN_NS) {
+		take_sample(agent);
+		is_new = true;
+		refusal = look_up(agent, selector, reader->pid, &scope, error, size);
+	}
 	if (refusal != AGENT_OK)
 		return refusal;
 	if (query->sections & SECTION_CGROUPS && part != REPORT_OWN)
