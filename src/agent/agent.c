@@ -15,6 +15,7 @@
 #include "agent/facts.h"
 #include "agent/listeners.h"
 #include "agent/places.h"
+#include "agent/scopes.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -322,87 +323,6 @@ struct model_bytes agent_bytes_max(const struct agent_settings *settings)
 	return model_bytes_max(&model);
 }
 
-static bool any_thread(const struct agent *agent, const struct report_scope *scope)
-{
-	const struct sample *sample = model_last_sample(agent->model);
-
-	for (size_t i = 0; i < sample->n_threads; i++)
-		if (scope_has_thread(scope, &sample->threads[i], sample->threads[i].comm))
-			return true;
-	return false;
-}
-
-/* Ended processes may still have rows. */
-static bool any_request(const struct agent *agent, const struct report_scope *scope)
-{
-	const struct request *r = retention_newest(model_retention(agent->model));
-
-	for (; r; r = r->older)
-		if (scope_has_request(scope, r))
-			return true;
-	return false;
-}
-
-/* The path that a row shows is that of the memory controller's hierarchy, which may not be the one that accounts CPU. */
-static bool by_memory_path(const struct agent *agent, struct report_scope *scope)
-{
-	const struct ledger_row *row;
-
-	for (size_t i = 0; (row = ledger_row(agent->ledger, i)); i++) {
-		const char *path = places_of_cgroup(agent->places, row).memory;
-
-		if (!path || strcmp(path, scope->text) != 0)
-			continue;
-		snprintf(scope->text, sizeof(scope->text), "%s", row->path);
-		return true;
-	}
-	return false;
-}
-
-static enum agent_refusal resolve(struct agent *agent, const struct selector *selector, pid_t peer,
-				  struct report_scope *ret, char *error, size_t size)
-{
-	uint64_t id;
-	int rc;
-
-	*ret = (struct report_scope){ .kind = selector->kind, .pid = (uint32_t)selector->pid, .ledger = agent->ledger };
-	snprintf(ret->text, sizeof(ret->text), "%s", selector->text);
-	switch (selector->kind) {
-	case SELECTOR_NODE:
-		return AGENT_OK;
-	case SELECTOR_SELF:
-		ret->kind = SELECTOR_CGROUP;
-		if (peer && own_cgroup(agent, peer, ret->text, sizeof(ret->text)) == 0)
-			return AGENT_OK;
-		snprintf(error, size, "scope self: cannot tell from which process of this machine the connection comes");
-		return AGENT_SCOPE_NOT_FOUND;
-	case SELECTOR_CGROUP:
-		/* Or it is gone, and its requests are left. */
-		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, ret->text, &id) == 0 || by_memory_path(agent, ret) ||
-		    any_request(agent, ret))
-			return AGENT_OK;
-		break;
-	case SELECTOR_CONTAINER:
-		ret->kind = SELECTOR_CGROUP;
-		rc = containers_watched(agent->ledger, agent->places, selector->text, ret->text, error, size);
-		if (rc == 0)
-			return AGENT_OK;
-		if (rc == -ENOTUNIQ)
-			return AGENT_SCOPE_AMBIGUOUS;
-		break;
-	case SELECTOR_PID:
-	case SELECTOR_COMM:
-		if (any_thread(agent, ret) || any_request(agent, ret))
-			return AGENT_OK;
-		break;
-	default:
-		snprintf(error, size, "scope %s: is not available yet", selector_kind_name(selector->kind));
-		return AGENT_NOT_AVAILABLE;
-	}
-	snprintf(error, size, "nothing that is watched matches the scope");
-	return AGENT_SCOPE_NOT_FOUND;
-}
-
 static void fill(struct agent *agent, struct report_input *in)
 {
 	const struct sample *sample = model_last_sample(agent->model);
@@ -455,9 +375,11 @@ static void read_usage(struct agent *agent, const struct report_scope *scope, bo
 static enum agent_refusal look_up(struct agent *agent, const struct selector *selector, pid_t peer,
 				  struct report_scope *ret, char *error, size_t size)
 {
+	const struct scopes scopes = { agent->tree, agent->ledger, agent->places, agent->model };
+
 	if (selector->kind == SELECTOR_CONTAINER)
 		places_update(agent->places, agent->ledger, model_last_sample(agent->model));
-	return resolve(agent, selector, peer, ret, error, size);
+	return scopes_resolve(&scopes, selector, peer, ret, error, size);
 }
 
 /* Reports that come together share a sample. */
