@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/answer.h"
 
-#include <string.h>
-
-#include "agent/agent.h"
-
-#define ERROR_BYTES 512
-
-int answer_ready(void *context)
-{
-	return ((struct answering *)context)->agent != NULL;
-}
-
 bool answer_read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
 {
 	char error[QUERY_ERROR_SIZE];
@@ -42,32 +31,4 @@ void answer_refusal(struct web_answer *answer, enum agent_refusal refusal, const
 	};
 
 	web_error(answer, refusals[refusal].status, refusals[refusal].code, "%s", why);
-}
-
-void answer_stats(void *context, const struct web_request *request, struct web_answer *answer)
-{
-	struct answering *a = context;
-	char error[ERROR_BYTES] = "";
-	const struct selector *scope;
-	enum agent_refusal refusal;
-	struct agent_reader reader;
-	struct query query;
-
-	if (!answer_read_query(request, &query, answer))
-		return;
-	scope = query.has_scope ? &query.scope : a->default_scope;
-	reader = (struct agent_reader){
-		.ip = request->peer_ip,
-		/* Only asked when it matters: finding a TCP peer reads other processes' file descriptors. */
-		.pid = scope->kind == SELECTOR_SELF ? web_peer_process(request->peer) : request->peer_pid,
-		.takes_body = strcmp(request->method, "GET") == 0,
-	};
-	refusal = agent_report(a->agent, &query, scope, &reader, &answer->body, &answer->length, error,
-			       sizeof(error));
-	if (refusal != AGENT_OK) {
-		answer_refusal(answer, refusal, error);
-		return;
-	}
-	answer->status = 200;
-	answer->content_type = "application/json";
 }

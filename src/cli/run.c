@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "cli/answer.h"
 #include "cli/launch.h"
 #include "cli/options.h"
 #include "cli/run_view.h"
+#include "cli/service.h"
 #include "report/query.h"
 #include "shared/unknown.h"
 #include "web/address.h"
@@ -36,15 +36,18 @@ struct run_options {
 	bool wait_all, json;
 	struct config_list listen, id_headers;
 	uint32_t limit, recent, max_rows_per_second;
+	uint64_t keep_ns;
 };
 
 struct run {
 	struct run_options options;
 	struct launch_user user;
 	struct launch launch;
-	struct answering answering;
+	struct agent *agent;
 	struct selector scope; /* the command, with all that descends from it */
-	struct web *web;       /* NULL: nothing listens */
+	struct web_routes routes;
+	struct web *web;         /* NULL: nothing listens */
+	struct service *service; /* NULL as well, and when it no longer does */
 	FILE *out;
 	int signals, epoll;
 	bool has_ended, has_no_children,
@@ -53,6 +56,9 @@ struct run {
 	uint64_t begun_ns, ended_ns;
 	char error[ERROR_SIZE];
 };
+
+/* What a report shows is all that is watched: the command with its descendants. */
+static const struct selector everything = { .kind = SELECTOR_NODE };
 
 #define INTO(member) .offset = offsetof(struct run_options, member)
 
@@ -73,6 +79,8 @@ static const struct config_row rows[] = {
 	  &options_listen, INTO(listen) },
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, QUERY_LIMIT_MAX },
+	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration, INTO(keep_ns),
+	  SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
 	{ "id-header", "NAME", NULL, NULL,
 	  "a request header that holds the id, looked for before the built-in ones", &options_header,
 	  INTO(id_headers) },
@@ -133,13 +141,14 @@ static int watch(struct run *run)
 		.scopes = &run->scope,
 		.n_scopes = 1,
 		.n_recent = run->options.recent,
+		.keep_ns = run->options.keep_ns,
 		.id_headers = { (const char *const *)run->options.id_headers.items,
 				run->options.id_headers.n },
 		.rows_per_second = run->options.max_rows_per_second,
 	};
 
 	run->scope = (struct selector){ .kind = SELECTOR_PID, .pid = run->launch.pid };
-	return agent_new(&run->answering.agent, &settings, run->error, ERROR_SIZE);
+	return agent_new(&run->agent, &settings, run->error, ERROR_SIZE);
 }
 
 /*
@@ -174,28 +183,51 @@ static int wait_on_all(struct run *run)
 	run->epoll = epoll_create1(EPOLL_CLOEXEC);
 	rc = run->epoll < 0 ? -errno : add(run, run->signals);
 	if (rc == 0)
-		rc = add(run, agent_fd(run->answering.agent));
-	if (rc == 0 && run->web)
-		rc = add(run, web_fd(run->web));
+		rc = add(run, agent_fd(run->agent));
 	if (rc)
 		snprintf(run->error, ERROR_SIZE, "cannot wait for events: %s", strerror(-rc));
 	return rc;
 }
 
-/* Everything that can fail before the command runs. It is there already, and waits. */
-static int prepare(struct run *run, struct web_routes *routes)
+/* The addresses first: a port in use is told before programs are loaded. */
+static int prepare_serving(struct run *run)
 {
-	int rc = 0;
+	int rc;
 
-	if (run->options.listen.n) {
-		rc = web_new(&run->web, web_routes_answer, routes);
-		if (rc)
-			snprintf(run->error, ERROR_SIZE, "cannot serve: %s", strerror(-rc));
-		else
-			rc = listen_all(run);
-	}
+	if (!run->options.listen.n)
+		return 0;
+	service_routes(&run->routes, &run->service);
+	rc = web_new(&run->web, web_routes_answer, &run->routes);
+	if (rc == 0)
+		return listen_all(run);
+	snprintf(run->error, ERROR_SIZE, "cannot serve: %s", strerror(-rc));
+	return rc;
+}
+
+static int begin_serving(struct run *run)
+{
+	int rc = run->web ? service_start(&run->service, run->web, run->agent, &everything) : 0;
+
+	if (rc)
+		snprintf(run->error, ERROR_SIZE, "cannot serve: %s", strerror(-rc));
+	return rc;
+}
+
+static void end_serving(struct run *run)
+{
+	service_stop(run->service);
+	run->service = NULL;
+}
+
+/* Everything that can fail before the command runs. It is there already, and waits. */
+static int prepare(struct run *run)
+{
+	int rc = prepare_serving(run);
+
 	if (rc == 0)
 		rc = watch(run);
+	if (rc == 0)
+		rc = begin_serving(run);
 	return rc ? rc : wait_on_all(run);
 }
 
@@ -241,15 +273,14 @@ static bool is_over(const struct run *run)
 
 static void turn(struct run *run)
 {
-	int web_ms = run->web ? web_timeout_ms(run->web) : -1,
-	    wait_ms = web_ms >= 0 && web_ms < DRAIN_MS ? web_ms : DRAIN_MS;
 	struct epoll_event events[4];
 
-	epoll_wait(run->epoll, events, N(events), wait_ms);
+	epoll_wait(run->epoll, events, N(events), DRAIN_MS);
 	take_signals(run);
-	agent_drain(run->answering.agent);
-	if (run->web)
-		web_turn(run->web);
+	if (run->service)
+		service_drain(run->service);
+	else
+		agent_drain(run->agent);
 }
 
 static void follow(struct run *run)
@@ -260,6 +291,7 @@ static void follow(struct run *run)
 		turn(run);
 	for (end = now_ns() + SETTLE_NS; now_ns() < end;)
 		turn(run);
+	end_serving(run); /* from here on the agent is ours alone */
 }
 
 /* --- the end --- */
@@ -271,11 +303,11 @@ static int take_report(struct run *run, char **text)
 	size_t length;
 
 	query_init(&query);
-	query.limit = QUERY_LIMIT_MAX;
+	query.limit = run->options.json ? QUERY_LIMIT_MAX : run->options.limit;
 	query.window_ns = 0;
 	query.sort = run->options.json ? QUERY_SORT_START : QUERY_SORT_DURATION;
 	query.pretty = run->options.json && isatty(fileno(run->out));
-	if (agent_report(run->answering.agent, &query, run->answering.default_scope, &reader, text, &length,
+	if (agent_report(run->agent, &query, &everything, &reader, text, &length,
 			 run->error, ERROR_SIZE) == AGENT_OK)
 		return 0;
 	return -EIO;
@@ -293,7 +325,7 @@ static int print(struct run *run, char **command)
 
 	if (rc)
 		return rc;
-	agent_totals(run->answering.agent, &totals);
+	agent_totals(run->agent, &totals);
 	summary.threads_ns = totals.threads_ns;
 	summary.requests_ns = totals.requests_ns;
 	view_init(&view, run->out);
@@ -327,7 +359,8 @@ static int measure(struct run *run, char **command)
 
 static void done(struct run *run)
 {
-	agent_free(run->answering.agent);
+	end_serving(run);
+	agent_free(run->agent);
 	web_free(run->web);
 	if (run->epoll > 0)
 		close(run->epoll);
@@ -341,12 +374,9 @@ static void done(struct run *run)
 /* The process is made before anything is opened: it inherits nothing of ours. */
 static int start(struct run *run, char **command)
 {
-	static const struct selector node = { .kind = SELECTOR_NODE };
-	struct web_routes routes = { &run->answering, answer_ready, answer_stats, NULL };
 	sigset_t before;
 	int rc;
 
-	run->answering.default_scope = &node;
 	run->signals = catch_signals(&before);
 	rc = run->signals < 0 ? run->signals : launch_fork(&run->launch, command, &run->user, &before);
 	if (rc) {
@@ -356,7 +386,7 @@ static int start(struct run *run, char **command)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how the command ended */
-	if (prepare(run, &routes) == 0)
+	if (prepare(run) == 0)
 		return measure(run, command);
 	launch_cancel(&run->launch);
 	say(run->error);
