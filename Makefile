@@ -103,7 +103,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
-$(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/features.o | $(SKELETON)
+$(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/btf.o $(B)/obj/agent/features.o | $(SKELETON)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)
 

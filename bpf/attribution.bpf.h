@@ -43,20 +43,26 @@ static __always_inline void unpark(__u64 exchange, struct cost *sum)
  * The same exchange has one thread at a time but for hand-overs, so plain additions do; two threads that park at the
  * same instant meet in the update, which refuses the second, and it then finds the first.
  */
-static __always_inline void park(struct thread_state *s, struct task_struct *task, const struct cost *work, __u64 now)
+static __always_inline bool park_cost(__u64 exchange, const struct cost *work)
 {
-	struct cost *before = bpf_map_lookup_elem(&parked, &s->exchange);
-	struct record *lost;
+	struct cost *before = bpf_map_lookup_elem(&parked, &exchange);
 
 	if (!before) {
-		if (bpf_map_update_elem(&parked, &s->exchange, work, BPF_NOEXIST) == 0)
-			return;
-		before = bpf_map_lookup_elem(&parked, &s->exchange);
+		if (bpf_map_update_elem(&parked, &exchange, work, BPF_NOEXIST) == 0)
+			return true;
+		before = bpf_map_lookup_elem(&parked, &exchange);
 	}
-	if (before) {
+	if (before)
 		cost_add(before, work);
+	return before;
+}
+
+static __always_inline void park(struct thread_state *s, struct task_struct *task, const struct cost *work, __u64 now)
+{
+	struct record *lost;
+
+	if (park_cost(s->exchange, work) && memory_park(s->exchange, &s->memory.work))
 		return;
-	}
 	lose(LOSS_REQUESTS_FULL);
 	if (s->silent)
 		return;
@@ -74,8 +80,10 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 {
 	struct record *r;
 
-	if (s->shared)
+	if (s->shared) {
 		unpark(s->exchange, work);
+		memory_unpark(s->exchange, &s->memory.work);
+	}
 	if (s->silent)
 		return;
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -88,6 +96,7 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 		   (s->ended ? RECORD_BLOCKED : 0) | (s->last_chunk ? RECORD_LAST_CHUNK : 0);
 	r->end_ns = s->ended ? s->block_ns : now;
 	r->cost = *work;
+	r->memory = s->memory.work;
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
@@ -113,10 +122,13 @@ static __always_inline void cost_so_far(const struct thread_state *s, const stru
 static __always_inline void work_leave(struct thread_state *s, struct task_struct *task, const struct cost *at,
 				       __u64 now, __u32 why)
 {
+	bool until_block = s->ended || (s->rested && !s->sent && !why);
+
 	if (!s->exchange)
 		return;
-	work_take(s, s->ended || (s->rested && !s->sent && !why) ? &s->at_block : at, &s->work);
+	work_take(s, until_block ? &s->at_block : at, &s->work);
 	cost_add(&s->work, &s->kept);
+	memory_settle(&s->memory, task, !until_block);
 	if (s->sent || why)
 		send_end(s, task, &s->work, now, why);
 	else
@@ -131,6 +143,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 {
 	s->mark = *at;
 	__builtin_memset(&s->kept, 0, sizeof(s->kept));
+	memory_enter(&s->memory, bpf_get_current_task_btf());
 	s->exchange = exchange;
 	s->connection = connection;
 	s->shared = !fresh;
@@ -152,6 +165,7 @@ static __always_inline void work_resume(struct thread_state *s, const struct cos
 		cost_take(&s->mark, at, &s->work);
 		if (s->work.cpu_ns > EXACT_WITHIN_NS)
 			s->shared = 1;
+		memory_settle(&s->memory, bpf_get_current_task_btf(), false);
 	}
 	s->ended = s->rested = s->loops = 0;
 }
@@ -159,11 +173,12 @@ static __always_inline void work_resume(struct thread_state *s, const struct cos
 static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	bool killed = task->signal->flags & SIGNAL_GROUP_EXIT;
+	__u32 why = RECORD_EXITING | (killed ? RECORD_KILLED : 0) | (task->signal->oom_mm ? RECORD_OOM_KILLED : 0);
 
 	if (!s->exchange)
 		return;
 	change_begin(s);
-	work_leave(s, task, cost_running(s, task, now), now, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
+	work_leave(s, task, cost_running(s, task, now), now, why);
 	change_end(s);
 }
 

@@ -33,6 +33,33 @@ static __always_inline struct rq *compat_task_rq(struct task_struct *task)
 }
 
 /*
+ * Pages of a folio. Larger ones came with 5.18; their number was kept apart until 6.17, and has its present name since
+ * (commits 4d6d96a2ce8e, 4996fc547f5b).
+ */
+struct folio___until_6_17 {
+	unsigned int _folio_nr_pages;
+} __attribute__((preserve_access_index));
+struct folio___since_6_15 {
+	unsigned int _nr_pages;
+} __attribute__((preserve_access_index));
+enum pageflags___any { PG_head___any };
+
+static __noinline __attribute__((unused)) __u32 compat_folio_pages(struct folio *folio)
+{
+	struct folio___until_6_17 *old = (void *)folio;
+	struct folio___since_6_15 *now = (void *)folio;
+	unsigned long flags = 0;
+
+	/* The first word of every folio and page, by whatever name. */
+	bpf_probe_read_kernel(&flags, sizeof(flags), folio);
+	if (!(flags & 1ul << bpf_core_enum_value(enum pageflags___any, PG_head___any)))
+		return 1;
+	if (bpf_core_field_exists(now->_nr_pages))
+		return BPF_CORE_READ(now, _nr_pages);
+	return bpf_core_field_exists(old->_folio_nr_pages) ? BPF_CORE_READ(old, _folio_nr_pages) : 1;
+}
+
+/*
  * Tracepoints call programs with preemption on since 7.0, commit a46023d5616e. A switch in the middle of an edge would
  * rewrite the sums that the edge is reading, so an edge keeps its thread on the CPU; the functions are there from 6.10
  * on. What this cannot help: at its end the thread may be switched out while the kernel still counts the program as

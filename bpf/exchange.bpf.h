@@ -89,6 +89,7 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 	if (!r->head_bytes)
 		lose(LOSS_HEADS_UNREADABLE);
 	cost_so_far(s, at, &r->cost);
+	memory_so_far(&s->memory, task, &r->memory);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
@@ -372,6 +373,7 @@ static __always_inline void emit_response(struct thread_state *s, struct socket_
 	r->r.edge_bytes = moved;
 	r->r.flags = socket_flags(ss) | (s->shared ? RECORD_SHARED : 0);
 	cost_so_far(s, at, &r->r.cost);
+	memory_so_far(&s->memory, task, &r->r.memory);
 	r->r.head_bytes = copy_bytes(r->bytes, from, RESPONSE_HEAD_COPY);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }

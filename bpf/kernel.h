@@ -27,6 +27,7 @@ typedef _Bool bool;
 enum bpf_map_type_used {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -132,11 +133,29 @@ struct thread_info {
 	__u32 status;
 };
 
+struct task_struct;
+struct mm_struct {
+	struct {
+		int counter;
+	} mm_users; /* 0: it is being torn down */
+	unsigned long total_vm; /* pages */
+	struct task_struct *owner; /* with CONFIG_MEMCG; the one task that stands for it, whoever else uses it */
+	struct {
+		__u64 ctx_id; /* never used twice */
+	} context;
+};
+
+struct percpu_counter {
+	__s64 count;
+	__s32 *counters;
+};
+
 struct signal_struct {
 	unsigned int flags;
 	struct {
 		int counter;
 	} live;
+	struct mm_struct *oom_mm; /* once the OOM killer has chosen the process */
 };
 
 struct task_struct {
@@ -146,6 +165,9 @@ struct task_struct {
 	struct sched_entity se;
 	__u32 pid;
 	__u32 tgid;
+	struct mm_struct *mm;
+	unsigned long min_flt;
+	unsigned long maj_flt;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	__u64 start_boottime;
@@ -194,6 +216,7 @@ struct unix_sock {
 /* Only passed by. */
 struct msghdr;
 struct page;
+struct folio;
 struct pipe_inode_info;
 struct sock;
 
@@ -211,6 +234,11 @@ struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;
 	struct sock *sk;
 	void *value;
+};
+
+/* Of the kernel's own maps: where a per-CPU array's elements lie, before a CPU's offset is added. */
+struct bpf_array {
+	void *pptrs[1];
 };
 
 struct pt_regs {

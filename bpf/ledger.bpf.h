@@ -7,6 +7,7 @@
 #define REQMETER_LEDGER_BPF_H
 
 #include "account.bpf.h"
+#include "memory.bpf.h"
 
 static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent_id)
 {
@@ -19,6 +20,36 @@ static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent
 		sums = bpf_map_lookup_elem(&cgroups, &id);
 	}
 	return sums;
+}
+
+/* The same for its memory. */
+static __noinline __attribute__((unused)) void memory_flush(struct thread_memory *m)
+{
+	struct cgroup_sums *sums = cgroup_sums_of(m->cgroup_id, 0);
+
+	if (!sums) {
+		lose(LOSS_CGROUPS_FULL);
+		return;
+	}
+	__sync_fetch_and_add(&sums->memory.own_bytes, memory_own_bytes(m) - m->flushed_bytes);
+	__sync_fetch_and_add(&sums->memory.requests_bytes, m->request_bytes - m->flushed_request_bytes);
+	if (m->seen_epoch == snapshot_epoch) {
+		__sync_fetch_and_add(&sums->twice_bytes, m->seen_bytes);
+		__sync_fetch_and_add(&sums->twice_request_bytes, m->seen_request_bytes);
+		m->seen_epoch = 0;
+	}
+	m->flushed_bytes = memory_own_bytes(m);
+	m->flushed_request_bytes = m->request_bytes;
+}
+
+/* What came before this stays with the cgroup that the thread was in then. */
+static __always_inline void memory_follow(struct thread_memory *m, struct task_struct *task)
+{
+	if (m->css_set == (__u64)task->cgroups)
+		return;
+	memory_flush(m);
+	m->css_set = (__u64)task->cgroups;
+	m->cgroup_id = task_cgroup_id(task);
 }
 
 /* What the thread's total holds and its cgroup's sums do not goes to the cgroup it ran in until now. */
@@ -54,6 +85,7 @@ static __always_inline void cgroup_follow(struct thread_state *s, struct task_st
 	if (s->css_set == (__u64)task->cgroups)
 		return;
 	cgroup_flush(s, 0);
+	memory_follow(&s->memory, task);
 	s->css_set = (__u64)task->cgroups;
 	s->cgroup_id = task_cgroup_id(task);
 }
@@ -65,9 +97,27 @@ static __always_inline void process_key_of(struct task_struct *task, struct proc
 	key->pad = 0;
 }
 
+static __always_inline void memory_hand_over(struct memory *sum, const struct memory *m)
+{
+	__sync_fetch_and_add(&sum->anon_bytes, m->anon_bytes);
+	__sync_fetch_and_add(&sum->file_bytes, m->file_bytes);
+	__sync_fetch_and_add(&sum->shmem_bytes, m->shmem_bytes);
+	__sync_fetch_and_add(&sum->swap_bytes, m->swap_bytes);
+	__sync_fetch_and_add(&sum->gained_bytes, m->gained_bytes);
+	__sync_fetch_and_add(&sum->released_bytes, m->released_bytes);
+	__sync_fetch_and_add(&sum->mapped_bytes, m->mapped_bytes);
+	__sync_fetch_and_add(&sum->unmapped_bytes, m->unmapped_bytes);
+	__sync_fetch_and_add(&sum->page_cache_bytes, m->page_cache_bytes);
+	__sync_fetch_and_add(&sum->reclaim_ns, m->reclaim_ns);
+	__sync_fetch_and_add(&sum->minor_faults, m->minor_faults);
+	__sync_fetch_and_add(&sum->major_faults, m->major_faults);
+}
+
+static const struct process_sums no_process_sums = {};
+
 static __always_inline void process_hand_over(struct thread_state *s, struct task_struct *task)
 {
-	struct process_sums *sums, none = {};
+	struct process_sums *sums;
 	struct process_key key;
 
 	process_key_of(task, &key);
@@ -78,7 +128,7 @@ static __always_inline void process_hand_over(struct thread_state *s, struct tas
 	}
 	sums = bpf_map_lookup_elem(&processes, &key);
 	if (!sums) {
-		bpf_map_update_elem(&processes, &key, &none, BPF_NOEXIST);
+		bpf_map_update_elem(&processes, &key, &no_process_sums, BPF_NOEXIST);
 		sums = bpf_map_lookup_elem(&processes, &key);
 	}
 	if (!sums) {
@@ -96,6 +146,7 @@ static __always_inline void process_hand_over(struct thread_state *s, struct tas
 		__sync_fetch_and_add(&sums->total.blocked_ns[kind], s->total.blocked_ns[kind]);
 	__sync_fetch_and_add(&sums->total.voluntary_switches, s->total.voluntary_switches);
 	__sync_fetch_and_add(&sums->total.involuntary_switches, s->total.involuntary_switches);
+	memory_hand_over(&sums->memory, &s->memory.total);
 }
 
 #endif

@@ -10,6 +10,27 @@
 #include "shared/record.h"
 
 /*
+ * A thread's memory. What happens is added to the stretch at hand only; where the stretch ends it goes to the thread's
+ * total and, if that is where it belongs, to the request's.
+ */
+struct thread_memory {
+	struct memory stretch; /* since the last edge, or the last block while it worked */
+	struct memory work;    /* of the exchange, before that, by this thread */
+	struct memory total;   /* before that */
+	__u64 minor_seen, major_seen; /* the task's counts when they were last added */
+	__s64 pending_bytes[4]; /* RESIDENT_COUNTED: what is added already of what the task has not handed to its mm yet */
+	__s64 request_bytes;
+	__s64 flushed_bytes, flushed_request_bytes;
+	__u64 seen_epoch;
+	__s64 seen_bytes, seen_request_bytes;
+	__u64 css_set, cgroup_id; /* as the thread's, but they follow at the first event after a move, not at a switch */
+	__u64 reclaim_since_ns; /* 0: not in reclaim */
+	__u64 mapped_before;	/* 1 + bytes of address space when it began to change it; 0: it does not */
+	__u8 changed;		/* the stretch holds something */
+	__u8 pad[7];
+};
+
+/*
  * All that is kept of a thread; first what every switch looks at, in few cache lines. Written by the CPU that runs the
  * thread or switches it (and seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes`
  * before and after.
@@ -61,6 +82,8 @@ struct thread_state {
 
 	/* Of the edge at hand, here because the stack is too small: its sums at the edge, and what they make a request's. */
 	struct cost at, work;
+
+	struct thread_memory memory;
 };
 
 struct socket_state {
@@ -130,6 +153,18 @@ struct {
 	__type(value, struct cost);
 } parked __weak SEC(".maps");
 
+/*
+ * The same for their memory, of those that changed any. Not preallocated: hardly one in a hundred does, and the kernels
+ * that tell of memory at all can allocate here in any context.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PARKED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct memory);
+} parked_memory __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CGROUPS_MAX);
@@ -183,6 +218,9 @@ __weak const volatile bool switch_has_state = true; /* sched_switch has prev_sta
 __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
 __weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
+
+__weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */
+__weak const volatile __u32 n_cpus = 1; /* possible ones */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */

@@ -10,11 +10,12 @@
  * The thread blocks while it works for an exchange. After a write that is where attribution ends, if nothing more is
  * written; where it waits for anybody, too. Any other block is noted in case the thread then turns elsewhere.
  */
-static __always_inline void note_block(struct thread_state *s, bool anybody, __u64 now)
+static __always_inline void note_block(struct thread_state *s, struct task_struct *task, bool anybody, __u64 now)
 {
 	if (!s->exchange || s->ended)
 		return;
 	s->at_block = s->total;
+	memory_settle(&s->memory, task, true);
 	s->block_ns = now;
 	s->rested = 1;
 	s->loops = anybody;
@@ -37,7 +38,7 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 	if (!blocked)
 		return;
 	s->blocked = 1 + blocked_kind(task, state, &anybody);
-	note_block(s, anybody, now);
+	note_block(s, task, anybody, now);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
@@ -47,7 +48,9 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 	switch_out(s, task, cpu, now, state && !preempt, state);
 	cgroup_follow(s, task);
 	if (state & TASK_DEAD) {
+		memory_settle(&s->memory, task, false);
 		cgroup_flush(s, task_parent_cgroup_id(task));
+		memory_flush(&s->memory);
 		process_hand_over(s, task);
 	}
 	change_end(s);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reads every watched thread: one struct thread_row each, extrapolated to the instant it is read. */
 #include "account.bpf.h"
+#include "memory.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -59,6 +60,46 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 	cost_extend(c, s, task, &t, now);
 }
 
+/* Changes nothing in the state: its thread may be at it. What no event tells is read from the task. */
+static __always_inline void row_memory(struct thread_row *row, const struct thread_state *s, struct task_struct *task)
+{
+	const struct thread_memory *m = &s->memory;
+	struct memory *now = &row->memory;
+
+	*now = m->stretch;
+	now->minor_faults += task->min_flt - m->minor_seen;
+	now->major_faults += task->maj_flt - m->major_seen;
+	if (resident == RESIDENT_COUNTED) {
+		resident_add(now, RSS_FILE, pending_of(task, RSS_FILE) - m->pending_bytes[RSS_FILE]);
+		resident_add(now, RSS_ANON, pending_of(task, RSS_ANON) - m->pending_bytes[RSS_ANON]);
+		resident_add(now, RSS_SWAP, pending_of(task, RSS_SWAP) - m->pending_bytes[RSS_SWAP]);
+		resident_add(now, RSS_SHMEM, pending_of(task, RSS_SHMEM) - m->pending_bytes[RSS_SHMEM]);
+	}
+	row->unflushed_request_bytes = m->request_bytes - m->flushed_request_bytes;
+	if (s->exchange) {
+		row->work_memory = m->work;
+		if (!s->ended) {
+			memory_append(&row->work_memory, now);
+			row->unflushed_request_bytes += memory_growth(now);
+		}
+	}
+	memory_prepend(now, &m->total);
+	row->unflushed_bytes = memory_growth(now) - m->flushed_bytes;
+	row->memory_cgroup_id = m->cgroup_id;
+}
+
+/* What the task has not handed to its address space yet belongs to what is resident. */
+static __always_inline void row_resident(struct thread_row *row, struct task_struct *task)
+{
+	if (resident == RESIDENT_COUNTED && task->mm)
+		row->resident_bytes = pending_of(task, RSS_FILE) + pending_of(task, RSS_ANON) + pending_of(task, RSS_SHMEM);
+	row->resident_cgroup_id = task_cgroup_id(task);
+	if (!owns_memory(task))
+		return;
+	row->flags |= THREAD_OWNS_MEMORY;
+	row->resident_bytes += resident_bytes_of(task->mm);
+}
+
 static __always_inline void row_read(struct thread_row *row, struct thread_state *s, struct task_struct *task)
 {
 	struct cpu_state *cpu = task->on_cpu ? cpu_state_of(compat_task_rq(task)->cpu) : NULL;
@@ -76,6 +117,7 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 	row->cgroup_id = s->cgroup_id;
 	row->request_cpu_ns = s->request_cpu_ns;
 	row_work(row, s);
+	row_memory(row, s, task);
 	row->unflushed_cpu_ns = row->total.cpu_ns - s->flushed_cpu_ns;
 	row->unflushed_request_cpu_ns = row->request_cpu_ns - s->flushed_request_cpu_ns;
 }
@@ -109,8 +151,12 @@ int snapshot(struct bpf_iter__task *ctx)
 		row->flags |= THREAD_TORN;
 		lose(LOSS_TORN);
 	}
+	row_resident(row, task);
 	s->seen_cpu_ns = row->unflushed_cpu_ns;
 	s->seen_request_cpu_ns = row->unflushed_request_cpu_ns;
+	s->memory.seen_epoch = snapshot_epoch;
+	s->memory.seen_bytes = row->unflushed_bytes;
+	s->memory.seen_request_bytes = row->unflushed_request_bytes;
 	s->seen_epoch = snapshot_epoch;
 	bpf_seq_write(ctx->meta->seq, row, sizeof(*row));
 	return 0;

@@ -69,7 +69,7 @@ static __always_inline void carry_bytes(struct thread_state *s, const struct soc
 
 static __always_inline __u32 socket_flags(const struct socket_state *ss)
 {
-	return (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
+	return (resident != RESIDENT_UNKNOWN ? RECORD_MEMORY : 0) | (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
 	       (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
 }
 

@@ -103,8 +103,10 @@ static __always_inline void emit_close(struct socket_state *ss, struct task_stru
 	struct record *r;
 
 	unpark(ss->exchange, &parked_cost);
-	if (ss->silent)
+	if (ss->silent) {
+		bpf_map_delete_elem(&parked_memory, &ss->exchange);
 		return;
+	}
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!r) {
 		lose(LOSS_RING_FULL);
@@ -123,6 +125,7 @@ static __always_inline void emit_close(struct socket_state *ss, struct task_stru
 	r->pid = task->tgid;
 	r->tid = task->pid;
 	r->cost = parked_cost;
+	memory_unpark(ss->exchange, &r->memory);
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/btf.h"
+
 /* The smallest BPF program: return 0. What it is refused for, everything is. */
 int ability_check(char *error, size_t size)
 {
@@ -86,17 +88,6 @@ bool ability_preempted(const struct btf *btf)
 	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
 }
 
-bool ability_has_member(const struct btf *btf, const char *structure, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, structure, BTF_KIND_STRUCT);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
-		if (strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name) == 0)
-			return true;
-	return false;
-}
-
 /* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
 static const struct {
 	enum throttling how;
@@ -118,8 +109,23 @@ enum throttling ability_throttling(const struct btf *btf, struct features *featu
 {
 	size_t i = 0;
 
-	while (throttlings[i].how && !ability_has_member(btf, throttlings[i].structure, throttlings[i].member))
+	while (throttlings[i].how && !btf_has_member(btf, throttlings[i].structure, throttlings[i].member))
 		i++;
 	features_set(features, "throttled", throttlings[i].state, "%s", throttlings[i].reason);
 	return throttlings[i].how;
+}
+
+enum resident ability_resident(const struct btf *btf)
+{
+	int arguments = btf_tracepoint_arguments(btf, "rss_stat");
+
+	/* It tells when an address space is gone, so that what is kept of it can go too: 6.1 and later. */
+	if (arguments < 0 || !btf_has_tracepoint(btf, "exit_mmap"))
+		return RESIDENT_UNKNOWN;
+	if (arguments == 2 && btf_member_is_array(btf, "mm_struct", "rss_stat") &&
+	    btf_has_member(btf, "percpu_counter", "counters"))
+		return RESIDENT_BY_CPU;
+	if (arguments == 3 && btf_has_member(btf, "mm_rss_stat", "count") && btf_has_member(btf, "task_rss_stat", "count"))
+		return RESIDENT_COUNTED;
+	return RESIDENT_UNKNOWN;
 }

@@ -22,10 +22,10 @@ bool ability_stay_on_cpu(const struct btf *);
 /* Do tracepoints call programs with preemption on (7.0 and later), and can these keep it off? */
 bool ability_preempted(const struct btf *);
 
-/* Has a structure of the kernel this member? Not looked for in anonymous ones within it. */
-bool ability_has_member(const struct btf *, const char *structure, const char *name);
-
 /* The best account of throttling that the kernel has; sets the feature "throttled". */
 enum throttling ability_throttling(const struct btf *, struct features *);
+
+/* How the kernel tells of changes of resident memory, if it tells enough. */
+enum resident ability_resident(const struct btf *);
 
 #endif

@@ -193,12 +193,13 @@ static const struct {
 } not_built[] = {
 	{ "spikes", "not built yet" },
 	{ "user-system", "user_ns and system_ns are null: the kernel splits CPU by ticks only, which is not exact" },
-	{ "memory", "not built yet: memory, faults, io, page cache, requests.top.peak and .growth, growth_bytes of routes are null" },
+	{ "io", "not built yet: io is null" },
 };
 
 static int load(struct agent *agent, char *error, size_t size)
 {
-	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second };
+	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second,
+					   .traces_memory = !agent->settings.no_memory };
 	int root, rc = cgroup_tree_open(&agent->tree, "/");
 
 	if (rc) {
@@ -349,6 +350,7 @@ static void fill(struct agent *agent, struct report_input *in)
 		.cgroup_facts = cgroup_facts_of,
 		.cgroup_context = agent->cgroup_facts,
 	};
+	probe_memory_sources(agent->probe, &in->memory);
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
 }
 

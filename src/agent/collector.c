@@ -197,8 +197,11 @@ static void read_parked(struct collector *c)
 			break;
 		row = &s->parked[s->n_parked];
 		row->exchange = key;
-		if (bpf_map_lookup_elem(c->maps.parked, &key, &row->cost) == 0)
+		row->memory = (struct memory){ 0 };
+		if (bpf_map_lookup_elem(c->maps.parked, &key, &row->cost) == 0) {
+			bpf_map_lookup_elem(c->maps.parked_memory, &key, &row->memory);
 			s->n_parked++;
+		}
 		previous = &key;
 	}
 }
@@ -268,6 +271,7 @@ int collector_sample(struct collector *c, bool with_unix, const struct sample **
 void collector_forget_parked(struct collector *c, uint64_t exchange)
 {
 	bpf_map_delete_elem(c->maps.parked, &exchange);
+	bpf_map_delete_elem(c->maps.parked_memory, &exchange);
 }
 
 void collector_forget_cgroup(struct collector *c, uint64_t id)

@@ -18,8 +18,11 @@ struct entry {
 	uint64_t baseline_ns; /* the kernel's usage when counting began: 0 for one made later */
 	/* Of cgroups below that are gone. */
 	uint64_t inherited_ns, inherited_request_ns;
+	struct memory_terms inherited_memory;
 	/* At the sample at hand. */
 	uint64_t own_ns, own_request_ns; /* of its own tasks */
+	int64_t own_resident_bytes;
+	struct memory_terms own_memory;
 	uint32_t n_threads;
 	uint32_t n_children;
 	bool has_sums;
@@ -81,6 +84,13 @@ void ledger_free(struct ledger *ledger)
 	gone_free(ledger->gone);
 	free(ledger->sorted);
 	free(ledger);
+}
+
+/* Terms are sums of 64 bits and nothing else. */
+static void terms_add(struct memory_terms *sum, const struct memory_terms *more)
+{
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(__s64); i++)
+		((__s64 *)sum)[i] += ((const __s64 *)more)[i];
 }
 
 static void set_parent(struct entry *e, struct entry *parent)
@@ -156,9 +166,25 @@ static void begin_sample(struct ledger *ledger)
 
 		e->own_ns = e->inherited_ns;
 		e->own_request_ns = e->inherited_request_ns;
+		e->own_memory = e->inherited_memory;
+		e->own_resident_bytes = 0;
 		e->n_threads = 0;
 		e->has_sums = false;
 	}
+}
+
+/* Memory has cgroups of its own: a process that is moved takes it along at once, a thread's CPU follows at a switch. */
+static void add_memory(struct ledger *ledger, const struct thread_row *row)
+{
+	struct entry *of_thread = entry_add(ledger, row->memory_cgroup_id);
+	struct entry *of_process = entry_add(ledger, row->resident_cgroup_id);
+
+	if (of_thread) {
+		of_thread->own_memory.own_bytes += row->unflushed_bytes;
+		of_thread->own_memory.requests_bytes += row->unflushed_request_bytes;
+	}
+	if (of_process)
+		of_process->own_resident_bytes += row->resident_bytes;
 }
 
 static void add_threads(struct ledger *ledger, const struct sample *sample)
@@ -172,6 +198,7 @@ static void add_threads(struct ledger *ledger, const struct sample *sample)
 		entry_resolve(ledger, e, (pid_t)row->pid);
 		e->own_ns += row->unflushed_cpu_ns;
 		e->own_request_ns += row->unflushed_request_cpu_ns;
+		add_memory(ledger, row);
 		e->n_threads++;
 	}
 }
@@ -189,6 +216,9 @@ static void add_sums(struct ledger *ledger, const struct sample *sample)
 		e->own_ns += c->after.cpu_ns - (c->after.twice_cpu_ns - c->before.twice_cpu_ns);
 		e->own_request_ns +=
 			c->after.request_cpu_ns - (c->after.twice_request_cpu_ns - c->before.twice_request_cpu_ns);
+		terms_add(&e->own_memory, &c->after.memory);
+		e->own_memory.own_bytes -= c->after.twice_bytes - c->before.twice_bytes;
+		e->own_memory.requests_bytes -= c->after.twice_request_bytes - c->before.twice_request_bytes;
 		if (!e->path && !e->parent && c->after.parent_id)
 			set_parent(e, map_get(&ledger->entries, c->after.parent_id));
 	}
@@ -237,6 +267,8 @@ static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), voi
 		e->parent->inherited_request_ns += e->own_request_ns;
 		e->parent->own_ns += e->own_ns;
 		e->parent->own_request_ns += e->own_request_ns;
+		terms_add(&e->parent->inherited_memory, &e->own_memory);
+		terms_add(&e->parent->own_memory, &e->own_memory);
 		gone_add(ledger->gone, e->id, nearest_path(e));
 		if (e->has_sums)
 			drop(context, e->id);
@@ -286,6 +318,8 @@ static void add_upwards(struct ledger *ledger)
 		for (struct entry *up = e; up; up = up->parent) {
 			up->row.threads_ns += e->own_ns;
 			up->row.requests_ns += e->own_request_ns;
+			up->row.resident_bytes += e->own_resident_bytes;
+			terms_add(&up->row.memory, &e->own_memory);
 		}
 	}
 }

@@ -21,6 +21,8 @@ struct ledger_row {
 	uint64_t cgroup_ns;   /* the kernel's usage since the agent began; UNKNOWN when unreadable */
 	uint64_t requests_ns; /* since then, credited to requests */
 	uint64_t threads_ns;  /* since then, of all watched threads */
+	int64_t resident_bytes; /* of its processes now */
+	struct memory_terms memory; /* why that has changed since then */
 };
 
 /* Takes the baseline: call it when counting begins. The tree must outlive the ledger. 0 or -ENOMEM. */

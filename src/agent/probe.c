@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "agent/ability.h"
+#include "agent/btf.h"
+#include "agent/probe_memory.h"
 #include "reqmeter.skel.h"
 #include "system/file.h"
 
@@ -36,26 +38,6 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 		complaint[strcspn(complaint, "\n")] = 0;
 	}
 	return 0;
-}
-
-/* A tracepoint that programs with BTF can attach to is in the kernel's BTF as this typedef. */
-static bool has_tracepoint(const struct btf *btf, const char *name)
-{
-	char type[64];
-
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
-}
-
-/* Has sched_switch the argument prev_state? The typedef points to a function's prototype: context, then arguments. */
-static bool switch_has_state(const struct btf *btf)
-{
-	int id = btf__find_by_name_kind(btf, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	type = type ? btf__type_by_id(btf, type->type) : NULL;
-	type = type ? btf__type_by_id(btf, type->type) : NULL;
-	return type && btf_is_func_proto(type) && btf_vlen(type) >= 5;
 }
 
 static bool has_enumerator(const struct btf *btf, const char *enumeration, const char *name)
@@ -95,14 +77,14 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 	}
 	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
 	for (size_t i = 0; i < sizeof(needed_members) / sizeof(*needed_members); i++) {
-		if (ability_has_member(btf, needed_members[i].structure, needed_members[i].member))
+		if (btf_has_member(btf, needed_members[i].structure, needed_members[i].member))
 			continue;
 		snprintf(error, size, "kernel %s is built without %s, whose account of threads is needed", host.release,
 			 needed_members[i].option);
 		return -1;
 	}
 	for (size_t i = 0; i < sizeof(needed_tracepoints) / sizeof(*needed_tracepoints); i++) {
-		if (has_tracepoint(btf, needed_tracepoints[i]))
+		if (btf_has_tracepoint(btf, needed_tracepoints[i]))
 			continue;
 		snprintf(error, size, "kernel %s lacks the tracepoint %s", host.release, needed_tracepoints[i]);
 		return -1;
@@ -214,7 +196,7 @@ static void load_seconds(struct reqmeter *skeleton)
 /* Reads and writes of sockets, by the best hooks that the kernel has. */
 static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
 {
-	if (has_tracepoint(btf, "sock_recv_length") && has_tracepoint(btf, "sock_send_length")) {
+	if (btf_has_tracepoint(btf, "sock_recv_length") && btf_has_tracepoint(btf, "sock_send_length")) {
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);
 		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
@@ -227,7 +209,7 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 	}
 	load_seconds(skeleton);
 	load_side_edges(skeleton, btf, features);
-	if (has_tracepoint(btf, "sk_data_ready")) {
+	if (btf_has_tracepoint(btf, "sk_data_ready")) {
 		bpf_program__set_autoload(skeleton->progs.on_data_ready, true);
 		features_set(features, "queue", FEATURE_ON, "queue_ns of TCP by sk_data_ready; null for Unix sockets");
 	} else {
@@ -242,10 +224,11 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	skeleton->rodata->n_scopes = settings->n_scopes;
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
-	skeleton->rodata->switch_has_state = switch_has_state(btf);
+	skeleton->rodata->switch_has_state = btf_tracepoint_arguments(btf, "sched_switch") >= 4; /* prev_state */
 	skeleton->rodata->can_stay_on_cpu = ability_stay_on_cpu(btf);
 	skeleton->rodata->has_seconds = ability_preempted(btf);
 	skeleton->rodata->rows_per_second = settings->rows_per_second;
+	skeleton->rodata->n_cpus = (__u32)libbpf_num_possible_cpus();
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }
 
@@ -275,6 +258,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");
 	choose_edges(probe->skeleton, btf, features);
+	probe_memory_choose(probe->skeleton, btf, settings->traces_memory, features);
 	btf__free(btf);
 	rc = reqmeter__load(probe->skeleton);
 	if (rc) {
@@ -325,6 +309,7 @@ int probe_attach(struct probe *probe, struct features *features, char *error, si
 	(void)features;
 	/* Iterators are run, not left attached. */
 	bpf_program__set_autoattach(skeleton->progs.find_tasks, false);
+	bpf_program__set_autoattach(skeleton->progs.find_spaces, false);
 	bpf_program__set_autoattach(skeleton->progs.snapshot, false);
 	bpf_program__set_autoattach(skeleton->progs.find_open_unix, false);
 	rc = reqmeter__attach(skeleton);
@@ -333,6 +318,8 @@ int probe_attach(struct probe *probe, struct features *features, char *error, si
 		return rc;
 	}
 	rc = run_iterator(skeleton->progs.find_tasks);
+	if (rc == 0 && bpf_program__autoload(skeleton->progs.find_spaces))
+		rc = run_iterator(skeleton->progs.find_spaces);
 	if (rc == 0) {
 		probe->snapshot = bpf_program__attach_iter(skeleton->progs.snapshot, NULL);
 		rc = probe->snapshot ? 0 : -errno;
@@ -365,8 +352,14 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->cgroups = bpf_map__fd(skeleton->maps.cgroups);
 	ret->processes = bpf_map__fd(skeleton->maps.processes);
 	ret->parked = bpf_map__fd(skeleton->maps.parked);
+	ret->parked_memory = bpf_map__fd(skeleton->maps.parked_memory);
 	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
+}
+
+void probe_memory_sources(const struct probe *probe, struct memory_sources *ret)
+{
+	*ret = probe_memory_loaded(probe->skeleton);
 }
 
 bool probe_has_throttled(const struct probe *probe)

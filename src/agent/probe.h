@@ -15,16 +15,22 @@
 
 struct probe;
 
+/* Which figures of struct memory are measured here; page faults always are. */
+struct memory_sources {
+	bool resident, mapped, page_cache, reclaim;
+};
+
 struct probe_settings {
 	struct scope scopes[SCOPES_MAX];
 	uint32_t n_scopes; /* 0: the whole node */
 	bool cpu_on_v1;	   /* cgroup CPU is accounted by cpuacct on a v1 mount */
 	uint32_t rows_per_second;
+	bool traces_memory;
 };
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */
 struct probe_maps {
-	int records, cgroups, processes, parked, listeners, losses;
+	int records, cgroups, processes, parked, parked_memory, listeners, losses;
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */
@@ -51,6 +57,7 @@ void probe_free(struct probe *);
 void probe_maps(const struct probe *, struct probe_maps *ret);
 
 /* Does the kernel tell time under a CPU quota from the run queue? */
+void probe_memory_sources(const struct probe *, struct memory_sources *ret);
 bool probe_has_throttled(const struct probe *);
 
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */

@@ -74,6 +74,7 @@ static int watch(struct serving *s)
 		.keep_ns = s->options.keep_ns,
 		.id_headers = { (const char *const *)s->options.id_headers.items, s->options.id_headers.n },
 		.show_args = s->options.show_args,
+		.no_memory = s->options.no_memory,
 		.rows_per_second = s->options.max_rows_per_second,
 	};
 	char error[ERROR_BYTES];

@@ -39,6 +39,7 @@ struct agent_options {
 	uint32_t recent;
 	uint64_t keep_ns;
 	struct config_list id_headers; /* in order, before the built-in list */
+	bool no_memory;
 	bool show_args;
 	uint32_t max_rows_per_second;
 	char *state_dir;

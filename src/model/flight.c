@@ -257,6 +257,7 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 	if (!r->over)
 		r->outcome = outcome;
 	r->live = (struct cost){ 0 };
+	r->live_memory = (struct memory){ 0 };
 	if (r->lost) {
 		j->counts.rows++;
 		request_free(r);

@@ -35,9 +35,11 @@ struct exchange {
 	struct exchange *sibling; /* the next of the same request */
 	/* What earlier requests got of the cost that a thread (0: any) has not told with its end yet. */
 	struct cost given;
+	struct memory given_memory;
 	uint32_t given_by;
 	/* What the exchange had cost a thread when the latest response began. */
 	struct cost at_response;
+	struct memory memory_at_response;
 	uint32_t response_by;
 	uint64_t response_ns;
 	uint64_t opened_ns, ended_ns;
@@ -49,6 +51,7 @@ struct exchange {
 	bool held;	  /* by a thread */
 	bool parked;
 	struct cost seen; /* what all of these show */
+	struct memory seen_memory;
 	const struct thread_row *last; /* a thread that sleeps after a write, so that it may be over */
 	unsigned n_missed; /* samples, one after the other, in which neither is */
 };

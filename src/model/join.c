@@ -11,13 +11,17 @@
 #define OWN_HANDLES (1ull << 52)
 
 /* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
-static void give(struct exchange *e, const struct cost *so_far, uint32_t tid)
+static void give(struct exchange *e, const struct cost *so_far, const struct memory *memory, uint32_t tid)
 {
 	struct cost part = cost_minus(so_far, &e->given);
+	struct memory changed = memory_between(&e->given_memory, memory);
 
-	if (e->current)
+	if (e->current) {
 		cost_plus(&e->current->cost, &part);
+		memory_append(&e->current->memory, &changed);
+	}
 	cost_plus(&e->given, &part);
+	e->given_memory = *memory;
 	e->given_by = tid;
 }
 
@@ -26,15 +30,21 @@ static void settle_account(struct exchange *e, const struct record *record)
 {
 	bool is_giver = !e->given_by || e->given_by == record->tid;
 	struct cost part = is_giver ? cost_minus(&record->cost, &e->given) : record->cost;
+	struct memory memory = is_giver ? memory_between(&e->given_memory, &record->memory) : record->memory;
 
-	if (e->current)
+	if (e->current) {
 		cost_plus(&e->current->cost, &part);
+		memory_append(&e->current->memory, &memory);
+	}
 	if (is_giver) {
 		e->given = (struct cost){ 0 };
+		e->given_memory = (struct memory){ 0 };
 		e->given_by = 0;
 	}
-	if (e->response_by == record->tid)
+	if (e->response_by == record->tid) {
 		e->at_response = (struct cost){ 0 };
+		e->memory_at_response = (struct memory){ 0 };
+	}
 }
 
 /* A request has begun, by its head or, where that cannot be read, by its first bytes. */
@@ -58,7 +68,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
-			give(e, &j->record->cost, 0);
+			give(e, &j->record->cost, &j->record->memory, 0);
 		else
 			r->shared = true;
 	}
@@ -208,7 +218,7 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 	if (from && from != to && from->status) {
 		/* Two threads that have both answered cannot be told apart by one account: then the later request has it all. */
 		if (!e->given_by || e->given_by == e->response_by)
-			give(e, &e->at_response, e->response_by);
+			give(e, &e->at_response, &e->memory_at_response, e->response_by);
 		from->end_ns = from->last_send_ns = e->response_ns;
 		from->sent_to = request_sent_end(from, sent_upto);
 		flight_finish(j, from, c, OUTCOME_COMPLETED);
@@ -233,6 +243,7 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 	if (r->framing == HTTP_TUNNEL)
 		c->receiver.state = RECEIVE_TUNNEL;
 	e->at_response = record->cost;
+	e->memory_at_response = record->memory;
 	e->response_by = record->tid;
 	e->response_ns = record->time_ns;
 	/* Only where its length is known can another follow in the same write. */
@@ -279,6 +290,7 @@ static void note_end(struct request *r, const struct connection *c, const struct
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
+	r->oom_killed |= (record->flags & RECORD_OOM_KILLED) != 0;
 	request_seen_by(r, record->tid);
 }
 
@@ -352,6 +364,7 @@ static void on_close(struct join *j, const struct record *record)
 	if (e && e->current && record->cost.wall_ns) {
 		/* It was parked: nobody worked on it, unless somebody has written and will say so when it turns away. */
 		cost_plus(&e->current->cost, &record->cost);
+		memory_append(&e->current->memory, &record->memory);
 		if (e->current->status)
 			e->current->shared = true;
 		else

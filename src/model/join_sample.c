@@ -32,6 +32,7 @@ static void settle_exchanges(struct request *r)
 
 		if (e->last) {
 			e->given = e->seen;
+			e->given_memory = e->seen_memory;
 			e->given_by = 0;
 		}
 		e->settled = true;
@@ -42,7 +43,7 @@ static void settle_exchanges(struct request *r)
 /* Its threads sleep after the response's last byte: the ends that their next edges would tell are known now. */
 static void settle(struct join *j, struct request *r)
 {
-	r->cost = r->live;
+	request_take_live(r);
 	r->end_ns = 0;
 	for (const struct exchange *e = r->exchanges; e; e = e->sibling) {
 		if (!e->last)
@@ -65,6 +66,7 @@ static void mark_parked(struct join *j, const struct sample *sample, void (*forg
 			e->parked = true;
 			e->current->shared = true;
 			cost_plus(&e->seen, &sample->parked[i].cost);
+			memory_append(&e->seen_memory, &sample->parked[i].memory);
 		}
 	}
 }
@@ -80,6 +82,7 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 		return;
 	e->ended = false;
 	cost_plus(&e->seen, &row->work);
+	memory_append(&e->seen_memory, &row->work_memory);
 	r->end_ns = row->end_ns ? row->end_ns : row->now_ns;
 	r->shared |= (row->flags & THREAD_SHARED) != 0;
 	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns)
@@ -125,10 +128,16 @@ static void credit_live(struct join *j)
 	struct exchange **all = list_exchanges(j, &n);
 
 	for (size_t i = 0; i < n; i++) {
+		struct request *r = all[i]->current;
 		struct cost part = untold(all[i]);
+		struct memory memory = memory_between(&all[i]->given_memory, &all[i]->seen_memory);
 
-		if (all[i]->current)
-			cost_plus(&all[i]->current->live, &part);
+		if (!r)
+			continue;
+		cost_plus(&r->live, &part);
+		/* One of which nothing is seen now: what it has given is not taken back. */
+		if (all[i]->held || all[i]->parked)
+			memory_append(&r->live_memory, &memory);
 	}
 	free(all);
 	for (struct request *r = j->newest_request, *older; r; r = older) {
@@ -202,7 +211,7 @@ static void sweep_request(struct join *j, struct request *r, const struct sample
 		return;
 	if (!r->lost && !died && c && !c->closed && !r->over)
 		return;
-	r->cost = r->live; /* what is parked, too */
+	request_take_live(r); /* what is parked, too */
 	forget_parked(r, forget, context);
 	flight_finish(j, r, c, flight_outcome(r, c, complete, died));
 }
@@ -223,7 +232,7 @@ static void connection_gone(struct join *j, struct connection *c, const struct s
 		struct request *r = c->first;
 		bool complete = request_complete(r, r->sent_to, r->last_chunk);
 
-		r->cost = r->live;
+		request_take_live(r);
 		if (!r->last_send_ns)
 			r->end_ns = sample->now_ns;
 		settle_exchanges(r);
@@ -272,12 +281,13 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	size_t at = 0;
 
 	for (struct request *r = j->newest_request; r; r = r->older)
-		r->live = r->cost;
+		request_begin_live(r);
 	while ((slot = map_next(&j->exchanges, &at))) {
 		struct exchange *e = slot->value;
 
 		e->held = e->parked = false;
 		e->seen = (struct cost){ 0 };
+		e->seen_memory = (struct memory){ 0 };
 		e->last = NULL;
 	}
 	map_clear(&j->pids);

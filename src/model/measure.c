@@ -8,6 +8,11 @@ const struct cost *request_cost(const struct request *r)
 	return r->seq ? &r->cost : &r->live;
 }
 
+const struct memory *request_memory(const struct request *r)
+{
+	return r->seq ? &r->memory : &r->live_memory;
+}
+
 uint64_t request_duration_ns(const struct request *r, uint64_t now_ns)
 {
 	uint64_t end = r->seq == 0 ? now_ns : r->last_send_ns ? r->last_send_ns : r->end_ns;
@@ -43,9 +48,23 @@ static int64_t blocked(const struct request *r, uint64_t now_ns)
 	return (int64_t)cost_blocked_ns(request_cost(r));
 }
 
+static int64_t peak(const struct request *r, uint64_t now_ns)
+{
+	(void)now_ns;
+	return r->has_memory ? request_memory(r)->peak_bytes : MEASURE_UNKNOWN;
+}
+
+static int64_t growth(const struct request *r, uint64_t now_ns)
+{
+	(void)now_ns;
+	return r->has_memory ? memory_growth(request_memory(r)) : MEASURE_UNKNOWN;
+}
+
 /* NULL: cannot be had yet. */
 static int64_t (*const values[MEASURE_MAX])(const struct request *, uint64_t now_ns) = {
 	[MEASURE_CPU] = cpu,
+	[MEASURE_PEAK] = peak,
+	[MEASURE_GROWTH] = growth,
 	[MEASURE_DURATION] = duration,
 	[MEASURE_RUNQUEUE] = runqueue,
 	[MEASURE_BLOCKED] = blocked,
@@ -62,6 +81,11 @@ const char *measure_name(enum measure m)
 bool measure_is_known(enum measure m)
 {
 	return values[m];
+}
+
+bool measure_is_memory(enum measure m)
+{
+	return m == MEASURE_PEAK || m == MEASURE_GROWTH;
 }
 
 int64_t measure_of(const struct request *r, enum measure m, uint64_t now_ns)

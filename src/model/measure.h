@@ -27,6 +27,8 @@ enum measure { MEASURES(MEASURE_ENUM) MEASURE_MAX };
 const char *measure_name(enum measure);
 /* Can it be had at all? */
 bool measure_is_known(enum measure);
+/* Is it one of memory, which may be switched off, or which the kernel may not tell? */
+bool measure_is_memory(enum measure);
 /* Of one in flight: until `now_ns`. MEASURE_UNKNOWN where it cannot be had. */
 int64_t measure_of(const struct request *, enum measure, uint64_t now_ns);
 
@@ -34,6 +36,8 @@ int64_t measure_of(const struct request *, enum measure, uint64_t now_ns);
 uint64_t request_duration_ns(const struct request *, uint64_t now_ns);
 /* What it has cost: as told, or as last seen while it is in flight. */
 const struct cost *request_cost(const struct request *);
+/* The same of what it did to memory. */
+const struct memory *request_memory(const struct request *);
 /* Did it fail: status 500 or more, or its connection or process died? */
 bool request_failed(const struct request *);
 

@@ -31,6 +31,30 @@ struct cost cost_minus(const struct cost *a, const struct cost *b)
 	return ret;
 }
 
+struct memory memory_between(const struct memory *before, const struct memory *upto)
+{
+	struct memory ret;
+
+	for (size_t i = 0; i < sizeof(ret) / sizeof(__u64); i++)
+		((__u64 *)&ret)[i] = ((const __u64 *)upto)[i] - ((const __u64 *)before)[i];
+	ret.peak_bytes = memory_growth(&ret) > 0 ? memory_growth(&ret) : 0;
+	if (upto->peak_bytes > before->peak_bytes || memory_growth(before) == before->peak_bytes)
+		ret.peak_bytes = upto->peak_bytes - memory_growth(before);
+	return ret;
+}
+
+void request_begin_live(struct request *r)
+{
+	r->live = r->cost;
+	r->live_memory = r->memory;
+}
+
+void request_take_live(struct request *r)
+{
+	r->cost = r->live;
+	r->memory = r->live_memory;
+}
+
 static char *copy(struct http_view view, size_t max)
 {
 	return strndup(view.at ? view.at : "", view.length < max ? view.length : max);
@@ -71,6 +95,7 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 	r->port = opened->port;
 	r->is_unix = opened->flags & RECORD_UNIX;
 	r->inferred = opened->flags & RECORD_INFERRED;
+	r->has_memory = opened->flags & RECORD_MEMORY;
 	r->queue_ns = UNKNOWN;
 	request_seen_by(r, opened->tid);
 	return r;

@@ -53,6 +53,7 @@ struct request {
 	uint16_t port;
 
 	struct cost live;      /* of one in flight: what is not credited yet */
+	struct memory memory, live_memory; /* the same */
 	uint64_t received_from, received_to; /* stream offsets on the connection */
 	uint64_t sent_from, sent_to;
 
@@ -66,6 +67,8 @@ struct request {
 	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
 	bool shared;   /* its threads served others meanwhile, or several worked on it */
 	bool is_unix;
+	bool has_memory; /* it is measured */
+	bool oom_killed; /* its process, while one of its threads was at it */
 	bool inferred; /* the connection is older than the agent */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
@@ -116,5 +119,12 @@ const char *request_confidence(const struct request *);
 /* Sums of costs, part by part; the difference never falls below 0. */
 void cost_plus(struct cost *sum, const struct cost *more);
 struct cost cost_minus(const struct cost *a, const struct cost *b);
+
+/* What is credited, as the start of what is seen of one in flight; and what is seen, as all that there will be. */
+void request_begin_live(struct request *);
+void request_take_live(struct request *);
+
+/* What happened after `before`, of a sum that goes on. The peak is known if it was reached then; else the least it was. */
+struct memory memory_between(const struct memory *before, const struct memory *upto);
 
 #endif

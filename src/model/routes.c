@@ -37,14 +37,21 @@ static void tally_done(struct route_tally *t)
 {
 	histogram_done(&t->cpu_ns);
 	histogram_done(&t->duration_ns);
+	histogram_done(&t->growth_bytes);
 }
 
 static void tally_add(struct route_tally *t, const struct request *r)
 {
+	int64_t growth = memory_growth(&r->memory);
+
 	t->count++;
 	t->errors += request_failed(r);
 	histogram_add(&t->cpu_ns, r->cost.cpu_ns);
 	histogram_add(&t->duration_ns, request_duration_ns(r, 0));
+	if (!r->has_memory)
+		return;
+	histogram_add(&t->growth_bytes, growth > 0 ? (uint64_t)growth : 0);
+	t->growth_sum_bytes += growth;
 }
 
 static void tally_merge(struct route_tally *into, const struct route_tally *more)
@@ -53,6 +60,8 @@ static void tally_merge(struct route_tally *into, const struct route_tally *more
 	into->errors += more->errors;
 	histogram_merge(&into->cpu_ns, &more->cpu_ns);
 	histogram_merge(&into->duration_ns, &more->duration_ns);
+	histogram_merge(&into->growth_bytes, &more->growth_bytes);
+	into->growth_sum_bytes += more->growth_sum_bytes;
 }
 
 /* --- series --- */
@@ -343,7 +352,7 @@ void routes_done(struct route_row *rows, size_t n)
 
 uint64_t routes_bytes_max(void)
 {
-	uint64_t tally = sizeof(struct slot) + 2 * HISTOGRAM_BYTES_MAX + 16;
+	uint64_t tally = sizeof(struct slot) + 3 * HISTOGRAM_BYTES_MAX + 16;
 
 	return (ROUTES_MAX + 2) * (sizeof(struct series) + REQUEST_ROUTE_MAX + 1 + 32 + (ROUTES_BUCKETS + 1) * tally);
 }

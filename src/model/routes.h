@@ -24,6 +24,9 @@ struct routes;
 struct route_tally {
 	uint64_t count, errors;
 	struct histogram cpu_ns, duration_ns;
+	/* Of those whose memory was measured. In the histogram what gave memory back is 0; the sum has it. */
+	struct histogram growth_bytes;
+	int64_t growth_sum_bytes;
 };
 
 /* Whose requests a series has. */

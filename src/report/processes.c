@@ -44,8 +44,11 @@ static void add_ended(struct processes *p, const struct sample *sample)
 		const struct process_sample *ended = &sample->processes[i];
 		struct process_row *row = bsearch(&ended->key, p->rows, p->n, sizeof(*row), by_key);
 
-		if (row)
-			cost_plus(&row->total, &ended->sums.total);
+		if (!row)
+			continue;
+		cost_plus(&row->total, &ended->sums.total);
+		memory_sum(&row->memory, &ended->sums.memory);
+		row->had_one_thread = false;
 	}
 }
 
@@ -63,6 +66,9 @@ static void add_thread(struct processes *p, size_t i)
 	row->n++;
 	row->n_threads++;
 	cost_plus(&row->total, &t->total);
+	memory_sum(&row->memory, &t->memory);
+	row->memory.peak_bytes = t->memory.peak_bytes;
+	row->had_one_thread = row->n_threads == 1;
 }
 
 int processes_gather(struct processes *p, const struct sample *sample)

@@ -11,6 +11,8 @@ struct process_row {
 	uint64_t cgroup_id;
 	char comm[COMM_BYTES];
 	struct cost total; /* ended threads included */
+	struct memory memory; /* the same */
+	bool had_one_thread;
 	size_t first, n; /* its threads: sorted[first] to sorted[first + n - 1] */
 };
 

@@ -128,7 +128,7 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 	w->in = in;
 	w->query = query;
 	w->scope = scope;
-	w->clock = (struct row_clock){ in->now_ns, in->now_unix_ns, in->has_throttled };
+	w->clock = (struct row_clock){ in->now_ns, in->now_unix_ns, in->has_throttled, in->memory };
 	if (processes_gather(&w->processes, model_last_sample(in->model))) {
 		free(report);
 		return -ENOMEM;

@@ -35,6 +35,7 @@ struct report_input {
 	const struct model *model;
 	const struct ledger *ledger;
 	bool has_ledger; /* false: only some tasks of the cgroups are watched, so their ledgers could not close */
+	struct memory_sources memory;
 	bool has_throttled; /* the kernel tells throttling from the run queue */
 	int cgroup_version;
 	const struct host *host;

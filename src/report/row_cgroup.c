@@ -60,7 +60,14 @@
 	F("ledger.cpu.requests_ns", U64(has_ledger ? c->requests_ns : UNKNOWN), "credited to requests")                \
 	F("ledger.cpu.background_ns", has_ledger ? I64((int64_t)(c->threads_ns - c->requests_ns)) : NOTHING, "of watched threads, for no request") \
 	F("ledger.cpu.residual_ns", residual(c, has_ledger), "cgroup_ns - requests_ns - background_ns")                \
-	F("ledger.memory", NOTHING, "not built yet")
+	F("ledger.memory.rss_delta_bytes", IF(has_memory, I64(resident_change(c))), "resident memory of its processes, now less when the agent began; without what moved in or out") \
+	F("ledger.memory.moved_bytes", IF(has_memory, I64(c->memory.moved_bytes)), "came with processes that were moved in, less what went with those that left; no part of rss_delta_bytes") \
+	F("ledger.memory.requests_bytes", IF(has_memory, I64(c->memory.requests_bytes)), "of rss_delta_bytes: by threads that worked for requests") \
+	F("ledger.memory.background_bytes", IF(has_memory, I64(c->memory.own_bytes - c->memory.requests_bytes)), "by threads that worked for none") \
+	F("ledger.memory.fork_bytes", IF(has_memory, I64(c->memory.fork_bytes)), "what new address spaces began with") \
+	F("ledger.memory.teardown_bytes", IF(has_memory, I64(c->memory.teardown_bytes)), "given back by exit and exec") \
+	F("ledger.memory.foreign_bytes", IF(has_memory, I64(c->memory.foreign_bytes)), "by others: reclaim, khugepaged, ptrace") \
+	F("ledger.memory.residual_bytes", IF(has_memory, I64(memory_residual(c))), "rss_delta_bytes less all of these")
 
 static const struct field name_fields[] = { NAME_FIELDS(FIELD_ENTRY) };
 static const struct field container_fields[] = { CONTAINER_FIELDS(FIELD_ENTRY) };
@@ -73,6 +80,18 @@ static struct value residual(const struct ledger_row *c, bool has_ledger)
 	if (!has_ledger || c->cgroup_ns == UNKNOWN)
 		return NOTHING;
 	return I64((int64_t)(c->cgroup_ns - c->threads_ns));
+}
+
+static int64_t resident_change(const struct ledger_row *c)
+{
+	return c->resident_bytes - c->memory.start_bytes - c->memory.moved_bytes;
+}
+
+static int64_t memory_residual(const struct ledger_row *c)
+{
+	const struct memory_terms *m = &c->memory;
+
+	return resident_change(c) - m->own_bytes - m->fork_bytes - m->teardown_bytes - m->foreign_bytes;
 }
 
 static void write_name(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version)
@@ -114,7 +133,8 @@ static void write_pressure(struct json *j, const struct cgroup_facts *facts)
 		json_null(j, "pressure");
 }
 
-void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version, bool has_ledger)
+void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version, bool has_ledger,
+		bool has_memory)
 {
 	const struct value ledger[] = { LEDGER_FIELDS(FIELD_VALUE) };
 

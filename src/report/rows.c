@@ -67,9 +67,9 @@ static const char *or_null(const char *text)
 	BLOCKED_FIELDS(F, cost)                                                                                        \
 	F("voluntary_switches", U64(cost->voluntary_switches), "times that its threads went to sleep")                 \
 	F("involuntary_switches", U64(cost->involuntary_switches), "times that they were pre-empted")                  \
-	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
-	F("major_faults", NOTHING, "page faults with I/O")                                                             \
-	MEMORY_FIELDS(F)                                                                                               \
+	F("minor_faults", U64(memory->minor_faults), "page faults without I/O")                                                          \
+	F("major_faults", U64(memory->major_faults), "page faults with I/O")                                                             \
+	MEMORY_FIELDS(F, memory, &clock->memory, I64(memory->peak_bytes), in_flight(r) ? NOTHING : TRUTH(r->oom_killed))                                                                                               \
 	F("io.read_bytes", NOTHING, "read from storage")                                                               \
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
 	F("net.received_bytes", U64(r->received_to - r->received_from), "of the request, head and body")               \
@@ -83,6 +83,7 @@ static const struct field request_fields[] = { REQUEST_FIELDS(FIELD_ENTRY) };
 void row_request(struct json *j, const struct request *r, const struct row_clock *clock, const char *kept_because)
 {
 	const struct cost *cost = request_cost(r);
+	const struct memory *memory = request_memory(r);
 	char comm[COMM_BYTES + 1] = { 0 };
 
 	memcpy(comm, r->comm, COMM_BYTES);
@@ -114,13 +115,17 @@ void row_request(struct json *j, const struct request *r, const struct row_clock
 	F("errors", U64(known ? row->tally.errors : UNKNOWN), "of them, those with status 500 or more or a dead connection") \
 	DISTRIBUTION_FIELDS(F, "cpu_ns", &row->tally.cpu_ns, "CPU time")                                               \
 	DISTRIBUTION_FIELDS(F, "duration_ns", &row->tally.duration_ns, "duration")                                     \
-	F("growth_bytes", NOTHING, "growth of memory; not built yet")
+	F("growth_bytes.sum", IF(grown, I64(row->tally.growth_sum_bytes)), "net change of resident memory, of all of them; null where none was measured") \
+	F("growth_bytes.p50", U64(histogram_quantile(&row->tally.growth_bytes, 0.50)), "half of them left at most so much behind; those that gave back count as 0") \
+	F("growth_bytes.p90", U64(histogram_quantile(&row->tally.growth_bytes, 0.90)), "90 % of them")                 \
+	F("growth_bytes.p99", U64(histogram_quantile(&row->tally.growth_bytes, 0.99)), "99 % of them")                 \
+	F("growth_bytes.max", IF(grown, U64(row->tally.growth_bytes.max)), "the most")
 
 static const struct field route_fields[] = { ROUTE_FIELDS(FIELD_ENTRY) };
 
 void row_route(struct json *j, const struct route_row *row)
 {
-	bool known = row->has_cost;
+	bool known = row->has_cost, grown = row->tally.growth_bytes.n > 0;
 	const struct value values[] = { ROUTE_FIELDS(FIELD_VALUE) };
 
 	json_open(j, NULL, '{');
@@ -139,9 +144,9 @@ void row_route(struct json *j, const struct route_row *row)
 	BLOCKED_FIELDS(F, &t->total)                                                                                   \
 	F("voluntary_switches", U64(t->total.voluntary_switches), "times that it went to sleep")                       \
 	F("involuntary_switches", U64(t->total.involuntary_switches), "times that it was pre-empted")                  \
-	F("minor_faults", NOTHING, "page faults without I/O")                                                          \
-	F("major_faults", NOTHING, "page faults with I/O")                                                             \
-	MEMORY_FIELDS(F)                                                                                               \
+	F("minor_faults", U64(t->memory.minor_faults), "page faults without I/O")                                                          \
+	F("major_faults", U64(t->memory.major_faults), "page faults with I/O")                                                             \
+	MEMORY_FIELDS(F, &t->memory, &clock->memory, I64(t->memory.peak_bytes), NOTHING)                                                                                               \
 	F("request", U64(request ? request->handle : UNKNOWN), "handle of the request it works for")
 
 static const struct field thread_fields[] = { THREAD_FIELDS(FIELD_ENTRY) };
@@ -159,6 +164,18 @@ void row_thread(struct json *j, const struct thread_row *t, const struct request
 		json_close(j, '}');
 	}
 }
+
+/* --- processes --- */
+
+void row_process_memory(struct json *j, const struct process_row *p, const struct memory_sources *has)
+{
+	static const struct field fields[] = { MEMORY_FIELDS(FIELD_ENTRY, &p->memory, has, NOTHING, NOTHING) };
+	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
+	const struct value values[] = { MEMORY_FIELDS(FIELD_VALUE, &p->memory, has, peak, NOTHING) };
+
+	fields_write(j, fields, values, LENGTH(values));
+}
+
 /* --- the tables --- */
 
 #define TABLE(title, place, fields) { title, place, fields, LENGTH(fields) }

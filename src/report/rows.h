@@ -6,6 +6,7 @@
 #include "model/measure.h"
 #include "model/routes.h"
 #include "report/field.h"
+#include "report/processes.h"
 #include "report/report.h"
 #include "shared/sample.h"
 
@@ -27,28 +28,31 @@
 	F("blocked.fault_ns", U64((c)->blocked_ns[BLOCKED_FAULT]), "of blocked_ns: page faults that do not read storage") \
 	F("blocked.other_ns", U64((c)->blocked_ns[BLOCKED_OTHER]), "of blocked_ns: anything else")
 
-#define MEMORY_FIELDS(F)                                                                                               \
-	F("memory.growth_bytes", NOTHING, "net change of resident memory")                                             \
-	F("memory.peak_growth_bytes", NOTHING, "the highest that sum reached")                                         \
-	F("memory.resident_gained_bytes", NOTHING, "resident memory gained")                                           \
-	F("memory.resident_released_bytes", NOTHING, "resident memory given back")                                     \
-	F("memory.anon_growth_bytes", NOTHING, "of growth_bytes: anonymous")                                           \
-	F("memory.file_growth_bytes", NOTHING, "of growth_bytes: file pages")                                          \
-	F("memory.shmem_growth_bytes", NOTHING, "of growth_bytes: shared memory")                                      \
-	F("memory.swap_growth_bytes", NOTHING, "swap entries gained")                                                  \
-	F("memory.mapped_bytes", NOTHING, "mapped by mmap and brk")                                                    \
-	F("memory.unmapped_bytes", NOTHING, "unmapped")                                                                \
-	F("memory.page_cache_bytes", NOTHING, "page cache brought in by reads and writes")                             \
+/* A figure of memory, where the kernel side measures it. */
+#define IF(known, value) ((known) ? (value) : NOTHING)
+#define MEMORY_FIELDS(F, m, has, peak, oom)                                                                            \
+	F("memory.growth_bytes", IF((has)->resident, I64(memory_growth(m))), "net change of resident memory that its threads caused") \
+	F("memory.peak_growth_bytes", IF((has)->resident, peak), "the highest that this sum reached; of threads at the same time as if one came after the other") \
+	F("memory.resident_gained_bytes", IF((has)->resident, U64((m)->gained_bytes)), "resident memory gained")           \
+	F("memory.resident_released_bytes", IF((has)->resident, U64((m)->released_bytes)), "resident memory given back")   \
+	F("memory.anon_growth_bytes", IF((has)->resident, I64((m)->anon_bytes)), "of growth_bytes: anonymous")             \
+	F("memory.file_growth_bytes", IF((has)->resident, I64((m)->file_bytes)), "of growth_bytes: file pages")            \
+	F("memory.shmem_growth_bytes", IF((has)->resident, I64((m)->shmem_bytes)), "of growth_bytes: shared memory, tmpfs") \
+	F("memory.swap_growth_bytes", IF((has)->resident, I64((m)->swap_bytes)), "swap entries gained")                    \
+	F("memory.mapped_bytes", IF((has)->mapped, U64((m)->mapped_bytes)), "address space gained by mmap, mremap, brk and stacks") \
+	F("memory.unmapped_bytes", IF((has)->mapped, U64((m)->unmapped_bytes)), "address space given up")                  \
+	F("memory.page_cache_bytes", IF((has)->page_cache, U64((m)->page_cache_bytes)), "page cache that its reads and writes brought in, resident or not") \
 	F("memory.cow_bytes", NOTHING, "copied on write after fork")                                                   \
-	F("memory.reclaim_ns", NOTHING, "time in direct and cgroup reclaim")                                           \
+	F("memory.reclaim_ns", IF((has)->reclaim, U64((m)->reclaim_ns)), "time in direct and cgroup reclaim")              \
 	F("memory.heap_allocated_bytes", NOTHING, "allocated by malloc")                                               \
 	F("memory.heap_freed_bytes", NOTHING, "freed by free")                                                         \
-	F("memory.oom_killed", NOTHING, "ended by the OOM killer")
+	F("memory.oom_killed", oom, "ended by the OOM killer; null for what lives")
 
 /* What rows need to know beside themselves. */
 struct row_clock {
 	uint64_t now_ns, now_unix_ns; /* the report's instant, for those in flight */
 	bool has_throttled;	      /* the kernel tells throttling from the run queue */
+	struct memory_sources memory; /* what of memory is measured */
 };
 
 /* `kept_because`: NULL for one in flight. */
@@ -56,7 +60,10 @@ void row_request(struct json *, const struct request *, const struct row_clock *
 void row_route(struct json *, const struct route_row *);
 /* `request`: the one that it works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
-void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_facts *, int version, bool has_ledger);
+void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_facts *, int version, bool has_ledger,
+		bool has_memory);
+/* The `memory` of a process, whose peak is known only if it has had one thread. */
+void row_process_memory(struct json *, const struct process_row *, const struct memory_sources *);
 
 const struct field *row_cgroup_fields(size_t *n);
 

@@ -40,6 +40,8 @@ static void write_losses(struct writing *w)
 		[LOSS_SOCKETS_FULL] = "sockets_full",
 		[LOSS_CGROUPS_FULL] = "cgroups_full",
 		[LOSS_PROCESSES_FULL] = "processes_full",
+		[LOSS_MEMORY_FULL] = "memory_full",
+		[LOSS_MEMORY_UNSEEN] = "memory_unseen",
 		[LOSS_TORN] = "torn",
 	};
 	const struct join_counts *counts = model_counts(w->in->model);

@@ -70,7 +70,8 @@ void section_cgroups(struct writing *w)
 		if (!(by_thread ? holds_any(&held, row->path) : scope_has_cgroup(w->scope, row->path)))
 			continue;
 		w->in->cgroup_facts(w->in->cgroup_context, row, &facts);
-		row_cgroup(&w->j, row, &facts, w->in->cgroup_version, w->in->has_ledger);
+		row_cgroup(&w->j, row, &facts, w->in->cgroup_version, w->in->has_ledger,
+			   w->in->has_ledger && w->in->memory.resident);
 	}
 	json_close(&w->j, ']');
 	free(held.paths);

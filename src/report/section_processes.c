@@ -35,7 +35,7 @@ static void write_process(struct writing *w, const struct process_row *p)
 	json_u64(&w->j, "n_threads", p->n_threads);
 	json_u64(&w->j, "rss_bytes", facts.rss_bytes);
 	json_u64(&w->j, "cpu_ns", p->total.cpu_ns);
-	json_null(&w->j, "memory");
+	row_process_memory(&w->j, p, &w->in->memory);
 	write_connections(w, p->key.pid);
 	json_close(&w->j, '}');
 }

@@ -18,6 +18,10 @@
 #define PARKED_MAX 65536
 /* cgroups that ran anything since the agent began. */
 #define CGROUPS_MAX 16384
+/* Address spaces at a time, one for each process: as many as fit into so many bytes, each with a part on every CPU. */
+#define SPACES_BYTES (16u << 20)
+#define SPACES_MAX   32768u
+#define SPACES_MIN   4096u
 /* Processes that lost a thread and live on. */
 #define PROCESSES_MAX 16384
 /* Listening ports at the agent's start, over all network namespaces. */

@@ -12,6 +12,8 @@
 #include <linux/types.h>
 #endif
 
+#include "shared/memory.h"
+
 /* What a thread that left the CPU by its own will waited for; see bpf/waits.bpf.h. */
 enum blocked { BLOCKED_DISK, BLOCKED_NET, BLOCKED_LOCK, BLOCKED_SLEEP, BLOCKED_FAULT, BLOCKED_OTHER, BLOCKED_KINDS };
 
@@ -63,6 +65,14 @@ struct thread_row {
 	__u32 flags; /* THREAD_* */
 	__u32 pad;
 	__u32 lineage[LINEAGE_MAX]; /* parent, its parent, …, as they were when each was born; 0: no more */
+	struct memory memory;	   /* since since_ns */
+	struct memory work_memory; /* as `work` */
+	/* Resident memory that the sums of this cgroup do not hold yet. */
+	__u64 memory_cgroup_id;
+	__s64 unflushed_bytes, unflushed_request_bytes;
+	/* With THREAD_OWNS_MEMORY: what is resident of its process, and the cgroup that it belongs to now. */
+	__s64 resident_bytes;
+	__u64 resident_cgroup_id;
 };
 #define THREAD_RUNNING 1u
 #define THREAD_TORN    2u /* changed under the reader three times over: figures of the last good switch */
@@ -72,6 +82,7 @@ struct thread_row {
 #define THREAD_LAST_CHUNK 16u /* its last write ended a chunked body */
 #define THREAD_PEER_EOF 64u /* it has read the end of what the client sends */
 #define THREAD_BROKEN 128u /* a write of its was refused */
+#define THREAD_OWNS_MEMORY 256u /* the one thread of its address space that has resident_bytes */
 
 /* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
 struct cgroup_sums {
@@ -81,6 +92,8 @@ struct cgroup_sums {
 	/* What the running snapshot had already seen of tasks that then left: to be taken off. */
 	__u64 twice_cpu_ns;
 	__u64 twice_request_cpu_ns;
+	struct memory_terms memory;
+	__s64 twice_bytes, twice_request_bytes;
 };
 
 struct process_key {
@@ -92,6 +105,7 @@ struct process_key {
 /* What a process's ended threads handed to it. */
 struct process_sums {
 	struct cost total;
+	struct memory memory; /* no peak */
 	__u64 n_threads;
 };
 
@@ -123,6 +137,8 @@ enum record_type {
 #define RECORD_HEAD_TOLD 0x200u /* the read ended in an empty line: the head is whole */
 #define RECORD_PEER_EOF	 0x400u /* the client will send nothing more */
 #define RECORD_LAST_CHUNK 0x800u /* the last write ended as a chunked body ends */
+#define RECORD_MEMORY	 0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
+#define RECORD_OOM_KILLED 0x1000u /* with RECORD_KILLED: by the OOM killer */
 
 /* The head of every record in the ring; head_bytes of payload follow it. */
 struct record {
@@ -148,6 +164,7 @@ struct record {
 	__u64 queue_ns; /* RECORD_OPEN: its bytes waited unread so long; 0: not known */
 	char comm[COMM_BYTES]; /* of the process */
 	__u32 lineage[LINEAGE_MAX]; /* RECORD_OPEN: as in struct thread_row */
+	struct memory memory; /* as `cost` */
 };
 
 /* Everything that can be lost has a counter; the names are the report's `agent.losses`. */
@@ -162,12 +179,17 @@ enum loss {
 	LOSS_SOCKETS_FULL,     /* sockets for which no storage could be had */
 	LOSS_CGROUPS_FULL,     /* ended tasks whose cgroup found no place in the sums */
 	LOSS_PROCESSES_FULL,   /* ended threads whose process found no place */
+	LOSS_MEMORY_FULL,      /* address spaces that could not be followed */
+	LOSS_MEMORY_UNSEEN,    /* changes of memory whose size was not known: the first seen of an address space */
 	LOSS_TORN,	       /* rows that changed under the reader */
 	LOSS_MAX,
 };
 
 /* How the kernel accounts for threads that a CPU quota holds back; a knob. See bpf/throttled.bpf.h. */
 enum throttling { THROTTLE_UNKNOWN, THROTTLE_BY_TASK, THROTTLE_BY_QUEUE, THROTTLE_BY_PELT };
+
+/* How the kernel tells of changes of resident memory; a knob. See bpf/resident.bpf.h. */
+enum resident { RESIDENT_UNKNOWN, RESIDENT_BY_CPU, RESIDENT_COUNTED };
 
 enum scope_kind { SCOPE_NODE, SCOPE_PID, SCOPE_CGROUP, SCOPE_COMM };
 
@@ -182,7 +204,7 @@ struct scope {
 enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
 
 _Static_assert(sizeof(struct cost) == 104, "cost");
-_Static_assert(sizeof(struct record) == 264, "record");
+_Static_assert(sizeof(struct record) == 368, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
 

@@ -22,6 +22,7 @@ struct process_sample {
 struct parked_sample {
 	uint64_t exchange;
 	struct cost cost;
+	struct memory memory;
 };
 
 struct sample {

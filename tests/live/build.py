@@ -13,6 +13,7 @@ SHARED = ["-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
 PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
+    "memory": (["servers/memory.c"], ["-pthread"]),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }

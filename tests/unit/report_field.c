@@ -115,7 +115,9 @@ static const char *const cgroup_keys[] = {
 	"memory.file_bytes", "memory.inactive_file_bytes", "memory.shmem_bytes", "memory.kernel_bytes",
 	"memory.swap_bytes", "memory.events.high", "memory.events.max", "memory.events.oom", "memory.events.oom_kill",
 	"pressure", "ledger.cpu.cgroup_ns", "ledger.cpu.requests_ns", "ledger.cpu.background_ns",
-	"ledger.cpu.residual_ns", "ledger.memory",
+	"ledger.cpu.residual_ns", "ledger.memory.rss_delta_bytes", "ledger.memory.requests_bytes",
+	"ledger.memory.background_bytes", "ledger.memory.fork_bytes", "ledger.memory.teardown_bytes",
+	"ledger.memory.foreign_bytes", "ledger.memory.residual_bytes",
 };
 
 /* NULL when a step is missing. */
@@ -329,7 +331,7 @@ Test(report_field, cgroup_row)
 	cJSON *row;
 
 	json_init(&j, false);
-	row_cgroup(&j, &c, &no_facts, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_eq(number(row, "ledger.cpu.background_ns"), 90);
 	cr_expect_eq(number(row, "ledger.cpu.residual_ns"), -20, "it may be negative, and is shown");
@@ -340,7 +342,7 @@ Test(report_field, cgroup_row)
 	cJSON_Delete(row);
 	/* Only some of its tasks are watched, or its file cannot be read: no ledger rather than a wrong one. */
 	json_init(&j, false);
-	row_cgroup(&j, &c, &no_facts, 1, false);
+	row_cgroup(&j, &c, &no_facts, 1, false, false);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "path")), "/a", "the best that is known");
 	cr_expect(cJSON_IsNull(lookup(row, "paths.memory")));
@@ -356,7 +358,7 @@ Test(report_field, cgroup_row)
 	cJSON_Delete(row);
 	c.cgroup_ns = UNKNOWN;
 	json_init(&j, false);
-	row_cgroup(&j, &c, &no_facts, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect(cJSON_IsNull(lookup(row, "ledger.cpu.residual_ns")));
 	cJSON_Delete(row);
@@ -385,7 +387,7 @@ Test(report_field, cgroup_row_of_a_container)
 	facts.has_pressure = true;
 	facts.pressure = (struct cgroup_pressure){ { 1, 2 }, { 3, 4 }, { 5, UNKNOWN } };
 	json_init(&j, false);
-	row_cgroup(&j, &c, &facts, 1, true);
+	row_cgroup(&j, &c, &facts, 1, true, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	for (size_t i = 0; i < LENGTH(keys); i++)
 		cr_expect(lookup(row, keys[i]), "%s", keys[i]);
@@ -413,7 +415,7 @@ Test(report_field, background_never_wraps)
 	cJSON *row;
 
 	json_init(&j, false);
-	row_cgroup(&j, &c, &no_facts, 2, true);
+	row_cgroup(&j, &c, &no_facts, 2, true, true);
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_lt(number(row, "ledger.cpu.background_ns"), 9007199254740992.0);
 	cr_expect_eq(number(row, "ledger.cpu.requests_ns") + number(row, "ledger.cpu.background_ns") +

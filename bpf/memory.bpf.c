@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory: every change of what is resident goes to the thread that made it, if it is a change of its own address space,
+ * and otherwise to a term of the ledger; beside that, address space, page cache and reclaim.
+ *
+ * Nothing here keeps its thread on the CPU: rss_stat fires under the lock of a page table, where no kernel preempts, and
+ * the other programs touch what only their own thread writes.
+ */
+#include "ledger.bpf.h"
+#include "memory.bpf.h"
+
+/* Fork builds the child's before the child has it; exec builds the next one beside the present one. */
+static __always_inline bool is_being_made(struct mm_struct *mm, struct task_struct *task)
+{
+	struct task_struct *owner = bpf_core_field_exists(mm->owner) ? mm->owner : NULL;
+
+	if (!owner || mm == task->mm)
+		return false;
+	if (BPF_CORE_READ(owner, tgid) == task->tgid && BPF_CORE_READ(owner, mm))
+		return BPF_CORE_READ(owner, mm) != mm;
+	return !BPF_CORE_READ(owner, mm) && !(BPF_CORE_READ(owner, flags) & PF_EXITING);
+}
+
+/* --- following an address space --- */
+
+struct parts_walk {
+	struct sums sums;
+	__u64 ctx_id;
+};
+
+static long parts_note_cpu(__u32 cpu, struct parts_walk *w)
+{
+	struct space_parts *last = bpf_map_lookup_percpu_elem(&space_parts, &w->ctx_id, cpu);
+
+	if (last)
+		parts_read(&w->sums, percpu_offset_of(cpu), last);
+	return 0;
+}
+
+/* A new one, all of whose sums are 0. */
+static __always_inline bool space_create(__u64 ctx_id, const struct space *first)
+{
+	struct space_parts nothing = {};
+
+	if (bpf_map_update_elem(&spaces, &ctx_id, first, BPF_NOEXIST) ||
+	    (resident == RESIDENT_BY_CPU && bpf_map_update_elem(&space_parts, &ctx_id, &nothing, BPF_NOEXIST))) {
+		lose(LOSS_MEMORY_FULL);
+		return false;
+	}
+	return true;
+}
+
+/* One that was there before: what it holds now is where counting begins. */
+static __noinline bool space_find(struct mm_struct *mm, __u64 cgroup_id)
+{
+	struct parts_walk w = { .ctx_id = mm->context.ctx_id };
+	struct space first = { .cgroup_id = cgroup_id };
+
+	if (resident == RESIDENT_BY_CPU) {
+		sums_read(mm, &w.sums);
+		__builtin_memcpy(first.counts, w.sums.counts, sizeof(first.counts));
+	} else if (resident == RESIDENT_COUNTED) {
+		first.counts[RSS_FILE] = count_of(mm, RSS_FILE);
+		first.counts[RSS_ANON] = count_of(mm, RSS_ANON);
+		first.counts[RSS_SWAP] = count_of(mm, RSS_SWAP);
+		first.counts[RSS_SHMEM] = count_of(mm, RSS_SHMEM);
+	}
+	if (!space_create(w.ctx_id, &first))
+		return false;
+	if (resident == RESIDENT_BY_CPU)
+		bpf_loop(n_cpus, parts_note_cpu, &w, 0);
+	return true;
+}
+
+/*
+ * An address space that is not followed has an event. One that is being made by a watched thread is new. One that should
+ * have been found when the agent began is found now, and the size of this event is lost.
+ */
+static __always_inline bool space_meet(struct mm_struct *mm)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct space first = {};
+
+	if (!bpf_task_storage_get(&threads, task, 0, 0))
+		return false;
+	if (is_being_made(mm, task)) {
+		first.cgroup_id = task_cgroup_id(task);
+		return space_create(mm->context.ctx_id, &first);
+	}
+	if (!watching || task->mm != mm)
+		return false;
+	lose(LOSS_MEMORY_UNSEEN);
+	space_find(mm, task_cgroup_id(task));
+	return false;
+}
+
+/* --- how much has changed --- */
+
+/* This CPU turns to another address space: its last parts go back to the map, and the other's come. */
+static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
+{
+	struct space_parts *parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
+
+	if (parts && c->is_known)
+		*parts = c->last;
+	c->ctx_id = mm->context.ctx_id;
+	parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
+	c->is_known = parts || space_meet(mm);
+	if (parts)
+		c->last = *parts;
+	else
+		__builtin_memset(&c->last, 0, sizeof(c->last));
+	return c->is_known;
+}
+
+/* The common part may have changed with this event: what it grew by since anybody looked. */
+static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind)
+{
+	struct space *space = bpf_map_lookup_elem(&spaces, &ctx_id);
+
+	kind &= RSS_KINDS - 1;
+	return space ? count - __sync_lock_test_and_set(&space->counts[kind], count) : 0;
+}
+
+#define sum_of(mm, kind, ret, parts)                                                                                   \
+	case kind:                                                                                                     \
+		*(ret) = ((struct mm_struct___since_6_2 *)(mm))->rss_stat[kind].count;                                 \
+		*(parts) = (__u64)((struct mm_struct___since_6_2 *)(mm))->rss_stat[kind].counters;                     \
+		break
+
+/*
+ * Pages by which the sum changed. Folding leaves this CPU's part at 0, and only then is the common part looked at: else
+ * another CPU's fold, whose own event is yet to come, would be taken for this thread's.
+ */
+static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, struct space_cache *c)
+{
+	__s32 part = 0;
+	__u64 parts = 0;
+	__s64 count = 0, change;
+
+	switch (kind) {
+		sum_of(mm, RSS_FILE, &count, &parts);
+		sum_of(mm, RSS_ANON, &count, &parts);
+		sum_of(mm, RSS_SWAP, &count, &parts);
+		sum_of(mm, RSS_SHMEM, &count, &parts);
+	default:
+		return 0;
+	}
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(parts + percpu_offset(c))))
+		return 0;
+	/* Changes nothing; the verifier has forgotten what the switch told of the number. */
+	barrier_var(kind);
+	kind &= RSS_KINDS - 1;
+	change = part - c->last.parts[kind];
+	c->last.parts[kind] = part;
+	if (part == 0)
+		change += common_change(c->ctx_id, count, kind);
+	return change;
+}
+
+/* --- whose it is --- */
+
+/* Not by a thread to its own address space: a term of its own in the ledger of the cgroup that the space belongs to. */
+static __noinline void add_elsewhere(struct mm_struct *mm, struct task_struct *task, __s64 bytes)
+{
+	__u64 ctx_id = mm->context.ctx_id;
+	struct space *space = bpf_map_lookup_elem(&spaces, &ctx_id);
+	struct cgroup_sums *sums = space ? cgroup_sums_of(space->cgroup_id, 0) : NULL;
+
+	if (!sums) {
+		if (space)
+			lose(LOSS_CGROUPS_FULL);
+		return;
+	}
+	if (mm->mm_users.counter == 0)
+		__sync_fetch_and_add(&sums->memory.teardown_bytes, bytes);
+	else if (is_being_made(mm, task))
+		__sync_fetch_and_add(&sums->memory.fork_bytes, bytes);
+	else
+		__sync_fetch_and_add(&sums->memory.foreign_bytes, bytes);
+}
+
+static __always_inline bool is_own(struct mm_struct *mm, struct task_struct *task)
+{
+	return task->mm == mm && !(task->flags & PF_KTHREAD);
+}
+
+static __always_inline void add_change(struct mm_struct *mm, __u32 kind, __s64 pages)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__s64 bytes = pages << PAGE_BYTES_SHIFT;
+	struct thread_state *s;
+
+	if (!is_own(mm, task)) {
+		if (kind != RSS_SWAP)
+			add_elsewhere(mm, task, bytes);
+		return;
+	}
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s)
+		return;
+	memory_follow(&s->memory, task);
+	resident_add(&s->memory.stretch, kind, bytes);
+	s->memory.changed = 1;
+}
+
+/*
+ * Fires at every change of a sum of resident pages or swap entries, after it, on the CPU where it was made: faults,
+ * unmapping, madvise, fork, exec, exit, reclaim, khugepaged. Misses hugetlbfs, which no such sum counts.
+ */
+SEC("?tp_btf/rss_stat")
+int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
+{
+	__u32 zero = 0, kind = member;
+	struct space_cache *c = bpf_map_lookup_elem(&space_caches, &zero);
+	__s64 pages;
+
+	/* The knob first: where it says otherwise, the event is of another form and nothing below may be looked at. */
+	if (resident != RESIDENT_BY_CPU || !c || kind >= RSS_KINDS)
+		return 0;
+	if (c->ctx_id != mm->context.ctx_id ? !cache_turn(c, mm) : !c->is_known)
+		return 0;
+	pages = pages_changed(mm, kind, c);
+	if (pages)
+		add_change(mm, kind, pages);
+	return 0;
+}
+
+/* Before 6.2: the sum comes with the event. The thread's own faults are known before, see pending_collect(). */
+static __always_inline void add_counted(struct mm_struct *mm, __u32 kind, __s64 pages)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__s64 pending, bytes = pages << PAGE_BYTES_SHIFT;
+	struct thread_state *s;
+
+	if (!is_own(mm, task)) {
+		if (kind != RSS_SWAP)
+			add_elsewhere(mm, task, bytes);
+		return;
+	}
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s)
+		return;
+	memory_follow(&s->memory, task);
+	pending = pending_of(task, kind);
+	/* What the task hands over is set to 0 after this event; else there is a change beside what it keeps. */
+	if (pending == bytes)
+		pending = 0;
+	barrier_var(kind);
+	kind &= RSS_KINDS - 1;
+	bytes += pending - s->memory.pending_bytes[kind];
+	s->memory.pending_bytes[kind] = pending;
+	if (!bytes)
+		return;
+	resident_add(&s->memory.stretch, kind, bytes);
+	s->memory.changed = 1;
+}
+
+SEC("?tp_btf/rss_stat")
+int on_rss_stat_counted(__u64 *ctx)
+{
+	struct mm_struct *mm;
+	__u64 ctx_id;
+	__u32 kind;
+	long count;
+
+	/* As above; the third argument is there in one form only. */
+	if (resident != RESIDENT_COUNTED)
+		return 0;
+	mm = (void *)ctx[0];
+	kind = ctx[1];
+	count = ctx[2];
+	ctx_id = mm->context.ctx_id;
+	if (kind >= RSS_KINDS)
+		return 0;
+	if (!bpf_map_lookup_elem(&spaces, &ctx_id) && !space_meet(mm))
+		return 0;
+	add_counted(mm, kind, common_change(ctx_id, count, kind));
+	return 0;
+}
+
+/* --- life of address spaces --- */
+
+/* Fires when all of it has been given back. */
+SEC("?tp_btf/exit_mmap")
+int BPF_PROG(on_exit_mmap, struct mm_struct *mm)
+{
+	__u64 ctx_id = mm->context.ctx_id;
+
+	bpf_map_delete_elem(&spaces, &ctx_id);
+	if (resident == RESIDENT_BY_CPU)
+		bpf_map_delete_elem(&space_parts, &ctx_id);
+	return 0;
+}
+
+/* The process belongs to another cgroup than its memory did: it takes with it what it holds. */
+static __noinline void space_move(struct mm_struct *mm, struct task_struct *task)
+{
+	__u64 ctx_id = mm->context.ctx_id, from, to = task_cgroup_id(task);
+	struct space *space = bpf_map_lookup_elem(&spaces, &ctx_id);
+	struct cgroup_sums *sums;
+	__s64 bytes;
+
+	if (!space || space->cgroup_id == to)
+		return;
+	bytes = resident_bytes_of(mm);
+	from = space->cgroup_id;
+	space->cgroup_id = to;
+	sums = cgroup_sums_of(from, 0);
+	if (sums)
+		__sync_fetch_and_add(&sums->memory.moved_bytes, -bytes);
+	sums = cgroup_sums_of(to, 0);
+	if (sums)
+		__sync_fetch_and_add(&sums->memory.moved_bytes, bytes);
+}
+
+/* Fires for each task that is moved, after the move, for every hierarchy. */
+SEC("?tp_btf/cgroup_attach_task")
+int BPF_PROG(on_memory_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
+{
+	if (owns_memory(task))
+		space_move(task->mm, task);
+	return 0;
+}
+
+/* A child that is born into another cgroup than its parent's. */
+SEC("?tp_btf/task_newtask")
+int BPF_PROG(on_memory_newtask, struct task_struct *task)
+{
+	if (owns_memory(task))
+		space_move(task->mm, task);
+	return 0;
+}
+
+/* The start-up iterator: what was there before the agent. Runs after the tasks have been found. */
+SEC("?iter/task")
+int find_spaces(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct cgroup_sums *sums;
+
+	if (!percpu_base) {
+		/* By way of a map's value, as in percpu_offset(). */
+		*(volatile __u64 *)&percpu_base = (__u64)&space_caches;
+		percpu_base = (__u64)BPF_CORE_READ((struct bpf_array *)*(volatile __u64 *)&percpu_base, pptrs[0]);
+	}
+	if (!task || !bpf_task_storage_get(&threads, task, 0, 0) || !owns_memory(task))
+		return 0;
+	if (!space_find(task->mm, task_cgroup_id(task)))
+		return 0;
+	sums = cgroup_sums_of(task_cgroup_id(task), 0);
+	if (sums)
+		__sync_fetch_and_add(&sums->memory.start_bytes, resident_bytes_of(task->mm));
+	return 0;
+}
+
+/* --- address space --- */
+
+/*
+ * Whoever changes the layout of an address space holds its lock for writing: what it measures before and after is this
+ * thread's own doing, whatever other threads do. Fires since 5.11, but until 6.13 with a cgroup's path that costs a
+ * microsecond, and before 6.4 at every fault too; see probe_memory.c. A call's net is seen, so a mapping laid over
+ * another of its size, or moved, is nothing.
+ */
+SEC("?tp_btf/mmap_lock_acquire_returned")
+int BPF_PROG(on_map_begin, struct mm_struct *mm, bool write, bool success)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s;
+
+	if (!write || !success || !is_own(mm, task))
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (s)
+		s->memory.mapped_before = 1 + (mm->total_vm << PAGE_BYTES_SHIFT);
+	return 0;
+}
+
+/* Fires for readers too; munmap becomes one before it is done. */
+SEC("?tp_btf/mmap_lock_released")
+int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s;
+	__s64 change;
+
+	if (!is_own(mm, task))
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	if (!s || !s->memory.mapped_before)
+		return 0;
+	change = (mm->total_vm << PAGE_BYTES_SHIFT) + 1 - s->memory.mapped_before;
+	s->memory.mapped_before = 0;
+	if (change > 0)
+		s->memory.stretch.mapped_bytes += change;
+	else
+		s->memory.stretch.unmapped_bytes -= change;
+	s->memory.changed |= change != 0;
+	return 0;
+}
+
+/* --- page cache and reclaim --- */
+
+/* Fires for every folio that is added to the page cache of a file, in the context of who reads or writes, or reads ahead. */
+SEC("?tp_btf/mm_filemap_add_to_page_cache")
+int BPF_PROG(on_page_cache, struct folio *folio)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+
+	if (!s)
+		return 0;
+	s->memory.stretch.page_cache_bytes += (__u64)compat_folio_pages(folio) << PAGE_BYTES_SHIFT;
+	s->memory.changed = 1;
+	return 0;
+}
+
+static __always_inline int reclaim_begin(void)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+
+	if (s)
+		s->memory.reclaim_since_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline int reclaim_end(void)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+
+	if (!s || !s->memory.reclaim_since_ns)
+		return 0;
+	s->memory.stretch.reclaim_ns += minus(bpf_ktime_get_ns(), s->memory.reclaim_since_ns);
+	s->memory.reclaim_since_ns = 0;
+	s->memory.changed = 1;
+	return 0;
+}
+
+/* The thread wants memory of which the machine has too little, and looks for some itself. */
+SEC("?tp_btf/mm_vmscan_direct_reclaim_begin")
+int BPF_PROG(on_reclaim_begin)
+{
+	return reclaim_begin();
+}
+
+SEC("?tp_btf/mm_vmscan_direct_reclaim_end")
+int BPF_PROG(on_reclaim_end)
+{
+	return reclaim_end();
+}
+
+/* The same because of its cgroup's limit. */
+SEC("?tp_btf/mm_vmscan_memcg_reclaim_begin")
+int BPF_PROG(on_cgroup_reclaim_begin)
+{
+	return reclaim_begin();
+}
+
+SEC("?tp_btf/mm_vmscan_memcg_reclaim_end")
+int BPF_PROG(on_cgroup_reclaim_end)
+{
+	return reclaim_end();
+}

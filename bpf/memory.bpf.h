@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The arithmetic of a thread's memory: where a stretch of it ends and to whom it goes. Only the thread itself and the
+ * switch away from it write here, so nothing is locked; a reader elsewhere may be one event behind.
+ */
+#ifndef REQMETER_MEMORY_BPF_H
+#define REQMETER_MEMORY_BPF_H
+
+#include "resident.bpf.h"
+
+/* Page faults are counted by the kernel in the task, remote ones (ptrace, get_user_pages) for who caused them. */
+static __always_inline void faults_collect(struct thread_memory *m, struct task_struct *task)
+{
+	__u64 minor = task->min_flt, major = task->maj_flt;
+
+	if (minor == m->minor_seen && major == m->major_seen)
+		return;
+	m->stretch.minor_faults += minor - m->minor_seen;
+	m->stretch.major_faults += major - m->major_seen;
+	m->minor_seen = minor;
+	m->major_seen = major;
+	m->changed = 1;
+}
+
+/* Brings the stretch up to now with what no event has told. */
+static __always_inline void memory_collect(struct thread_memory *m, struct task_struct *task)
+{
+	faults_collect(m, task);
+	if (resident == RESIDENT_COUNTED)
+		pending_collect(m, task);
+}
+
+/* The stretch ends: it was the request's, or nobody's. */
+static __noinline __attribute__((unused)) void memory_settle(struct thread_memory *m, struct task_struct *task,
+							     bool for_request)
+{
+	memory_collect(m, task);
+	if (!m->changed)
+		return;
+	if (for_request) {
+		memory_append(&m->work, &m->stretch);
+		m->request_bytes += memory_growth(&m->stretch);
+	}
+	memory_append(&m->total, &m->stretch);
+	__builtin_memset(&m->stretch, 0, sizeof(m->stretch));
+	m->changed = 0;
+}
+
+/* The thread turns to an exchange: what it did before was not for that. */
+static __always_inline void memory_enter(struct thread_memory *m, struct task_struct *task)
+{
+	memory_settle(m, task, false);
+	__builtin_memset(&m->work, 0, sizeof(m->work));
+}
+
+/* What the exchange has done in this thread up to now. */
+static __always_inline void memory_so_far(struct thread_memory *m, struct task_struct *task, struct memory *ret)
+{
+	memory_collect(m, task);
+	*ret = m->work;
+	memory_append(ret, &m->stretch);
+}
+
+/* The net of all that the thread did since it is watched. */
+static __always_inline __s64 memory_own_bytes(const struct thread_memory *m)
+{
+	return memory_growth(&m->total) + memory_growth(&m->stretch);
+}
+
+/* What was parked of an exchange goes before what is in `sum`, and leaves the map. */
+static __always_inline void memory_unpark(__u64 exchange, struct memory *sum)
+{
+	struct memory *before = bpf_map_lookup_elem(&parked_memory, &exchange);
+
+	if (!before)
+		return;
+	memory_prepend(sum, before);
+	bpf_map_delete_elem(&parked_memory, &exchange);
+}
+
+static __always_inline bool memory_is_nothing(const struct memory *m)
+{
+	return !(m->gained_bytes | m->released_bytes | m->mapped_bytes | m->unmapped_bytes | m->page_cache_bytes |
+		 m->reclaim_ns | m->minor_faults | m->major_faults | m->swap_bytes);
+}
+
+/* False: there was no room. */
+static __always_inline bool memory_park(__u64 exchange, const struct memory *work)
+{
+	struct memory *before;
+
+	if (memory_is_nothing(work))
+		return true;
+	before = bpf_map_lookup_elem(&parked_memory, &exchange);
+	if (before)
+		memory_append(before, work);
+	return before || bpf_map_update_elem(&parked_memory, &exchange, work, BPF_NOEXIST) == 0;
+}
+
+static __always_inline void memory_begin(struct thread_memory *m, struct task_struct *task)
+{
+	m->minor_seen = task->min_flt;
+	m->major_seen = task->maj_flt;
+	if (resident == RESIDENT_COUNTED)
+		pending_begin(m, task);
+}
+
+#endif

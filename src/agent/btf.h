@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Questions to the kernel's own type information: what it has, whatever its version says. */
+#ifndef REQMETER_BTF_H
+#define REQMETER_BTF_H
+
+#include <bpf/btf.h>
+#include <stdbool.h>
+
+/* A tracepoint that programs with BTF can attach to. */
+bool btf_has_tracepoint(const struct btf *, const char *name);
+
+/* The number of its arguments, without the context that comes before them; -1: there is no such tracepoint. */
+int btf_tracepoint_arguments(const struct btf *, const char *name);
+
+/* Of the structure itself or of an anonymous one inside it. */
+bool btf_has_member(const struct btf *, const char *structure, const char *name);
+
+/* Is that member an array? */
+bool btf_member_is_array(const struct btf *, const char *structure, const char *name);
+
+#endif
