@@ -35,25 +35,52 @@ BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
 SKELETON := $(B)/gen/reqmeter.skel.h
 
 SRC      := $(sort $(wildcard src/*/*.c))
+SDK_SRC  := $(sort $(wildcard src/sdk/*.c))
+SDK_OBJ  := $(SDK_SRC:src/sdk/%.c=$(B)/sdk/%.o)
 MAIN     := src/cli/main.c
 OBJ      := $(SRC:src/%.c=$(B)/obj/%.o)
+# The program does not contain the library; the unit tests do.
+PROG_OBJ := $(filter-out $(B)/obj/sdk/%,$(OBJ))
 LIB_OBJ  := $(filter-out $(B)/obj/cli/main.o,$(OBJ))
 ASAN_OBJ := $(patsubst $(B)/obj/%,$(B)/asan/%,$(LIB_OBJ))
 
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*.c)))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 
-.PHONY: all check test fuzz install clean help
+.PHONY: all lib check test fuzz install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 MAN      := $(B)/man/reqmeter-fields.5 $(sort $(wildcard src/man/*.[1-8]))
 
-all: $(B)/reqmeter $(B)/man/reqmeter-fields.5 ## build the program (the default)
+all: $(B)/reqmeter $(B)/man/reqmeter-fields.5 lib ## build the program and the library (the default)
 
-$(B)/reqmeter: $(OBJ)
+lib: $(B)/libreqmeter.so $(B)/libreqmeter.a ## the library alone: needs nothing but libc
+
+$(B)/reqmeter: $(PROG_OBJ)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJ) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(PROG_OBJ) $(LIBS)
+
+# Thread-local variables in static TLS: one instruction, and the kernel side finds none of them by itself anyway.
+$(B)/sdk/%.o: src/sdk/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec -D_GNU_SOURCE \
+		-Isrc -Iinclude -MMD -MP -c -o $@ $<
+
+# Threads keep pointing at its data: it must not be unloaded.
+$(B)/libreqmeter.so: $(SDK_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libreqmeter.so.0 -Wl,-z,nodelete -Wl,-z,defs -o $@ $(SDK_OBJ) -lpthread
+	$(Q)ln -sf libreqmeter.so $@.0
+
+# One object whose only names are the public ones.
+$(B)/libreqmeter.a: $(SDK_OBJ)
+	$(call say,AR,$@)
+	$(Q)$(LD) -r -o $(B)/sdk/libreqmeter.o $(SDK_OBJ)
+	$(Q)objcopy --localize-hidden $(B)/sdk/libreqmeter.o
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(B)/sdk/libreqmeter.o
 
 $(B)/obj/%.o: src/%.c | $(SKELETON)
 	$(call say,CC,$<)
@@ -115,10 +142,13 @@ fuzz: $(FUZZ) ## build the fuzz targets (clang, libFuzzer)
 test: ## everything scripts/test runs (root for the live part)
 	scripts/test
 
-install: all ## DESTDIR, PREFIX: program, header, pkg-config, man pages, systemd unit
+install: all ## DESTDIR, PREFIX: program, library, header, pkg-config, man pages, systemd unit
 	install -Dm755 $(B)/reqmeter $(DESTDIR)$(PREFIX)/bin/reqmeter
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/include/reqmeter include/reqmeter/*.h
 	for page in $(MAN); do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
+	install -Dm755 $(B)/libreqmeter.so $(DESTDIR)$(PREFIX)/lib/libreqmeter.so.0
+	ln -sf libreqmeter.so.0 $(DESTDIR)$(PREFIX)/lib/libreqmeter.so
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib $(B)/libreqmeter.a
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' scripts/deploy/reqmeter.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/reqmeter.pc
 	sed -e 's,@PREFIX@,$(PREFIX),' scripts/deploy/reqmeter.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/reqmeter.service
@@ -129,4 +159,4 @@ clean: ## remove build/
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
--include $(B)/verify.d $(OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(B)/man/fields.d
+-include $(B)/verify.d $(OBJ:.o=.d) $(SDK_OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(B)/man/fields.d
