@@ -36,6 +36,7 @@ SKELETON := $(B)/gen/reqmeter.skel.h
 
 SRC      := $(sort $(wildcard src/*/*.c))
 SDK_SRC  := $(sort $(wildcard src/sdk/*.c))
+EXAMPLES := $(patsubst src/sdk/examples/%.c,$(B)/examples/%,$(sort $(wildcard src/sdk/examples/*.c)))
 SDK_OBJ  := $(SDK_SRC:src/sdk/%.c=$(B)/sdk/%.o)
 MAIN     := src/cli/main.c
 OBJ      := $(SRC:src/%.c=$(B)/obj/%.o)
@@ -47,7 +48,7 @@ ASAN_OBJ := $(patsubst $(B)/obj/%,$(B)/asan/%,$(LIB_OBJ))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*.c)))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 
-.PHONY: all lib check test fuzz install clean help
+.PHONY: all lib examples check test fuzz install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -71,7 +72,7 @@ $(B)/sdk/%.o: src/sdk/%.c
 # Threads keep pointing at its data: it must not be unloaded.
 $(B)/libreqmeter.so: $(SDK_OBJ)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libreqmeter.so.0 -Wl,-z,nodelete -Wl,-z,defs -o $@ $(SDK_OBJ) -lpthread
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libreqmeter.so.0 -Wl,-Bsymbolic-functions -Wl,-z,nodelete -Wl,-z,defs -o $@ $(SDK_OBJ) -lpthread
 	$(Q)ln -sf libreqmeter.so $@.0
 
 # One object whose only names are the public ones.
@@ -91,6 +92,14 @@ $(B)/asan/%.o: src/%.c | $(SKELETON)
 	$(call say,CC asan,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+# As a program outside of this tree would be built: the public header and the library, nothing else.
+$(B)/examples/%: src/sdk/examples/%.c $(B)/libreqmeter.a include/reqmeter/reqmeter.h
+	$(call say,EXAMPLE,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) -D_GNU_SOURCE -Iinclude -o $@ $< $(B)/libreqmeter.a -lpthread
+
+examples: $(EXAMPLES) ## build the library's examples
 
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)

@@ -25,7 +25,24 @@ static __always_inline void record_begin(struct record *r, __u32 type, const str
 	r->pid = task->tgid;
 	r->tid = task->pid;
 	r->port = s->port;
+	r->sdk = sdk_current(s);
 	__builtin_memcpy(r->comm, task->group_leader->comm, COMM_BYTES);
+}
+
+/* User space is told that this process has a table of libreqmeter, to look for it; or, at exec, none any more. */
+static __always_inline void send_table(struct thread_state *s, struct task_struct *task, __u64 now)
+{
+	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	if (!r) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(r, RECORD_SDK, s, task, now);
+	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
+	r->connection = s->sdk_at;
+	r->exchange = 0;
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
 /* What was parked of an exchange joins `sum` and leaves the map. */
@@ -104,7 +121,9 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 static __always_inline void work_take(struct thread_state *s, const struct cost *upto, struct cost *ret)
 {
 	cost_take(&s->mark, upto, ret);
-	s->request_cpu_ns += ret->cpu_ns;
+	/* Where the program tells what is a request's, it is counted there. */
+	if (!s->sdk_at)
+		s->request_cpu_ns += ret->cpu_ns;
 }
 
 /* What the exchange has cost this thread up to `at`. */
@@ -146,7 +165,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	memory_enter(&s->memory, bpf_get_current_task_btf());
 	s->exchange = exchange;
 	s->connection = connection;
-	s->shared = !fresh;
+	s->shared = !fresh || s->sdk_at;
 	s->peer_eof = s->broken = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
@@ -174,11 +193,15 @@ static __always_inline void work_exit(struct thread_state *s, struct task_struct
 {
 	bool killed = task->signal->flags & SIGNAL_GROUP_EXIT;
 	__u32 why = RECORD_EXITING | (killed ? RECORD_KILLED : 0) | (task->signal->oom_mm ? RECORD_OOM_KILLED : 0);
+	const struct cost *at;
 
-	if (!s->exchange)
+	if (!s->exchange && !s->sdk_at)
 		return;
 	change_begin(s);
-	work_leave(s, task, cost_running(s, task, now), now, why);
+	at = cost_running(s, task, now);
+	if (s->sdk_at)
+		sdk_settle(s, task, at, now, false);
+	work_leave(s, task, at, now, why);
 	change_end(s);
 }
 

@@ -36,6 +36,7 @@ enum bpf_map_type_used {
 #define BPF_ANY		      0
 #define BPF_NOEXIST	      1
 #define BPF_F_NO_PREALLOC     1
+#define BPF_F_MMAPABLE	      1024
 #define BPF_RB_NO_WAKEUP      1
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_SK_STORAGE_GET_F_CREATE    1
@@ -242,9 +243,10 @@ struct bpf_array {
 };
 
 struct pt_regs {
+	unsigned long r10;
+	unsigned long dx;
 	unsigned long si;
 	unsigned long di;
-	unsigned long dx;
 	unsigned long orig_ax;
 };
 

@@ -6,7 +6,7 @@
 #ifndef REQMETER_LEDGER_BPF_H
 #define REQMETER_LEDGER_BPF_H
 
-#include "account.bpf.h"
+#include "context.bpf.h"
 #include "memory.bpf.h"
 
 static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent_id)

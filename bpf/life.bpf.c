@@ -176,7 +176,12 @@ int BPF_PROG(on_newtask_second, struct task_struct *task)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
-	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+
+	if (s && s->sdk_at) {
+		sdk_forget(s);
+		send_table(s, task, bpf_ktime_get_ns());
+	} else if (!s && n_scopes && in_scope(task))
 		state_create(task, SCRATCH_EXEC);
 	return 0;
 }

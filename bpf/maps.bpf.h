@@ -75,6 +75,12 @@ struct thread_state {
 	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
 	__u64 request_cpu_ns;
 
+	/* What the program says: see context.bpf.h. */
+	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */
+	__u64 sdk_handle; /* that the record named at the last look */
+	__u64 sdk_worked; /* for any request, by the record */
+	struct cost sdk_mark; /* of total: what has been looked at */
+
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
 
@@ -164,6 +170,15 @@ struct {
 	__type(key, __u64);
 	__type(value, struct memory);
 } parked_memory __weak SEC(".maps");
+
+/* Accounts of requests that programs tell of; claimed here, freed by user space, which maps them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SDK_COSTS_MAX);
+	__type(key, __u32);
+	__type(value, struct sdk_cost);
+} sdk_costs __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -46,8 +46,11 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 {
 	change_begin(s);
 	switch_out(s, task, cpu, now, state && !preempt, state);
+	if (s->sdk_at)
+		sdk_settle(s, task, &s->total, now, state & TASK_DEAD);
 	cgroup_follow(s, task);
 	if (state & TASK_DEAD) {
+		sdk_died(s, task, now);
 		memory_settle(&s->memory, task, false);
 		cgroup_flush(s, task_parent_cgroup_id(task));
 		memory_flush(&s->memory);

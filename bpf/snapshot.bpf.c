@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reads every watched thread: one struct thread_row each, extrapolated to the instant it is read. */
-#include "account.bpf.h"
+#include "context.bpf.h"
 #include "memory.bpf.h"
 
 struct {
@@ -31,7 +31,8 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_LOOPS;
 	if (s->exchange) {
 		cost_between(&s->mark, s->ended ? &s->at_block : &row->total, &row->work);
-		row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
+		if (!s->sdk_at)
+			row->request_cpu_ns = s->request_cpu_ns + row->work.cpu_ns;
 		cost_add(&row->work, &s->kept);
 	}
 	if (s->shared)
@@ -44,6 +45,17 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_PEER_EOF;
 	if (s->broken)
 		row->flags |= THREAD_BROKEN;
+}
+
+/* What the program says it works for, and the stretch off the CPU that is not on that request's account yet. */
+static __always_inline void row_sdk(struct thread_row *row, struct thread_state *s)
+{
+	row->sdk_at = s->sdk_at;
+	row->sdk_handle = s->sdk_handle;
+	if (!s->sdk_handle)
+		return;
+	cost_between(&s->sdk_mark, &row->total, &row->sdk_off);
+	cost_keep_waits(&row->sdk_off);
 }
 
 /* One that is off the CPU: settled sums, and the stretch since, of which it may have been queued a while. */
@@ -118,6 +130,7 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 	row->request_cpu_ns = s->request_cpu_ns;
 	row_work(row, s);
 	row_memory(row, s, task);
+	row_sdk(row, s);
 	row->unflushed_cpu_ns = row->total.cpu_ns - s->flushed_cpu_ns;
 	row->unflushed_request_cpu_ns = row->request_cpu_ns - s->flushed_request_cpu_ns;
 }

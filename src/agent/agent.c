@@ -16,6 +16,7 @@
 #include "agent/listeners.h"
 #include "agent/places.h"
 #include "agent/scopes.h"
+#include "agent/tables.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -38,6 +39,7 @@ struct agent {
 	struct places *places;
 	struct cgroup_facts_cache *cgroup_facts;
 	struct readers *readers;
+	struct tables *tables;
 	uint64_t since_ns, sampled_ns;
 	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
 	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
@@ -57,6 +59,8 @@ static void on_record(void *context, const struct record *record, const char *by
 {
 	struct agent *agent = context;
 
+	if (record->type == RECORD_SDK)
+		tables_record(agent->tables, record);
 	model_record(agent->model, record, bytes);
 }
 
@@ -174,6 +178,8 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	rc = ledger_new(&agent->ledger, agent->tree);
 	listeners_find(agent->maps.listeners);
 	if (rc == 0)
+		rc = tables_new(&agent->tables, agent->maps.sdk_costs);
+	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
 		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
@@ -185,6 +191,8 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 		rc = cgroup_facts_new(&agent->cgroup_facts, agent->tree, agent->places);
 	if (rc == 0)
 		rc = readers_new(&agent->readers, agent->tree, agent->places);
+	if (rc == 0)
+		tables_find(agent->tables);
 	return rc;
 }
 
@@ -223,6 +231,7 @@ static int load(struct agent *agent, char *error, size_t size)
 	cgroup_facts_features(&agent->features, agent->tree);
 	features_set(&agent->features, "time_info", FEATURE_ON,
 		     "by duration_ns; without requests above --max-rows-per-second, whose heads and times are not told");
+	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -259,6 +268,7 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	collector_free(agent->collector);
+	tables_free(agent->tables);
 	probe_free(agent->probe);
 	ledger_free(agent->ledger);
 	model_free(agent->model);
@@ -287,11 +297,16 @@ int agent_check(struct features *features, char *error, size_t size)
 static void take_sample(struct agent *agent)
 {
 	const struct sample *sample;
+	const struct told *told;
+	size_t n_told;
 
+	tables_begin(agent->tables);
 	if (collector_sample(agent->collector, model_waits_on_unix(agent->model), &sample))
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
 	collector_drain(agent->collector);
+	told = tables_complete(agent->tables, sample, &n_told);
 	model_sample(agent->model, sample, forget_parked, agent);
+	model_told(agent->model, told, n_told);
 	ledger_update(agent->ledger, sample, forget_cgroup, agent);
 	agent->usage = USAGE_NONE;
 	readers_settle(agent->model, agent->ledger);
@@ -301,6 +316,7 @@ static void take_sample(struct agent *agent)
 void agent_drain(struct agent *agent)
 {
 	collector_drain(agent->collector);
+	tables_drain(agent->tables);
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
 		take_sample(agent);
 }
@@ -345,6 +361,7 @@ static void fill(struct agent *agent, struct report_input *in)
 		.map_bytes = probe_map_bytes(agent->probe),
 		.bound = agent_bytes_max(&agent->settings),
 		.malformed = collector_malformed(agent->collector),
+		.sdk = *tables_losses(agent->tables),
 		.process_facts = facts_of_process,
 		.context = agent->facts,
 		.cgroup_facts = cgroup_facts_of,

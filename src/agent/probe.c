@@ -55,6 +55,7 @@ static bool has_enumerator(const struct btf *btf, const char *enumeration, const
 static const char *const needed_tracepoints[] = {
 	"sched_switch",	      "task_newtask",	     "sched_process_exec",
 	"sched_process_exit", "inet_sock_set_state", "cgroup_attach_task", "tcp_destroy_sock",
+	"task_rename",
 };
 
 static const struct {
@@ -355,6 +356,7 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->parked_memory = bpf_map__fd(skeleton->maps.parked_memory);
 	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
+	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
 }
 
 void probe_memory_sources(const struct probe *probe, struct memory_sources *ret)

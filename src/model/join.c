@@ -235,6 +235,8 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 	if (!r)
 		return false;
 	pass_on(j, c, e, r, from);
+	if (record->sdk)
+		r->told_key = SDK_KEY(record->pid, record->sdk);
 	request_answer(r, response, from, shown, j->extra);
 	request_seen_by(r, record->tid);
 	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
@@ -442,7 +444,7 @@ const struct join_counts *join_counts(const struct join *j)
 	return &j->counts;
 }
 
-const struct request *join_newest(const struct join *j)
+struct request *join_newest(const struct join *j)
 {
 	return j->newest_request;
 }

@@ -65,6 +65,6 @@ const struct join_counts *join_counts(const struct join *);
 uint64_t join_bytes_max(void);
 
 /* Those in flight, newest first; follow ->older. */
-const struct request *join_newest(const struct join *);
+struct request *join_newest(const struct join *);
 
 #endif

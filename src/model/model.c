@@ -4,10 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "model/told.h"
+
 struct model {
 	struct model_settings settings;
 	struct join *join;
 	struct clients *clients;
+	struct told_join *told;
+	struct join_counts counts; /* of both */
 	const struct sample *sample;
 	struct retention *ended;
 	struct routes *routes, *routes_by_process;
@@ -28,6 +32,13 @@ static void keep(void *context, struct request *r)
 	retention_add(m->ended, r);
 }
 
+static void on_socket_end(void *context, struct request *r)
+{
+	struct model *m = context;
+
+	told_socket_ended(m->told, r);
+}
+
 int model_new(struct model **ret, const struct model_settings *settings)
 {
 	struct model *m = calloc(1, sizeof(*m));
@@ -37,7 +48,8 @@ int model_new(struct model **ret, const struct model_settings *settings)
 	m->settings = *settings;
 	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
 	if (clients_new(&m->clients) || retention_new(&m->ended, &settings->retention) || routes_new(&m->routes, false) ||
-	    routes_new(&m->routes_by_process, true) || join_new(&m->join, &m->settings.id_headers, keep, m)) {
+	    routes_new(&m->routes_by_process, true) || told_new(&m->told, keep, m) ||
+	    join_new(&m->join, &m->settings.id_headers, on_socket_end, m)) {
 		model_free(m);
 		return -ENOMEM;
 	}
@@ -50,6 +62,7 @@ void model_free(struct model *m)
 	if (!m)
 		return;
 	join_free(m->join);
+	told_free(m->told);
 	clients_free(m->clients);
 	retention_free(m->ended);
 	routes_free(m->routes);
@@ -59,13 +72,16 @@ void model_free(struct model *m)
 
 void model_record(struct model *m, const struct record *record, const char *bytes)
 {
-	join_record(m->join, record, bytes);
+	if (record->type == RECORD_SDK)
+		told_by(m->told, record->pid);
+	else
+		join_record(m->join, record, bytes);
 }
 
 /* Those above the row limit, and those whose cost was lost: counted, and no more. */
 static void count_unseen(struct model *m)
 {
-	uint64_t n = m->sample->losses[LOSS_HEADS_SKIPPED] + join_counts(m->join)->rows;
+	uint64_t n = m->sample->losses[LOSS_HEADS_SKIPPED] + join_counts(m->join)->rows + told_counts(m->told)->rows;
 
 	if (n > m->n_unseen)
 		routes_add_unseen(m->routes, m->sample->now_ns, n - m->n_unseen);
@@ -79,6 +95,11 @@ void model_sample(struct model *m, const struct sample *sample, void (*forget)(v
 	join_sample(m->join, sample, forget, context);
 	count_unseen(m);
 	retention_advance(m->ended, sample->now_ns);
+}
+
+void model_told(struct model *m, const struct told *told, size_t n)
+{
+	told_sample(m->told, m->sample, told, n, join_newest(m->join));
 }
 
 const struct sample *model_last_sample(const struct model *m)
@@ -103,12 +124,20 @@ bool model_waits_on_unix(const struct model *m)
 
 const struct join_counts *model_counts(const struct model *m)
 {
-	return join_counts(m->join);
+	const struct told_counts *told = told_counts(m->told);
+	struct join_counts *sum = &((struct model *)m)->counts;
+
+	*sum = *join_counts(m->join);
+	sum->started += told->started;
+	sum->finished += told->finished;
+	sum->in_flight += told->in_flight;
+	sum->rows += told->rows;
+	return sum;
 }
 
 const struct request *model_active(const struct model *m)
 {
-	return join_newest(m->join);
+	return told_active(m->told, join_newest(m->join));
 }
 
 const struct retention *model_retention(const struct model *m)

@@ -28,6 +28,9 @@ void model_record(struct model *, const struct record *, const char *bytes);
 /* The sample must stay valid until the next call. `forget`: see join_sample. */
 void model_sample(struct model *, const struct sample *, void (*forget)(void *context, uint64_t exchange), void *context);
 
+/* What programs have told up to that sample, which must have been given before. */
+void model_told(struct model *, const struct told *, size_t n);
+
 /* The last sample, or NULL. */
 const struct sample *model_last_sample(const struct model *);
 const struct join_connections *model_connections(const struct model *, uint32_t pid);

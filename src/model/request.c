@@ -268,6 +268,8 @@ const char *request_outcome_name(enum outcome outcome)
 
 const char *request_confidence(const struct request *r)
 {
+	if (r->told)
+		return "exact";
 	if (r->inferred)
 		return "inferred";
 	return r->shared ? "boundary" : "exact";

@@ -40,10 +40,11 @@ struct request {
 	uint64_t connection;
 
 	char method[HTTP_METHOD_MAX + 1];
-	char trace_id[33], parent_span_id[17]; /* empty: none */
+	char trace_id[33], parent_span_id[17], span_id[17]; /* empty: none */
 	char *path, *route; /* NULL: the head could not be read */
 	char *response_id;
 	const char *id_source;
+	const char *route_source; /* NULL: folded from the path */
 	bool id_made; /* no header gave it */
 
 	uint32_t pid;
@@ -73,6 +74,11 @@ struct request {
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
 	bool last_chunk; /* its last write ended as a chunked body ends */
+	/* What its program tells of it by libreqmeter. */
+	uint64_t told_key; /* the program's name for it; 0: not known */
+	bool told;	   /* its cost and words are the program's */
+	bool waits, claimed;
+	struct request *told_newer, *told_older;
 	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
 };
 

@@ -47,6 +47,7 @@ struct report_input {
 	uint32_t pid;
 	uint64_t cpu_ns, rss_bytes, map_bytes, malformed;
 	struct model_bytes bound; /* of its memory */
+	struct told_losses sdk;
 	/* Fills *ret; false when the process is gone. */
 	bool (*process_facts)(void *context, uint32_t pid, struct process_facts *ret);
 	void *context;

@@ -33,6 +33,12 @@ static uint64_t start_unix_ns(const struct request *r, const struct row_clock *c
 	return in_flight(r) ? clock->now_unix_ns - (clock->now_ns - r->start_ns) : r->start_unix_ns;
 }
 
+/* One of which only its program tells was seen at no socket. */
+static bool has_socket(const struct request *r)
+{
+	return !r->told || r->connection;
+}
+
 static const char *or_null(const char *text)
 {
 	return text && *text ? text : NULL;
@@ -46,10 +52,10 @@ static const char *or_null(const char *text)
 	F("response_id", STRING(r->response_id), "the id that the response carried")                                   \
 	F("trace_id", STRING(or_null(r->trace_id)), "of the request's traceparent")                                    \
 	F("parent_span_id", STRING(or_null(r->parent_span_id)), "of the request's traceparent")                        \
-	F("span_id", NOTHING, "the server's own span, where the program says it")                                      \
+	F("span_id", STRING(or_null(r->span_id)), "the server's own span, where the program says it")                                      \
 	F("method", STRING(or_null(r->method)), "as written")                                                                   \
 	F("route", STRING(r->route), "the path with its variable parts folded")                                        \
-	F("route_source", STRING(r->route ? "folded" : NULL), "who says the route")                                                      \
+	F("route_source", STRING(!r->route ? NULL : r->route_source ? r->route_source : "folded"), "who says the route")                                                      \
 	F("path", STRING(r->path), "without query string, at most 256 bytes")                                          \
 	F("status", U64(r->status ? (uint64_t)r->status : UNKNOWN), "of the final response; null when none was seen")  \
 	F("outcome", STRING(request_outcome_name(r->outcome)), "completed, client-gone, process-died, open")           \
@@ -72,9 +78,9 @@ static const char *or_null(const char *text)
 	MEMORY_FIELDS(F, memory, &clock->memory, I64(memory->peak_bytes), in_flight(r) ? NOTHING : TRUTH(r->oom_killed))                                                                                               \
 	F("io.read_bytes", NOTHING, "read from storage")                                                               \
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
-	F("net.received_bytes", U64(r->received_to - r->received_from), "of the request, head and body")               \
-	F("net.sent_bytes", U64(r->sent_to - r->sent_from), "of the response, head and body")                          \
-	F("attribution.source", STRING("socket"), "who said which thread worked for it")                               \
+	F("net.received_bytes", U64(has_socket(r) ? r->received_to - r->received_from : UNKNOWN), "of the request, head and body")               \
+	F("net.sent_bytes", U64(has_socket(r) ? r->sent_to - r->sent_from : UNKNOWN), "of the response, head and body")                          \
+	F("attribution.source", STRING(r->told ? "sdk" : "socket"), "who said which thread worked for it")                               \
 	F("attribution.confidence", STRING(request_confidence(r)), "exact, boundary or inferred")                      \
 	F("kept_because", STRING(kept_because), "why the row is still there: recent, or the list that keeps it; null in flight")
 

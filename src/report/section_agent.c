@@ -43,6 +43,8 @@ static void write_losses(struct writing *w)
 		[LOSS_MEMORY_FULL] = "memory_full",
 		[LOSS_MEMORY_UNSEEN] = "memory_unseen",
 		[LOSS_TORN] = "torn",
+		[LOSS_SDK_READS] = "sdk_reads",
+		[LOSS_SDK_FULL] = "sdk_full",
 	};
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
@@ -58,6 +60,9 @@ static void write_losses(struct writing *w)
 			json_u64(&w->j, names[i], sample ? sample->losses[i] : UNKNOWN);
 	json_u64(&w->j, "programs_missed", programs_missed(w->in));
 	json_u64(&w->j, "records_malformed", w->in->malformed);
+	json_u64(&w->j, "sdk_overwritten", w->in->sdk.overwritten);
+	json_u64(&w->j, "sdk_untold", w->in->sdk.untold);
+	json_u64(&w->j, "sdk_unreadable", w->in->sdk.unreadable);
 	json_null(&w->j, "stacks");
 	json_null(&w->j, "samples_late");
 	json_close(&w->j, '}');

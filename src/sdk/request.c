@@ -39,7 +39,7 @@ static struct sdk_request *open_request(struct sdk_table *table, uint64_t handle
 
 static struct sdk_request *slot_reuse(struct sdk_table *table)
 {
-	uint64_t head = load(&table->free), next;
+	uint64_t head = load(&table->counts.free), next;
 	struct sdk_request *r;
 
 	do {
@@ -47,19 +47,19 @@ static struct sdk_request *slot_reuse(struct sdk_table *table)
 			return NULL;
 		r = &table->slots[((uint32_t)head - 1) & (SDK_SLOTS - 1)];
 		next = ((head >> 32) + 1) << 32 | __atomic_load_n(&r->next, __ATOMIC_RELAXED);
-	} while (!__atomic_compare_exchange_n(&table->free, (__u64 *)&head, next, 1, __ATOMIC_ACQ_REL,
+	} while (!__atomic_compare_exchange_n(&table->counts.free, (__u64 *)&head, next, 1, __ATOMIC_ACQ_REL,
 					      __ATOMIC_ACQUIRE));
 	return r;
 }
 
 static void slot_give_back(struct sdk_table *table, struct sdk_request *r)
 {
-	uint64_t head = load(&table->free), next;
+	uint64_t head = load(&table->counts.free), next;
 
 	do {
 		__atomic_store_n(&r->next, (uint32_t)head, __ATOMIC_RELAXED);
 		next = ((head >> 32) + 1) << 32 | (uint64_t)(r - table->slots + 1);
-	} while (!__atomic_compare_exchange_n(&table->free, (__u64 *)&head, next, 1, __ATOMIC_ACQ_REL,
+	} while (!__atomic_compare_exchange_n(&table->counts.free, (__u64 *)&head, next, 1, __ATOMIC_ACQ_REL,
 					      __ATOMIC_ACQUIRE));
 }
 
@@ -70,12 +70,12 @@ static struct sdk_request *slot_take(struct sdk_table *table)
 
 	if (r)
 		return r;
-	n = __atomic_load_n(&table->n_slots_used, __ATOMIC_RELAXED);
+	n = __atomic_load_n(&table->counts.n_slots_used, __ATOMIC_RELAXED);
 	while (n < SDK_SLOTS)
-		if (__atomic_compare_exchange_n(&table->n_slots_used, (__u64 *)&n, n + 1, 1, __ATOMIC_ACQ_REL,
-						__ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&table->counts.n_slots_used, (__u64 *)&n, n + 1, 1,
+						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return &table->slots[n];
-	__atomic_fetch_add(&table->n_requests_full, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->counts.n_requests_full, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -149,7 +149,7 @@ uint64_t reqmeter_begin(const struct reqmeter_details *details)
 	r->thread = t ? t->number : SDK_THREADS;
 	request_fill(r, details);
 	__atomic_store_n(&r->state, r->handle, __ATOMIC_RELEASE);
-	__atomic_fetch_add(&table->n_begun, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->counts.n_begun, 1, __ATOMIC_RELAXED);
 	return r->handle;
 }
 
@@ -251,7 +251,7 @@ void reqmeter_trace(uint64_t request, const unsigned char *trace_id, const unsig
 /* Threads that still work for it: their time until now. Only those whose bit is set can be among them. */
 static void credit_others(struct sdk_table *table, struct sdk_request *r, uint64_t handle, uint64_t now)
 {
-	uint64_t n = __atomic_load_n(&table->n_threads_used, __ATOMIC_ACQUIRE);
+	uint64_t n = __atomic_load_n(&table->counts.n_threads_used, __ATOMIC_ACQUIRE);
 
 	if ((r->threads & (r->threads - 1)) == 0 && n <= 64)
 		return;
@@ -268,7 +268,7 @@ static void credit_others(struct sdk_table *table, struct sdk_request *r, uint64
  * missed. */
 static void tell(struct sdk_table *table, const struct sdk_request *r)
 {
-	uint64_t number = __atomic_fetch_add(&table->n_ended, 1, __ATOMIC_ACQ_REL);
+	uint64_t number = __atomic_fetch_add(&table->counts.n_ended, 1, __ATOMIC_ACQ_REL);
 	struct sdk_request *to = &table->ended[number % SDK_ENDED];
 	const size_t at = offsetof(struct sdk_request, handle);
 

@@ -66,10 +66,10 @@ static struct sdk_thread *record_find(struct sdk_table *table)
 		t->worked_ns = t->origin_ns = t->n_switches = 0;
 		t->since_ns = sdk_now();
 		t->number = i;
-		raise_used(&table->n_threads_used, i + 1);
+		raise_used(&table->counts.n_threads_used, i + 1);
 		return t;
 	}
-	__atomic_fetch_add(&table->n_threads_full, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&table->counts.n_threads_full, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 

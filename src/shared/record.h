@@ -7,6 +7,7 @@
 #define REQMETER_RECORD_H
 
 #include "shared/limits.h"
+#include "shared/sdk_table.h"
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
@@ -73,6 +74,9 @@ struct thread_row {
 	/* With THREAD_OWNS_MEMORY: what is resident of its process, and the cgroup that it belongs to now. */
 	__s64 resident_bytes;
 	__u64 resident_cgroup_id;
+	__u64 sdk_at;	     /* where the program's record of this thread is; 0: none */
+	__u64 sdk_handle;    /* of the request that it named when it was last looked at */
+	struct cost sdk_off; /* since then off the CPU: not on that request's account yet */
 };
 #define THREAD_RUNNING 1u
 #define THREAD_TORN    2u /* changed under the reader three times over: figures of the last good switch */
@@ -109,6 +113,22 @@ struct process_sums {
 	__u64 n_threads;
 };
 
+/*
+ * What is to be taken off the time that a program says its threads worked for a request, by the request's key: pid, then
+ * the program's handle. In an array, at one of SDK_COST_PLACES places from SDK_COST_HOME on.
+ */
+struct sdk_cost {
+	__u64 key;     /* 0: free */
+	__u64 full_ns; /* when a request whose home this is last found no place */
+	__u64 died_ns; /* a thread of it ended inside the request then; 0: none did */
+	__u64 pad;
+	struct cost cost; /* waits, what was stolen, switches */
+};
+/* A process's handles are its own; with its number they are the machine's. */
+#define SDK_KEY(pid, handle) \
+	((__u64)(pid) << SDK_HANDLE_BITS | ((handle) & ((1ull << SDK_HANDLE_BITS) - 1)))
+#define SDK_COST_HOME(key) ((__u32)((key)*0x9e3779b97f4a7c15ull >> 50))
+
 struct listener_key {
 	__u32 netns;
 	__u32 port;
@@ -121,6 +141,7 @@ enum record_type {
 	RECORD_END,	 /* the thread turned away after it had written, or died */
 	RECORD_CLOSE,	 /* the connection can carry no further response */
 	RECORD_FOREIGN,	 /* the first bytes of a connection that speaks something else: see `protocol` */
+	RECORD_SDK,	 /* a thread of libreqmeter has told where its record is: in `connection` */
 	RECORD_LOST,	 /* the exchange's cost could not be kept: it must not become a row */
 };
 
@@ -165,6 +186,7 @@ struct record {
 	char comm[COMM_BYTES]; /* of the process */
 	__u32 lineage[LINEAGE_MAX]; /* RECORD_OPEN: as in struct thread_row */
 	struct memory memory; /* as `cost` */
+	__u64 sdk; /* the program's handle of the request for which the thread works, as the program says; 0: none */
 };
 
 /* Everything that can be lost has a counter; the names are the report's `agent.losses`. */
@@ -182,6 +204,8 @@ enum loss {
 	LOSS_MEMORY_FULL,      /* address spaces that could not be followed */
 	LOSS_MEMORY_UNSEEN,    /* changes of memory whose size was not known: the first seen of an address space */
 	LOSS_TORN,	       /* rows that changed under the reader */
+	LOSS_SDK_READS,	       /* records of threads that could not be read from the program's memory */
+	LOSS_SDK_FULL,	       /* of a program's requests that found no account: they become no rows */
 	LOSS_MAX,
 };
 
@@ -204,7 +228,7 @@ struct scope {
 enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
 
 _Static_assert(sizeof(struct cost) == 104, "cost");
-_Static_assert(sizeof(struct record) == 368, "record");
+_Static_assert(sizeof(struct record) == 376, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "shared/record.h"
+#include "shared/sdk_table.h"
 
 struct cgroup_sample {
 	uint64_t id;
@@ -23,6 +24,35 @@ struct parked_sample {
 	uint64_t exchange;
 	struct cost cost;
 	struct memory memory;
+};
+
+/* A request that a program told of by libreqmeter. */
+struct told {
+	uint64_t key; /* pid and the program's handle: as in struct sdk_cost */
+	uint32_t pid;
+	bool ended; /* else it goes on */
+	bool died;  /* ended with its process */
+	bool lost;  /* some of its cost is not known: no row */
+	uint64_t start_ns, end_ns;
+	struct cost cost;
+	uint32_t n_threads;
+	uint32_t status;
+	/* NUL-terminated, empty where not told. */
+	char trace_id[33], span_id[17];
+	char method[SDK_METHOD_BYTES];
+	char id[SDK_ID_BYTES + 1];
+	char route[SDK_ROUTE_BYTES + 1];
+	/* Of the process. */
+	char comm[COMM_BYTES];
+	uint32_t lineage[LINEAGE_MAX];
+	uint64_t cgroup_id;
+};
+
+/* What of that could not be had. */
+struct told_losses {
+	uint64_t overwritten; /* requests that ended and were overwritten before they could be read */
+	uint64_t untold;      /* requests that programs did not measure: more than they have places for, or threads */
+	uint64_t unreadable;  /* tables that could not be opened or are none, and what is no request in them */
 };
 
 struct sample {

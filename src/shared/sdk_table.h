@@ -78,22 +78,25 @@ struct sdk_request {
 	char route[SDK_ROUTE_BYTES];
 };
 
+/* Written at every request: a cache line. */
+struct sdk_table_counts {
+	__u64 n_begun;
+	__u64 n_ended; /* entries ever written to the ring */
+	__u64 free;    /* head of the free slots: number + 1 in the low half, a count of changes in the high half */
+	__u64 n_slots_used;    /* slots ever taken: those beyond were never written */
+	__u64 n_threads_used;  /* the same of threads */
+	__u64 n_requests_full; /* not measured, with every slot taken */
+	__u64 n_threads_full;
+	__u64 pad;
+};
+
 struct sdk_table {
 	/* Read at every switch, written hardly ever. */
 	__u64 magic; /* written last */
 	__u64 agent; /* written by an agent when it finds the table: threads then announce themselves again */
 	__u64 created_ns;
 	__u64 pad0[5];
-	/* Written at every request. */
-	__u64 n_begun;
-	__u64 n_ended; /* entries ever written to the ring */
-	__u64 free; /* head of the free slots: number + 1 in the low half, a count of changes in the high half
-		     */
-	__u64 n_slots_used;    /* slots ever taken: those beyond were never written */
-	__u64 n_threads_used;  /* the same of threads */
-	__u64 n_requests_full; /* not measured, with every slot taken */
-	__u64 n_threads_full;
-	__u64 pad1;
+	struct sdk_table_counts counts;
 	struct sdk_thread threads[SDK_THREADS];
 	struct sdk_request ended[SDK_ENDED];
 	struct sdk_request slots[SDK_SLOTS];

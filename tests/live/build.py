@@ -9,11 +9,18 @@ OUT = os.path.join(ROOT, "build", "live")
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wmissing-prototypes", "-Wformat=2", "-Wvla"]
 SHARED = ["-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
 
+# A program outside of this tree: the public header and the shared library.
+SDK = ["-pthread", "-I" + os.path.join(ROOT, "include"), "-I" + os.path.join(ROOT, "src"), "-L" + os.path.join(ROOT, "build"),
+       "-Wl,--no-as-needed", "-lreqmeter", "-Wl,-rpath," + os.path.join(ROOT, "build")]
+
 # target: (sources and headers, extra flags)
 PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
     "memory": (["servers/memory.c"], ["-pthread"]),
+    "sdk_slices": (["servers/sdk_slices.c"], SDK),
+    "sdk_hostile": (["servers/sdk_hostile.c"], SDK),
+    "sdk_server": (["../../src/sdk/examples/epoll_server.c"], SDK),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How threads of programs with libreqmeter tell where their records are. */
+#include "attribution.bpf.h"
+
+#define SYSCALL_PRCTL	157
+#define PR_SET_NAME	15
+#define USER_SPACE_ENDS 0x7ffffffff000ull /* with four levels of page tables; nobody maps memory beyond unasked */
+
+static __always_inline bool is_announcement(const struct pt_regs *regs)
+{
+	return BPF_CORE_READ(regs, orig_ax) == SYSCALL_PRCTL && BPF_CORE_READ(regs, di) == PR_SET_NAME &&
+	       BPF_CORE_READ(regs, dx) == SDK_ANNOUNCE;
+}
+
+/*
+ * Fires when a task is renamed: by itself, or through /proc by another. Misses nothing; a thread of libreqmeter renames
+ * itself to what it is called already, with two arguments more than the kernel looks at.
+ */
+SEC("tp_btf/task_rename")
+int BPF_PROG(on_rename, struct task_struct *task, const char *name)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct thread_state *s;
+	struct sdk_look look;
+	__u64 now, record;
+
+	if (task != bpf_get_current_task_btf() || !is_announcement(regs))
+		return 0;
+	s = bpf_task_storage_get(&threads, task, 0, 0);
+	record = BPF_CORE_READ(regs, r10);
+	if (!s || record % sizeof(struct sdk_thread) || record > USER_SPACE_ENDS - sizeof(struct sdk_thread))
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (s->sdk_at != record) {
+		if (bpf_probe_read_user(&look, sizeof(look), (void *)record)) {
+			lose(LOSS_SDK_READS);
+			return 0;
+		}
+		change_begin(s);
+		s->sdk_mark = *cost_running(s, task, now);
+		s->sdk_handle = look.handle;
+		s->sdk_worked = sdk_worked(&look, now);
+		s->sdk_at = record;
+		change_end(s);
+	}
+	send_table(s, task, now);
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernel side's accounts of requests that programs tell of (struct sdk_cost), mapped into the agent. One
+ * thread. */
+#ifndef REQMETER_TABLE_COST_H
+#define REQMETER_TABLE_COST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shared/record.h"
+
+struct table_costs;
+
+/* `map` stays the caller's, and must stay open. 0 or negative errno. */
+int table_costs_new(struct table_costs **ret, int map);
+void table_costs_free(struct table_costs *);
+
+/* What is on the account of `key`; false, and zeroes, where there is none. `full_ns`: see struct sdk_cost. */
+bool table_cost_read(const struct table_costs *, uint64_t key, struct cost *ret, uint64_t *full_ns);
+/* When its last thread ended inside it; 0: none did. */
+uint64_t table_cost_died_ns(const struct table_costs *, uint64_t key);
+/* Nobody adds to it any more: others may have its place. */
+void table_cost_free(struct table_costs *, uint64_t key);
+
+/* Frees the accounts that are unknown now and were at the last sweep. */
+void table_costs_sweep(struct table_costs *, bool (*is_known)(const void *context, uint64_t key),
+		       const void *context);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One table of libreqmeter, as a file: found in a process's maps, read with pread. A descriptor keeps what
+ * was told after the process is gone. All functions return 0 or negative errno.
+ */
+#ifndef REQMETER_TABLE_FILE_H
+#define REQMETER_TABLE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared/sdk_table.h"
+
+struct table_file {
+	int fd;
+	uint64_t from, to; /* where the process has it mapped */
+};
+
+/* -ENOENT: the process has none, or is gone. -EINVAL: what has that name is none. */
+int table_file_open(struct table_file *, int pid);
+void table_file_close(struct table_file *);
+
+/* Does this address of the process lie in it? */
+bool table_file_holds(const struct table_file *, uint64_t address);
+
+/* Writes the agent's number: the process's threads announce themselves at their next edge. */
+int table_file_call(const struct table_file *, uint64_t number);
+
+int table_file_head(const struct table_file *, struct sdk_table_counts *);
+int table_file_ended(const struct table_file *, uint64_t from, uint64_t n, struct sdk_request *ret);
+int table_file_slots(const struct table_file *, uint64_t n, struct sdk_request *ret);
+int table_file_threads(const struct table_file *, uint64_t n, struct sdk_thread *ret);
+
+/* Every process of this machine; fn's result ends the walk if it is not 0. */
+void table_files_each(int (*fn)(int pid, void *context), void *context);
+
+#endif

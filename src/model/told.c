@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/told.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/map.h"
+#include "shared/unknown.h"
+
+/* Handles of requests that no socket shows: above any exchange's, below the join's own. */
+#define TOLD_HANDLES (1ull << 51)
+/* So long after its end a request waits to be seen the other way, too: what is written last is told by then.
+ */
+#define TOLD_WAIT_NS 60000000ull
+/* Its socket's request seems never to end. */
+#define TOLD_GIVE_UP_NS 60000000000ull
+/* Ended requests of sockets, and of programs, that wait for each other. */
+#define TOLD_WAITING_MAX 65536
+
+struct held {
+	struct told told;
+	struct held *next;
+};
+
+/* A socket's request, by one of the names that a program may call it. */
+struct candidate {
+	struct request *request;
+	size_t next; /* of the same name: its index + 1 */
+};
+
+struct told_join {
+	join_sink sink;
+	void *context;
+	struct map pids; /* of programs that tell */
+	struct map open; /* key -> struct request: told of as going on, shown by no socket */
+	struct request *newest;
+	struct request *ended, **ended_tail; /* of sockets, that wait */
+	size_t n_ended;
+	struct held *held; /* ended by their programs, not yet at their sockets */
+	size_t n_held;
+	struct told_counts counts;
+	uint64_t n_handles;
+	/* In the sample at hand. */
+	struct map names; /* -> index + 1 of a candidate */
+	struct candidate *candidates;
+	size_t n_candidates, candidates_room;
+	struct map seen;    /* keys told of as going on, or held */
+	struct map serving; /* pids with requests at sockets */
+};
+
+int told_new(struct told_join **ret, join_sink sink, void *context)
+{
+	struct told_join *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->sink = sink;
+	t->context = context;
+	t->ended_tail = &t->ended;
+	map_init(&t->pids, 1 << 22); /* PID_MAX_LIMIT */
+	map_init(&t->open, SIZE_MAX);
+	map_init(&t->names, SIZE_MAX);
+	map_init(&t->seen, SIZE_MAX);
+	map_init(&t->serving, 1 << 22);
+	*ret = t;
+	return 0;
+}
+
+void told_free(struct told_join *t)
+{
+	if (!t)
+		return;
+	for (struct request *r = t->newest, *older; r; r = older) {
+		older = r->told_older;
+		request_free(r);
+	}
+	for (struct request *r = t->ended, *next; r; r = next) {
+		next = r->next;
+		request_free(r);
+	}
+	for (struct held *h = t->held, *next; h; h = next) {
+		next = h->next;
+		free(h);
+	}
+	map_done(&t->pids);
+	map_done(&t->open);
+	map_done(&t->names);
+	map_done(&t->seen);
+	map_done(&t->serving);
+	free(t->candidates);
+	free(t);
+}
+
+void told_by(struct told_join *t, uint32_t pid)
+{
+	map_set(&t->pids, pid, t);
+}
+
+void told_socket_ended(struct told_join *t, struct request *r)
+{
+	if (!map_get(&t->pids, r->pid) || t->n_ended >= TOLD_WAITING_MAX) {
+		t->sink(t->context, r);
+		return;
+	}
+	r->next = NULL;
+	r->waits = true;
+	*t->ended_tail = r;
+	t->ended_tail = &r->next;
+	t->n_ended++;
+}
+
+/* --- names --- */
+
+/* Never 0. The sign bit keeps ids apart from keys, whose pid ends below it. */
+static uint64_t id_name(uint32_t pid, const char *id)
+{
+	uint64_t h = 0xcbf29ce484222325ull ^ pid;
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
+	return h | 1ull << 63;
+}
+
+static void candidate_add(struct told_join *t, uint64_t name, struct request *r)
+{
+	size_t more = t->candidates_room ? 2 * t->candidates_room : 256;
+
+	if (t->n_candidates == t->candidates_room) {
+		struct candidate *bigger = realloc(t->candidates, more * sizeof(*bigger));
+
+		if (!bigger)
+			return;
+		t->candidates = bigger;
+		t->candidates_room = more;
+	}
+	t->candidates[t->n_candidates++] = (struct candidate){ r, (uintptr_t)map_get(&t->names, name) };
+	map_set(&t->names, name, (void *)t->n_candidates);
+}
+
+static void candidates_of(struct told_join *t, struct request *r)
+{
+	r->claimed = false;
+	map_set(&t->serving, r->pid, t);
+	if (r->told_key)
+		candidate_add(t, r->told_key, r);
+	if (!r->id_made)
+		candidate_add(t, id_name(r->pid, r->id), r);
+	if (r->response_id && strcmp(r->response_id, r->id) != 0)
+		candidate_add(t, id_name(r->pid, r->response_id), r);
+}
+
+static void candidates_list(struct told_join *t, struct request *in_flight)
+{
+	map_clear(&t->names);
+	map_clear(&t->serving);
+	t->n_candidates = 0;
+	for (struct request *r = in_flight; r; r = r->older)
+		if (map_get(&t->pids, r->pid))
+			candidates_of(t, r);
+	for (struct request *r = t->ended; r; r = r->next)
+		candidates_of(t, r);
+}
+
+static bool bears_id(const struct request *r, const struct told *told)
+{
+	return r->pid == told->pid && !r->told_key &&
+	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
+	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
+	       (!r->waits || r->end_ns >= told->start_ns);
+}
+
+/* The same request as its socket shows it; NULL: none does. */
+static struct request *socket_of(const struct told_join *t, const struct told *told)
+{
+	for (size_t i = (uintptr_t)map_get(&t->names, told->key); i; i = t->candidates[i - 1].next)
+		if (t->candidates[i - 1].request->told_key == told->key &&
+		    !t->candidates[i - 1].request->claimed)
+			return t->candidates[i - 1].request;
+	if (!told->id[0])
+		return NULL;
+	for (size_t i = (uintptr_t)map_get(&t->names, id_name(told->pid, told->id)); i;
+	     i = t->candidates[i - 1].next)
+		if (!t->candidates[i - 1].request->claimed && bears_id(t->candidates[i - 1].request, told))
+			return t->candidates[i - 1].request;
+	return NULL;
+}
+
+/* --- rows --- */
+
+static void take_text(char **to, const char *text)
+{
+	char *copy = text[0] ? strdup(text) : NULL;
+
+	if (!copy)
+		return;
+	free(*to);
+	*to = copy;
+}
+
+/* What the program says goes before what was seen, but for status, bytes and path. */
+static void take_words(struct request *r, const struct told *told)
+{
+	r->told = true;
+	r->told_key = told->key;
+	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
+		take_text(&r->id, told->id);
+		r->id_source = "sdk";
+		r->id_made = false;
+	}
+	if (told->route[0]) {
+		take_text(&r->route, told->route);
+		r->route_source = "framework";
+	}
+	if (!r->method[0])
+		snprintf(r->method, sizeof(r->method), "%s", told->method);
+	if (!r->trace_id[0])
+		memcpy(r->trace_id, told->trace_id, sizeof(r->trace_id));
+	memcpy(r->span_id, told->span_id, sizeof(r->span_id));
+	if (!r->status)
+		r->status = (int)told->status;
+	r->n_threads = (uint16_t)told->n_threads;
+}
+
+static void take_cost(struct request *r, const struct told *told)
+{
+	r->cost = told->cost;
+	r->live = (struct cost){ 0 };
+	if (told->start_ns < r->start_ns)
+		r->start_ns = told->start_ns;
+	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
+}
+
+static struct request *request_told(struct told_join *t, const struct told *told)
+{
+	struct request *r = calloc(1, sizeof(*r));
+	char made[40];
+
+	if (!r)
+		return NULL;
+	r->handle = TOLD_HANDLES + ++t->n_handles;
+	r->pid = told->pid;
+	memcpy(r->comm, told->comm, sizeof(r->comm));
+	memcpy(r->lineage, told->lineage, sizeof(r->lineage));
+	r->cgroup_id = told->cgroup_id;
+	r->queue_ns = UNKNOWN;
+	r->start_ns = told->start_ns;
+	snprintf(made, sizeof(made), "reqmeter-%llu", (unsigned long long)r->handle);
+	r->id = strdup(told->id[0] ? told->id : made);
+	r->id_source = told->id[0] ? "sdk" : "generated";
+	r->id_made = !told->id[0];
+	if (!r->id) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/* --- open ones --- */
+
+static void open_remove(struct told_join *t, struct request *r)
+{
+	map_remove(&t->open, r->told_key);
+	*(r->told_newer ? &r->told_newer->told_older : &t->newest) = r->told_older;
+	if (r->told_older)
+		r->told_older->told_newer = r->told_newer;
+	r->told_newer = r->told_older = r->older = NULL;
+	t->counts.in_flight--;
+}
+
+static struct request *open_add(struct told_join *t, const struct told *told)
+{
+	struct request *r = request_told(t, told);
+
+	if (!r)
+		return NULL;
+	if (map_set(&t->open, told->key, r)) {
+		request_free(r);
+		return NULL;
+	}
+	r->told_key = told->key;
+	r->told_older = t->newest;
+	if (t->newest)
+		t->newest->told_newer = r;
+	t->newest = r;
+	t->counts.in_flight++;
+	t->counts.started++;
+	return r;
+}
+
+static void on_open(struct told_join *t, const struct told *told)
+{
+	struct request *r = socket_of(t, told), *alone = map_get(&t->open, told->key);
+
+	map_set(&t->seen, told->key, t);
+	if (r) {
+		r->claimed = true;
+		take_words(r, told);
+		r->live = told->cost;
+		if (alone) { /* its socket shows it by now */
+			open_remove(t, alone);
+			t->counts.started--;
+			request_free(alone);
+		}
+		return;
+	}
+	if (!alone)
+		alone = open_add(t, told);
+	if (!alone)
+		return;
+	take_words(alone, told);
+	alone->live = told->cost;
+	alone->end_ns = told->end_ns;
+}
+
+/* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
+static void open_sweep(struct told_join *t)
+{
+	for (struct request *r = t->newest, *older; r; r = older) {
+		older = r->told_older;
+		if (map_get(&t->seen, r->told_key))
+			continue;
+		open_remove(t, r);
+		request_free(r);
+		t->counts.rows++;
+	}
+}
+
+/* --- ended ones --- */
+
+static void ended_unlink(struct told_join *t, struct request *r)
+{
+	struct request **at = &t->ended;
+
+	while (*at && *at != r)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = r->next;
+	if (t->ended_tail == &r->next)
+		t->ended_tail = at;
+	r->next = NULL;
+	r->waits = false;
+	t->n_ended--;
+}
+
+static void finish_alone(struct told_join *t, const struct told *told)
+{
+	struct request *r = map_get(&t->open, told->key);
+
+	if (r)
+		open_remove(t, r);
+	else if ((r = request_told(t, told)))
+		t->counts.started++;
+	else
+		return;
+	if (told->lost) {
+		t->counts.rows++;
+		request_free(r);
+		return;
+	}
+	take_words(r, told);
+	take_cost(r, told);
+	r->outcome = told->died ? OUTCOME_PROCESS_DIED : OUTCOME_COMPLETED;
+	t->counts.finished++;
+	t->sink(t->context, r);
+}
+
+static void finish_joined(struct told_join *t, struct request *r, const struct told *told)
+{
+	struct request *alone = map_get(&t->open, told->key);
+
+	if (alone) {
+		open_remove(t, alone);
+		t->counts.started--;
+		request_free(alone);
+	}
+	ended_unlink(t, r);
+	if (told->lost) {
+		t->counts.rows++;
+		r->told = false;
+	} else {
+		take_words(r, told);
+		take_cost(r, told);
+	}
+	t->sink(t->context, r);
+}
+
+/* False: it has to wait for its socket. */
+static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_ns)
+{
+	struct request *r = socket_of(t, told);
+
+	if (r && r->waits) {
+		finish_joined(t, r, told);
+		return true;
+	}
+	if (r) {
+		r->claimed = true;
+		r->live = told->cost;
+		take_words(r, told);
+		return false;
+	}
+	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && map_get(&t->serving, told->pid))
+		return false;
+	finish_alone(t, told);
+	return true;
+}
+
+static void hold(struct told_join *t, const struct told *told)
+{
+	struct held *h;
+
+	map_set(&t->seen, told->key, t);
+	h = t->n_held < TOLD_WAITING_MAX ? malloc(sizeof(*h)) : NULL;
+	if (!h) {
+		finish_alone(t, told);
+		return;
+	}
+	*h = (struct held){ *told, t->held };
+	t->held = h;
+	t->n_held++;
+}
+
+static void retry_held(struct told_join *t, uint64_t now_ns)
+{
+	for (struct held **at = &t->held, *h; (h = *at);) {
+		bool done = on_ended(t, &h->told, now_ns);
+
+		if (!done && now_ns > h->told.end_ns + TOLD_GIVE_UP_NS) {
+			finish_alone(t, &h->told);
+			done = true;
+		}
+		if (done) {
+			*at = h->next;
+			t->n_held--;
+			free(h);
+		} else {
+			map_set(&t->seen, h->told.key, t);
+			at = &h->next;
+		}
+	}
+}
+
+/* Requests of sockets of which nobody told in time, or whose telling is over: they are what the socket shows.
+ */
+static void release_ended(struct told_join *t, uint64_t now_ns)
+{
+	for (struct request *r = t->ended, *next; r; r = next) {
+		next = r->next;
+		if (now_ns < r->end_ns + TOLD_WAIT_NS || (r->told_key && map_get(&t->seen, r->told_key)))
+			continue;
+		ended_unlink(t, r);
+		r->told = false; /* its live cost was the program's; of its end nothing came */
+		t->sink(t->context, r);
+	}
+}
+
+void told_sample(struct told_join *t, const struct sample *sample, const struct told *told, size_t n,
+		 struct request *in_flight)
+{
+	uint64_t now_ns = sample->now_ns;
+
+	if (sample->n_threads)
+		map_clear(&t->pids);
+	for (size_t i = 0; i < sample->n_threads; i++)
+		if (sample->threads[i].sdk_at)
+			told_by(t, sample->threads[i].pid);
+	map_clear(&t->seen);
+	candidates_list(t, in_flight);
+	retry_held(t, now_ns);
+	for (size_t i = 0; i < n; i++) {
+		if (!told[i].ended)
+			on_open(t, &told[i]);
+		else if (!on_ended(t, &told[i], now_ns))
+			hold(t, &told[i]);
+	}
+	open_sweep(t);
+	release_ended(t, now_ns);
+}
+
+const struct request *told_active(struct told_join *t, struct request *others)
+{
+	struct request *r;
+
+	for (r = t->newest; r; r = r->told_older)
+		r->older = r->told_older ? r->told_older : others;
+	return t->newest ? t->newest : others;
+}
+
+const struct told_counts *told_counts(const struct told_join *t)
+{
+	return &t->counts;
+}

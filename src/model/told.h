@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that programs tell of, and the same seen at sockets: one request, one row. What a program says
+ * decides which work is whose, what was seen at the socket decides bytes, path and status. They are the same
+ * where the response was written while the program said it works for it, or where both bear one id. Pure: no
+ * I/O, no clock.
+ */
+#ifndef REQMETER_TOLD_H
+#define REQMETER_TOLD_H
+
+#include "model/join.h"
+
+struct told_join;
+
+struct told_counts {
+	uint64_t started, finished; /* of those that no socket shows */
+	size_t in_flight;
+	uint64_t rows; /* ended without a row: some of their cost was not kept */
+};
+
+/* `sink` gets every request that has ended, with or without a socket, and owns it. 0 or -ENOMEM. */
+int told_new(struct told_join **ret, join_sink sink, void *context);
+void told_free(struct told_join *);
+
+/* A thread of this process has announced itself: what its sockets show may be told of, too. */
+void told_by(struct told_join *, uint32_t pid);
+
+/* A request of a socket has ended. It goes to the sink, at once or when it is known whether its program tells
+ * of it. */
+void told_socket_ended(struct told_join *, struct request *);
+
+/*
+ * What programs have told up to this sample, and what is in flight at sockets, newest first, whose live cost
+ * is set. Every told request that has ended is in one list, one that goes on is in each.
+ */
+void told_sample(struct told_join *, const struct sample *, const struct told *, size_t n,
+		 struct request *in_flight);
+
+/* Those in flight that no socket shows, newest first, and behind them `others`. */
+const struct request *told_active(struct told_join *, struct request *others);
+const struct told_counts *told_counts(const struct told_join *);
+
+#endif
