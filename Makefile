@@ -143,7 +143,7 @@ $(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/btf.
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)
 
-check: $(UNIT) ## unit tests: no root, seconds
+check: $(UNIT) lib ## unit tests: no root, seconds
 	@tests/unit/run $(UNIT)
 
 fuzz: $(FUZZ) ## build the fuzz targets (clang, libFuzzer)

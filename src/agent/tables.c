@@ -45,6 +45,7 @@ struct tables {
 	struct told *out;
 	size_t out_room;
 	uint64_t swept_ns;
+	bool open_cut; /* there are more open ones */
 	/* Scratch for reads. */
 	struct sdk_request *requests;
 	struct sdk_thread *threads;
@@ -361,9 +362,11 @@ static void table_read_open(struct tables *t, struct table *table)
 		r->worked_ns += unsettled(t, table, r->handle, until);
 		if (!told_from(&told, table, r, now))
 			continue;
-		w = wait_add(t);
-		if (!w)
+		w = t->n_waiting < TABLES_ENDED_MAX + TABLES_OPEN_MAX ? wait_add(t) : NULL;
+		if (!w) {
+			t->open_cut = true;
 			return;
+		}
 		w->told = told;
 		w->told.ended = w->told.died = table->gone;
 	}
@@ -386,6 +389,7 @@ void tables_begin(struct tables *t)
 {
 	/* Of the gone ones what is open is kept, as ended; so they come first. */
 	t->n_waiting = t->n_ended;
+	t->open_cut = false;
 	tables_drain(t);
 	for (size_t i = 0; i < t->n; i++)
 		if (t->all[i]->gone)
@@ -504,7 +508,7 @@ static void sweep(struct tables *t, const struct map *waits, uint64_t now)
 	struct map_slot *slot;
 	size_t at = 0;
 
-	if (now - t->swept_ns < 1000000000u)
+	if (t->open_cut || now - t->swept_ns < 1000000000u)
 		return;
 	t->swept_ns = now;
 	map_init(&known, SIZE_MAX);

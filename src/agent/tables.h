@@ -17,6 +17,8 @@ struct tables;
 
 /* Processes with a table that are followed; further ones are counted. A descriptor each. */
 #define TABLES_MAX 4096
+/* Open ones that are looked at. */
+#define TABLES_OPEN_MAX 65536
 /* Ended requests that wait for the next sample. */
 #define TABLES_ENDED_MAX 65536
 

@@ -156,7 +156,7 @@ struct model_bytes model_bytes_max(const struct model_settings *settings)
 		.n_rows = retention_rows_max(&settings->retention),
 		.rows = retention_bytes_max(&settings->retention),
 		.routes = 2 * routes_bytes_max(),
-		.in_flight = join_bytes_max(),
+		.in_flight = join_bytes_max() + told_bytes_max(),
 	};
 }
 

@@ -16,9 +16,6 @@
 #define TOLD_WAIT_NS 60000000ull
 /* Its socket's request seems never to end. */
 #define TOLD_GIVE_UP_NS 60000000000ull
-/* Ended requests of sockets, and of programs, that wait for each other. */
-#define TOLD_WAITING_MAX 65536
-
 struct held {
 	struct told told;
 	struct held *next;
@@ -60,7 +57,7 @@ int told_new(struct told_join **ret, join_sink sink, void *context)
 	t->context = context;
 	t->ended_tail = &t->ended;
 	map_init(&t->pids, 1 << 22); /* PID_MAX_LIMIT */
-	map_init(&t->open, SIZE_MAX);
+	map_init(&t->open, TOLD_OPEN_MAX);
 	map_init(&t->names, SIZE_MAX);
 	map_init(&t->seen, SIZE_MAX);
 	map_init(&t->serving, 1 << 22);
@@ -492,4 +489,9 @@ const struct request *told_active(struct told_join *t, struct request *others)
 const struct told_counts *told_counts(const struct told_join *t)
 {
 	return &t->counts;
+}
+
+size_t told_bytes_max(void)
+{
+	return TOLD_OPEN_MAX * REQUEST_BYTES_MAX + TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
 }

@@ -12,6 +12,11 @@
 
 struct told_join;
 
+/* Told of as going on, and shown by no socket; further ones are seen when they have ended. */
+#define TOLD_OPEN_MAX 65536
+/* Ended requests of sockets, and of programs, that wait for each other. */
+#define TOLD_WAITING_MAX 65536
+
 struct told_counts {
 	uint64_t started, finished; /* of those that no socket shows */
 	size_t in_flight;
@@ -38,6 +43,8 @@ void told_sample(struct told_join *, const struct sample *, const struct told *,
 
 /* Those in flight that no socket shows, newest first, and behind them `others`. */
 const struct request *told_active(struct told_join *, struct request *others);
+/* What it all may take, in bytes. */
+size_t told_bytes_max(void);
 const struct told_counts *told_counts(const struct told_join *);
 
 #endif

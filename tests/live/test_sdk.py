@@ -279,8 +279,8 @@ class Agents(unittest.TestCase):
         self.assertEqual("process-died", row[0]["outcome"])
         self.assertAlmostEqual(30e6, row[0]["cpu_ns"], delta=3e6)
 
-    def test_fork(self):
-        """The library in parent and child, each with requests of its own, by the unit tests' way: no row is doubled."""
+    def test_two_programs(self):
+        """Two programs whose handles are the same numbers: each request has one row."""
         with slices(5, 50, 100) as one, slices(5, 50, 100) as two:
             go(one)
             go(two)
