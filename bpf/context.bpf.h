@@ -120,7 +120,7 @@ static __noinline __attribute__((unused)) int sdk_settle(struct thread_state *s,
 
 	cost_take(&s->sdk_mark, at, part);
 	if (dead || !sdk_look(s, &look)) {
-		if (!dead)
+		if (!(task->flags & PF_EXITING))
 			lose(LOSS_SDK_READS);
 		sdk_guess(s, part, now, &look);
 	}

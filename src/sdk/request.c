@@ -29,9 +29,12 @@ static struct sdk_request *slot_of(struct sdk_table *table, uint64_t handle)
 /* NULL: ended, never begun, or none. */
 static struct sdk_request *open_request(struct sdk_table *table, uint64_t handle)
 {
-	struct sdk_request *r = slot_of(table, handle);
+	struct sdk_request *r;
 
-	return handle && load(&r->state) == handle ? r : NULL;
+	if (!handle)
+		return NULL;
+	r = slot_of(table, handle);
+	return load(&r->state) == handle ? r : NULL;
 }
 
 /* --- slots: a stack of free ones, whose head counts its changes, so that a stale head is not taken for a new
@@ -213,7 +216,9 @@ uint64_t reqmeter_switch(uint64_t request)
 
 uint64_t reqmeter_current(void)
 {
-	return sdk_self.life == *sdk_life && sdk_self.record ? sdk_self.record->handle : 0;
+	uint64_t handle = sdk_self.life == *sdk_life && sdk_self.record ? sdk_self.record->handle : 0;
+
+	return open_request(sdk_self.table, handle) ? handle : 0;
 }
 
 int reqmeter_is_open(uint64_t request)
@@ -295,6 +300,8 @@ void reqmeter_end(uint64_t request)
 	r->end_ns = sdk_now();
 	credit_others(table, r, request, r->end_ns);
 	tell(table, r);
+	/* Threads that have not turned away from it show it to profilers no longer. */
+	__atomic_store_n(&r->trace.valid, 0, __ATOMIC_RELEASE);
 	slot_give_back(table, r);
 }
 

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* What programs tell, completed by what the kernel side knows of the same requests at one instant. */
+#include "agent/tables_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/request.h"
+
+static bool out_grow(struct tables *t)
+{
+	size_t more = t->out_room ? 2 * t->out_room : 64;
+	struct told *bigger = realloc(t->out, more * sizeof(*bigger));
+
+	if (!bigger)
+		return false;
+	t->out = bigger;
+	t->out_room = more;
+	return true;
+}
+
+/* What threads that work for it have done since they turned to it; of one that died there, until then. */
+static uint64_t unsettled(const struct tables *t, const struct table *table, uint64_t handle, uint64_t until)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < table->n_threads; i++)
+		if (t->threads[i].handle == handle && t->threads[i].since_ns < until)
+			sum += until - t->threads[i].since_ns;
+	return sum;
+}
+
+/* Requests that have not ended: they go on, or went down with the process. */
+static void table_read_open(struct tables *t, struct table *table)
+{
+	uint64_t now = tables_now_ns();
+
+	if (!table->n_slots || table_file_slots(&table->file, table->n_slots, t->requests) ||
+	    table_file_threads(&table->file, table->n_threads, t->threads))
+		return;
+	for (uint64_t i = 0; i < table->n_slots; i++) {
+		struct sdk_request *r = &t->requests[i];
+		uint64_t until = now, died;
+		struct waiting *w;
+		struct told told;
+
+		if (r->state == 0 || r->state != r->handle)
+			continue;
+		died = table_cost_died_ns(t->costs, SDK_KEY(table->pid, r->handle));
+		if (table->gone && died)
+			until = died < now ? died : now;
+		r->end_ns = until;
+		r->worked_ns += unsettled(t, table, r->handle, until);
+		if (!tables_told(&told, table, r, now))
+			continue;
+		w = t->n_waiting < TABLES_ENDED_MAX + TABLES_OPEN_MAX ? tables_wait(t) : NULL;
+		if (!w) {
+			t->open_cut = true;
+			return;
+		}
+		w->told = told;
+		w->told.ended = w->told.died = table->gone;
+	}
+}
+
+static void tables_forget_gone(struct tables *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->all[i]->gone)
+			tables_table_free(t->all[i]);
+		else
+			t->all[n++] = t->all[i];
+	}
+	t->n = n;
+}
+
+void tables_begin(struct tables *t)
+{
+	/* Of the gone ones what is open is kept, as ended; so they come first. */
+	t->n_waiting = t->n_ended;
+	t->open_cut = false;
+	tables_drain(t);
+	for (size_t i = 0; i < t->n; i++)
+		if (t->all[i]->gone)
+			table_read_open(t, t->all[i]);
+	t->n_ended = t->n_waiting;
+	tables_forget_gone(t);
+	for (size_t i = 0; i < t->n; i++)
+		table_read_open(t, t->all[i]);
+	for (size_t i = 0; i < t->n_waiting; i++)
+		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].off,
+				&t->waiting[i].home_full_ns);
+}
+
+/* What a process is, from its first thread; and which processes are no more. */
+static void tables_see_threads(struct tables *t, const struct sample *sample)
+{
+	struct map seen;
+
+	if (!sample->n_threads)
+		return;
+	map_init(&seen, TABLES_MAX);
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+		struct table *table = map_get(&t->by_pid, row->pid);
+
+		if (!table)
+			continue;
+		map_set(&seen, row->pid, table);
+		if (row->tid != row->pid)
+			continue;
+		memcpy(table->comm, row->comm, sizeof(table->comm));
+		memcpy(table->lineage, row->lineage, sizeof(table->lineage));
+		table->cgroup_id = row->cgroup_id;
+	}
+	for (size_t i = 0; i < t->n; i++)
+		if (!t->all[i]->gone && t->all[i]->found_ns < sample->now_ns && !map_get(&seen, t->all[i]->pid))
+			tables_table_gone(t, t->all[i]);
+	map_done(&seen);
+}
+
+/* Waits that no account has yet, by request. Threads of one request are few: they lie in a list in the map.
+ */
+static void map_waits(const struct sample *sample, struct map *waits)
+{
+	map_init(waits, SIZE_MAX);
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+		uint64_t key = SDK_KEY(row->pid, row->sdk_handle);
+		uintptr_t first = (uintptr_t)map_get(waits, key);
+
+		if (row->sdk_handle && !first)
+			map_set(waits, key, (void *)(i + 1));
+	}
+}
+
+/* Waits of all threads that the kernel side last saw at this request. */
+static bool add_waits(const struct sample *sample, const struct map *waits, uint64_t key, struct cost *off)
+{
+	size_t first = (uintptr_t)map_get(waits, key);
+
+	for (size_t i = first ? first - 1 : sample->n_threads; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+
+		if (row->sdk_handle && SDK_KEY(row->pid, row->sdk_handle) == key)
+			cost_plus(off, &row->sdk_off);
+	}
+	return first != 0;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* CPU is what is left of the time that it was worked on. */
+static void settle(struct told *told, const struct cost *off)
+{
+	uint64_t wall = told->cost.wall_ns,
+		 waited = off->runqueue_ns + off->throttled_ns + cost_blocked_ns(off);
+
+	told->cost = *off;
+	told->cost.wall_ns = wall;
+	told->cost.stolen_ns = least(off->stolen_ns, wall);
+	told->cost.cpu_ns = wall - told->cost.stolen_ns;
+	told->cost.cpu_ns -= least(waited, told->cost.cpu_ns);
+}
+
+/* False: its account moved while the threads were looked at; next time. */
+static bool complete(struct tables *t, struct waiting *w, const struct sample *sample,
+		     const struct map *waits)
+{
+	struct cost off = { 0 };
+	uint64_t full = 0;
+	bool found = table_cost_read(t->costs, w->told.key, &off, &full), held;
+
+	if (w->told.ended && memcmp(&off, &w->off, sizeof(off)) != 0)
+		return false;
+	w->told.lost = !found && full >= w->told.start_ns && full;
+	held = add_waits(sample, waits, w->told.key, &off);
+	settle(&w->told, &off);
+	if (w->told.ended && found && !held)
+		table_cost_free(t->costs, w->told.key);
+	return true;
+}
+
+static bool is_known(const void *context, uint64_t key)
+{
+	return map_get(context, key) != NULL;
+}
+
+/* Accounts of requests that nobody knows: told without end of threads that still stood in them, or by liars.
+ */
+static void sweep(struct tables *t, const struct map *waits, uint64_t now)
+{
+	struct map known;
+	struct map_slot *slot;
+	size_t at = 0;
+
+	if (t->open_cut || now - t->swept_ns < 1000000000u)
+		return;
+	t->swept_ns = now;
+	map_init(&known, SIZE_MAX);
+	for (size_t i = 0; i < t->n_waiting; i++)
+		map_set(&known, t->waiting[i].told.key, t);
+	while ((slot = map_next(waits, &at)))
+		map_set(&known, slot->key, t);
+	table_costs_sweep(t->costs, is_known, &known);
+	map_done(&known);
+}
+
+const struct told *tables_complete(struct tables *t, const struct sample *sample, size_t *n)
+{
+	size_t kept = 0, n_waiting = t->n_waiting;
+	struct map waits;
+
+	*n = 0;
+	while (t->out_room < n_waiting)
+		if (!out_grow(t))
+			return NULL;
+	map_waits(sample, &waits);
+	sweep(t, &waits, sample->now_ns);
+	for (size_t i = 0; i < n_waiting; i++) {
+		struct waiting *w = &t->waiting[i];
+
+		if (complete(t, w, sample, &waits))
+			t->out[(*n)++] = w->told;
+		else if (w->told.ended)
+			t->waiting[kept++] = *w;
+	}
+	t->n_waiting = t->n_ended = kept;
+	map_done(&waits);
+	tables_see_threads(t, sample);
+	return t->out;
+}
