@@ -42,7 +42,8 @@ static __always_inline void send_table(struct thread_state *s, struct task_struc
 	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
 	r->connection = s->sdk_at;
 	r->exchange = 0;
-	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+	/* At once: a table can be opened only while its process lives, and that may be short. */
+	bpf_ringbuf_submit(r, BPF_RB_FORCE_WAKEUP);
 }
 
 /* What was parked of an exchange joins `sum` and leaves the map. */

@@ -38,6 +38,7 @@ enum bpf_map_type_used {
 #define BPF_F_NO_PREALLOC     1
 #define BPF_F_MMAPABLE	      1024
 #define BPF_RB_NO_WAKEUP      1
+#define BPF_RB_FORCE_WAKEUP   2
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_SK_STORAGE_GET_F_CREATE    1
 
