@@ -192,7 +192,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	if (rc == 0)
 		rc = readers_new(&agent->readers, agent->tree, agent->places);
 	if (rc == 0)
-		tables_find(agent->tables);
+		tables_call(agent->tables);
 	return rc;
 }
 

@@ -117,7 +117,14 @@ static int read_at(const struct table_file *file, void *to, size_t size, size_t 
 	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
 }
 
-int table_file_head(const struct table_file *file, struct sdk_table_counts *ret)
+uint64_t table_file_created_ns(const struct table_file *file)
+{
+	uint64_t ns = 0;
+
+	return read_at(file, &ns, sizeof(ns), offsetof(struct sdk_table, created_ns)) ? 0 : ns;
+}
+
+int table_file_counts(const struct table_file *file, struct sdk_table_counts *ret)
 {
 	return read_at(file, ret, sizeof(*ret), offsetof(struct sdk_table, counts));
 }

@@ -27,7 +27,9 @@ bool table_file_holds(const struct table_file *, uint64_t address);
 /* Writes the agent's number: the process's threads announce themselves at their next edge. */
 int table_file_call(const struct table_file *, uint64_t number);
 
-int table_file_head(const struct table_file *, struct sdk_table_counts *);
+/* What the program says; 0 where it cannot be read. */
+uint64_t table_file_created_ns(const struct table_file *);
+int table_file_counts(const struct table_file *, struct sdk_table_counts *);
 int table_file_ended(const struct table_file *, uint64_t from, uint64_t n, struct sdk_request *ret);
 int table_file_slots(const struct table_file *, uint64_t n, struct sdk_request *ret);
 int table_file_threads(const struct table_file *, uint64_t n, struct sdk_thread *ret);

@@ -80,6 +80,7 @@ static struct table *table_add(struct tables *t, uint32_t pid, struct table_file
 	}
 	table->pid = pid;
 	table->found_ns = tables_now_ns();
+	table->since_ns = t->since_ns;
 	table->file = *file;
 	t->all[t->n++] = table;
 	return table;
@@ -91,38 +92,35 @@ void tables_table_gone(struct tables *t, struct table *table)
 	table->gone = true;
 }
 
-static int find_in(pid_t pid, void *context)
+static int call_in(pid_t pid, void *context)
 {
 	struct tables *t = context;
 	struct table_file file;
-	struct sdk_table_counts head;
-	struct table *table;
-	int rc;
+	int rc = table_file_open(&file, pid);
 
-	if (map_get(&t->by_pid, (uint32_t)pid))
-		return 0;
-	rc = table_file_open(&file, pid);
-	if (rc) {
-		t->losses.unreadable += rc != -ENOENT;
-		return 0;
+	if (rc == 0) {
+		rc = table_file_call(&file, tables_now_ns());
+		table_file_close(&file);
 	}
-	table = table_add(t, (uint32_t)pid, &file);
-	if (!table)
-		return 0;
-	if (table_file_call(&table->file, tables_now_ns()) || table_file_head(&table->file, &head)) {
-		t->losses.unreadable++;
-		tables_table_gone(t, table);
-		return 0;
-	}
-	table->since_ns = tables_now_ns();
-	table->n_read = head.n_ended;
-	table->n_untold = head.n_requests_full + head.n_threads_full;
+	t->losses.unreadable += rc && rc != -ENOENT;
 	return 0;
 }
 
-void tables_find(struct tables *t)
+void tables_call(struct tables *t)
 {
-	table_files_each(find_in, t);
+	table_files_each(call_in, t);
+	t->since_ns = tables_now_ns();
+}
+
+/* What an older table holds already was not seen whole. */
+static void skip_old(struct tables *t, struct table *table)
+{
+	struct sdk_table_counts head;
+
+	if (table_file_created_ns(&table->file) >= t->since_ns || table_file_counts(&table->file, &head))
+		return;
+	table->n_read = head.n_ended;
+	table->n_untold = head.n_requests_full + head.n_threads_full;
 }
 
 void tables_record(struct tables *t, const struct record *r)
@@ -143,6 +141,7 @@ void tables_record(struct tables *t, const struct record *r)
 	table = table_add(t, r->pid, &file);
 	if (!table)
 		return;
+	skip_old(t, table);
 	memcpy(table->comm, r->comm, sizeof(table->comm));
 	memcpy(table->lineage, r->lineage, sizeof(table->lineage));
 	table->cgroup_id = r->cgroup_id;
@@ -248,7 +247,7 @@ static void table_drain(struct tables *t, struct table *table)
 	struct sdk_table_counts head;
 	uint64_t untold;
 
-	if (table_file_head(&table->file, &head)) {
+	if (table_file_counts(&table->file, &head)) {
 		t->losses.unreadable++;
 		return;
 	}

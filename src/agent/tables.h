@@ -26,8 +26,11 @@ struct tables;
 int tables_new(struct tables **ret, int costs);
 void tables_free(struct tables *);
 
-/* Looks through all processes for tables older than the agent, and has their threads announce themselves. */
-void tables_find(struct tables *);
+/*
+ * Looks through all processes for tables older than the agent, and has their threads announce themselves: those that are
+ * watched come back as records. Requests that have begun before are not told.
+ */
+void tables_call(struct tables *);
 
 /* A RECORD_SDK: its process has a table at the address it names; or, without one, has none any more. */
 void tables_record(struct tables *, const struct record *);

@@ -34,6 +34,7 @@ struct waiting {
 struct tables {
 	struct table_costs *costs;
 	struct map by_pid; /* the live ones */
+	uint64_t since_ns; /* from here on every thread that is watched has announced itself before it works */
 	struct table **all;
 	size_t n, room;
 	struct told_losses losses;

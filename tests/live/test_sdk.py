@@ -254,6 +254,20 @@ class Agents(unittest.TestCase):
                              for i in truth if i not in right]
                     self.assertGreaterEqual(len(right), SHARE * len(truth), "agent %d: %s" % (turn, wrong))
 
+    def test_out_of_scope(self):
+        """Of a program that is not watched nothing is told, whether it is older than the agent or not."""
+        with slices(5, 50, 100) as before, slices(5, 50, 100) as watched:
+            with agent.Agent("--scope", "pid:%d" % watched.pid) as meter, slices(5, 50, 100) as after:
+                seen = {}
+                for process in (before, watched, after):
+                    go(process)
+                    seen[process] = set(truth_of(process)[0])
+                rows = rows_of(meter, seen[watched])
+                self.assertEqual(seen[watched], set(rows))
+                self.assertEqual([], [row["id"] for row in meter.rows() if row["id"] in seen[before] | seen[after]])
+                for process in (before, watched, after):
+                    go(process)
+
     def test_namespaces(self):
         """A server in PID, mount and user-visible namespaces of its own, with nothing shared."""
         prefix = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--net", "/bin/sh", "-c",
