@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that a loaded shared object makes to functions of others, and leading one of them elsewhere: by
+ * the slot of its global offset table. Only that object is changed. x86-64 and AArch64, 64 bit ELF.
+ */
+#ifndef REQMETER_NATIVE_CALLS_H
+#define REQMETER_NATIVE_CALLS_H
+
+/* dlopen()'s handle of an object that is loaded already, by its path; NULL when it is not. To be given to
+ * calls_close(). */
+void *calls_open(const char *path);
+void calls_close(void *object);
+
+/*
+ * Leads the object's calls of `name` to `to`. `from` is the function they go to now.
+ * 0. -ENOENT: it calls no such function. -EBUSY: the calls go elsewhere already, so somebody else follows
+ * them. -ENOTSUP: another machine. Else what mprotect says. Nothing is changed on errors.
+ */
+int calls_lead(void *object, const char *name, void *from, void *to);
+
+#endif

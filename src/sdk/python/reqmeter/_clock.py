@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Times of requests as this process measured them itself, for each client since its own last read."""
+import collections
+import os
+import threading
+
+CLIENTS_MAX = 256  # contract; beyond, the one that read longest ago is forgotten
+
+
+class Times:
+    """Number, sum, least and greatest of durations in seconds."""
+
+    __slots__ = ("count", "total", "min", "max")
+
+    def __init__(self):
+        self.count, self.total, self.min, self.max = 0, 0.0, None, None
+
+    def add(self, seconds):
+        """One more."""
+        self.count += 1
+        self.total += seconds
+        self.min = seconds if self.min is None or seconds < self.min else self.min
+        self.max = seconds if self.max is None or seconds > self.max else self.max
+
+    def merge(self, other):
+        """All of another's."""
+        if other.count:
+            self.count += other.count
+            self.total += other.total
+            self.min = other.min if self.min is None else min(self.min, other.min)
+            self.max = other.max if self.max is None else max(self.max, other.max)
+
+    def as_dict(self):
+        """As time_info has it: four nulls and a count of 0 when there were none."""
+        none = not self.count
+        return {"min": self.min, "max": self.max, "avg": None if none else self.total / self.count,
+                "total": None if none else self.total, "count": self.count}
+
+
+class _Interval:
+    """What ended between one client's read and the next read of any client."""
+
+    __slots__ = ("all", "predictions")
+
+    def __init__(self):
+        self.all, self.predictions = Times(), Times()
+
+    def merge(self, other):
+        self.all.merge(other.all)
+        self.predictions.merge(other.predictions)
+
+
+def is_prediction(path):
+    """Whether DRUM would count a request of that path as a prediction: by how it ends, slashes and a prefix allowed."""
+    parts = [part for part in path.split("/") if part][-2:]
+    last = parts[-1] if parts else ""
+    return last in _PREDICTION_ROUTES or parts == ["chat", "completions"]
+
+
+_PREDICTION_ROUTES = frozenset(("predict", "predictions", "predictUnstructured", "predictionsUnstructured",
+                                "transform", "invocations", "models"))
+
+
+class RequestClock:
+    """Durations of the requests that ended in this process. Any thread; an end costs the same whatever the clients.
+
+    The clients stand in the order of their last reads, and each holds only what came between its read and the next
+    one's; a read puts the parts together.
+    """
+
+    def __init__(self):
+        self.in_use = False  # whether anybody measures here
+        self._forget()
+
+    def _forget(self):
+        self._lock = threading.Lock()
+        self._ever = _Interval()
+        self._clients = collections.OrderedDict()
+        self._unread = _Interval()  # before any client's first read
+
+    def ended(self, path, seconds):
+        """A request has ended (its response began)."""
+        prediction = is_prediction(path)
+        with self._lock:
+            for interval in (self._ever, self._newest()):
+                interval.all.add(seconds)
+                if prediction:
+                    interval.predictions.add(seconds)
+
+    def _newest(self):
+        return next(reversed(self._clients.values())) if self._clients else self._unread
+
+    def since_last_read(self, client):
+        """time_info for a client, which is moved on; a first read counts from the beginning."""
+        with self._lock:
+            seen = self._since(client)
+            self._move_on(client)
+        return {"run_predictor_total": seen.predictions.as_dict(), "all_requests": seen.all.as_dict()}
+
+    def move_on(self, client):
+        """The client has learned from elsewhere what ended until now."""
+        with self._lock:
+            self._move_on(client)
+
+    def _since(self, client):
+        if client not in self._clients:
+            return self._ever
+        seen, reached = _Interval(), False
+        for name, interval in self._clients.items():
+            reached = reached or name == client
+            if reached:
+                seen.merge(interval)
+        return seen
+
+    def _move_on(self, client):
+        if client in self._clients:
+            self._remove(client)
+        elif len(self._clients) >= CLIENTS_MAX:
+            self._remove(next(iter(self._clients)))
+        self._clients[client] = _Interval()
+
+    def _remove(self, client):
+        """What a client held belongs to the one that read before it, too; before the first nobody needs it."""
+        before = None
+        for name in self._clients:
+            if name == client:
+                break
+            before = name
+        interval = self._clients.pop(client)
+        if before is not None:
+            self._clients[before].merge(interval)
+
+
+clock = RequestClock()
+# What the parent served is not this worker's, and another thread may have held the lock at that instant.
+os.register_at_fork(after_in_child=clock._forget)  # pylint: disable=protected-access

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT
+"""For any ASGI application: a middleware that names each request, and the application's own /stats/."""
+import json
+import logging
+import time
+import urllib.parse
+
+from reqmeter import _ids
+from reqmeter._clock import clock
+from reqmeter.state import RequestState
+
+CLIENT_MAX = 64  # bytes of a client's name, as the agent takes them
+_SCOPE_KEY = "reqmeter.request"
+_log = logging.getLogger("reqmeter")
+
+
+class RequestMeterMiddleware:
+    """Takes or makes the id of each request, answers it, and says to what is below which request it works for.
+
+    header_name: looked at first, before the headers that the agent knows (X-Request-ID, X-Correlation-ID, traceparent, …).
+    response_header: carries the id in the answer, unless the application has set it; None: not answered.
+    generator() makes an id; validator(id) false: the id that came is not taken; transformer(id) gives the one to use.
+    Should be the outermost: RequestMeterMiddleware(app). Its times run from here to the start of the response.
+    """
+
+    def __init__(self, app, *, header_name="X-Request-ID", response_header="X-Request-ID",
+                 generator=_ids.new_id, validator=None, transformer=None):
+        self.app = app
+        self._header_name = _ids.normal_name(header_name)
+        self._response_header = response_header.encode("latin-1") if response_header else None
+        self._generator, self._validator, self._transformer = generator, validator, transformer
+        clock.in_use = True
+
+    async def __call__(self, scope, receive, send):
+        # A second middleware further in finds the request begun.
+        if scope["type"] not in ("http", "websocket") or _SCOPE_KEY in scope:
+            await self.app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        state = RequestState(self._choose_id(headers), scope.get("method", "GET"), scope["path"])
+        state._trace_id = _ids.parse_traceparent(headers.get("traceparent", ""))[0]  # pylint: disable=protected-access
+        scope[_SCOPE_KEY] = state
+        with state:
+            await _Exchange(self, state, scope, send).run(receive)
+
+    def _choose_id(self, headers):
+        found = _ids.find_id(headers, self._header_name)
+        try:
+            if found is not None and self._validator is not None and not self._validator(found):
+                found = None
+            found = found if found is not None else self._generator()
+            found = self._transformer(found) if self._transformer is not None else found
+        except Exception:  # pylint: disable=broad-exception-caught
+            # A mistake in there must not cost the request.
+            _log.exception("the id of a request could not be chosen")
+            found = None
+        return _ids.clean(str(found)) if found is not None else None
+
+    def add_id(self, headers, request_id):
+        """The response's headers with the id; as they are when the application has set one."""
+        name = self._response_header
+        if name is None or any(_same_header(key, name) for key, _ in headers):
+            return headers
+        return [*headers, (name, request_id.encode("latin-1", "replace"))]
+
+
+def _same_header(one, other):
+    # DRUM spells it X_Request_ID.
+    return one.lower().replace(b"_", b"-") == other.lower().replace(b"_", b"-")
+
+
+def _headers(scope):
+    """The request's headers by their normal names; of one that comes twice the first."""
+    headers = {}
+    for name, value in scope.get("headers", ()):
+        headers.setdefault(_ids.normal_name(name.decode("latin-1")), value.decode("latin-1"))
+    return headers
+
+
+class _Exchange:
+    """One request on its way through the application."""
+
+    def __init__(self, middleware, state, scope, send):
+        self._middleware, self._state, self._scope, self._send = middleware, state, scope, send
+        self._mount = scope.get("root_path", "")
+        self._start_ns = time.perf_counter_ns()
+        self._answered = False
+
+    async def run(self, receive):
+        """Calls the application; what it raises goes on unchanged."""
+        try:
+            await self._middleware.app(self._scope, receive, self._answer)
+        except Exception:
+            # Whatever stands outside answers such a request with 500.
+            self._begin_answer(500)
+            raise
+        finally:
+            self._begin_answer(None)
+
+    async def _answer(self, message):
+        if message["type"] == "http.response.start":
+            self._begin_answer(message["status"])
+            message = self._with_id(message)
+        elif message["type"] == "websocket.accept":
+            self._begin_answer(101)
+            message = self._with_id(message)
+        await self._send(message)
+
+    def _with_id(self, message):
+        headers = self._middleware.add_id(message.get("headers", ()), self._state.request_id)
+        return {**message, "headers": headers}
+
+    def _begin_answer(self, status):
+        """Once for each request, however it goes: a client that went away counts, too."""
+        if self._answered:
+            return
+        self._answered = True
+        if self._scope["type"] == "http":
+            clock.ended(self._state.path, (time.perf_counter_ns() - self._start_ns) / 1e9)
+        self._state.annotate(status, self._route())
+
+    def _route(self):
+        """The route's template as the framework found it, with what it is mounted on; None when it does not say."""
+        path = getattr(self._scope.get("route"), "path", None)
+        if not isinstance(path, str):
+            return None
+        return self._scope.get("root_path", "").removeprefix(self._mount) + path
+
+
+def client_of(scope):
+    """Who reads the report: `client=` in the query, else the HTTP peer's address without its port."""
+    query = urllib.parse.parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    peer = scope.get("client")
+    name = query.get("client", [None])[0] or (peer[0] if peer else None) or "local"
+    return name.encode("utf-8", "replace")[:CLIENT_MAX].decode("utf-8", "ignore")
+
+
+def encode_stats(report):
+    """The report as the bytes of a JSON document; always valid."""
+    return json.dumps(report, allow_nan=False).encode("ascii")
+
+
+async def _respond(send, status, body, headers=()):
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _respond_error(send, status, code, message, headers=()):
+    await _respond(send, status, encode_stats({"error": {"code": code, "message": message}}), headers)
+
+
+def stats_app(monitor):
+    """An ASGI application that answers the monitor's report to GET, to be mounted at /stats (or served alone)."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise RuntimeError("stats_app serves HTTP only")
+        path = scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+        if path not in ("", "stats"):
+            await _respond_error(send, 404, "not_found", "there is only /stats/")
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _respond_error(send, 405, "method_not_allowed", "only GET and HEAD", [(b"allow", b"GET, HEAD")])
+        else:
+            await _respond(send, 200, encode_stats(await monitor.acollect_stats(client_of(scope))))
+
+    return app
+
+
+async def _lifespan(receive, send):
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
