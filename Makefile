@@ -8,6 +8,7 @@ B        := build
 
 CC       ?= gcc
 CLANG    ?= clang
+PYTHON   ?= /usr/bin/python3
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
 STRIP    := llvm-strip
 PKGS     := libbpf libelf zlib libcjson libmicrohttpd libcurl
@@ -48,7 +49,7 @@ ASAN_OBJ := $(patsubst $(B)/obj/%,$(B)/asan/%,$(LIB_OBJ))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*.c)))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 
-.PHONY: all lib examples check test fuzz install clean help
+.PHONY: all lib examples python check test fuzz install clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -147,6 +148,10 @@ check: $(UNIT) lib ## unit tests: no root, seconds
 	@tests/unit/run $(UNIT)
 
 fuzz: $(FUZZ) ## build the fuzz targets (clang, libFuzzer)
+
+python: ## the Python package, in build/python/lib (needs the headers of $(PYTHON))
+	$(call say,PYTHON,$(B)/python/lib/reqmeter)
+	$(Q)cd src/sdk/python && REQMETER_NATIVE=1 PYTHONWARNINGS=ignore $(PYTHON) setup.py -q build --build-lib $(CURDIR)/$(B)/python/lib
 
 test: ## everything scripts/test runs (root for the live part)
 	scripts/test

@@ -9,13 +9,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 OUT = os.path.join(CHECKOUT, "build", "python")
 os.makedirs(OUT, exist_ok=True)
-# Relative: setuptools wants to know of no file outside by an absolute name.
+# setuptools takes no absolute names.
 os.chdir(HERE)
-
-
-def sources(*directory):
-    """The C files of a directory."""
-    return sorted(glob.glob(os.path.join(*directory, "*.c")))
 
 
 setup(
@@ -25,10 +20,10 @@ setup(
     ext_modules=[
         Extension(
             "reqmeter._native",
-            sources=sources("native") + sources(CHECKOUT, "src", "sdk"),
-            depends=glob.glob("native/*.h") + glob.glob(os.path.join(CHECKOUT, "include", "reqmeter", "*.h")),
+            sources=sorted(glob.glob("native/*.c") + glob.glob("../*.c")),
+            depends=glob.glob("native/*.h") + glob.glob("../*.h") + glob.glob("../../../include/reqmeter/*.h"),
             include_dirs=[os.path.join(CHECKOUT, "include"), os.path.join(CHECKOUT, "src")],
-            extra_compile_args=["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wno-cast-function-type"],
+            extra_compile_args=["-std=gnu11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-ftls-model=initial-exec", "-Wall", "-Wextra", "-Wno-cast-function-type"],
             # Where there is no compiler the package works without it and says so: reqmeter.native is False.
             optional=os.environ.get("REQMETER_NATIVE") != "1",
         )

@@ -8,6 +8,7 @@ import os
 import re
 
 FILE_MAX = 1 << 20
+READ_BYTES = 1 << 14  # more than such files mostly have
 # v1's "no limit" is the greatest number of whole pages below 2^63; this holds for pages of up to 64 KiB.
 V1_UNLIMITED = (1 << 63) - 1 - 0xFFFF
 CGROUPS_MAX = 1024  # below the own one; more are too many to walk within a request
@@ -22,10 +23,18 @@ _FILES = {
 def read_text(path):
     """A file's text, cut at 1 MiB; None when it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return file.read(FILE_MAX).decode("utf-8", "surrogateescape")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    data = b""
+    try:
+        while len(data) < FILE_MAX and (part := os.read(fd, READ_BYTES)):
+            data += part
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _read_number(path):

@@ -17,29 +17,20 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 Process = collections.namedtuple("Process", "pid start_ticks cpu_ns rss_bytes cmdline")
 
 
-def _read_small(path, size=4096):
-    """A file of /proc in one read: such files are consistent within a read and small."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, size)
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-
-
 def read_process(pid):
     """The Process; None when it has gone or is a zombie."""
-    head, _, rest = _read_small("/proc/%d/stat" % pid).rpartition(b")")
+    head, _, rest = (_cgroups.read_text("/proc/%d/stat" % pid) or "").rpartition(")")
     fields = rest.split()
-    if len(fields) < 22 or fields[0] in (b"Z", b"X"):
+    if len(fields) < 22 or fields[0] in ("Z", "X"):
         return None
-    program = _read_small("/proc/%d/cmdline" % pid).split(b"\0")[0] or head.partition(b"(")[2]
+    program = (_cgroups.read_text("/proc/%d/cmdline" % pid) or "").split("\0")[0] or head.partition("(")[2]
     cpu_ns = (int(fields[11]) + int(fields[12])) * _TICK_NS
-    return Process(pid, int(fields[19]), cpu_ns, int(fields[21]) * _PAGE_BYTES, [program.decode("utf-8", "replace")])
+    return Process(pid, int(fields[19]), cpu_ns, int(fields[21]) * _PAGE_BYTES, [_readable(program)])
+
+
+def _readable(text):
+    """Without the surrogates that stand for bytes which are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_processes(pids):
