@@ -63,7 +63,7 @@ def _unescape(text):
 
 
 def _mounts(text, version):
-    """(mount point, root of the mount) of the v1 memory controller or of v2, the last mounted first."""
+    """(mount point, root of the mount) of the v1 memory controller or of v2, those that show most of the path first."""
     found = []
     for line in (text or "").splitlines():
         before, _, after = line.partition(" - ")
@@ -73,7 +73,7 @@ def _mounts(text, version):
         options = kind[2].split(",")
         if kind[0] == ("cgroup" if version == 1 else "cgroup2") and (version == 2 or "memory" in options):
             found.append((_unescape(fields[4]), _unescape(fields[3])))
-    return found[::-1]
+    return sorted(found, key=lambda mount: len(mount[1]))
 
 
 def _below(path, mount_root):
