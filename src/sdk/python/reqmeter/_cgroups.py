@@ -98,13 +98,17 @@ class MemoryCgroup:
         limit = _read_number(os.path.join(directory, self._files["limit"]))
         return None if limit is None or (self.version == 1 and limit >= V1_UNLIMITED) else limit
 
+    def _is_root(self):
+        """The whole machine, not a container. A cgroup namespace calls its own top / as well, but has no such file."""
+        return os.path.exists(os.path.join(self.path, "release_agent"))
+
     def used_bytes(self):
-        """Current usage of the cgroup itself."""
-        return _read_number(os.path.join(self.path, self._files["used"]))
+        """Current usage of the cgroup itself; None for the root, which is no container."""
+        return None if self._is_root() else _read_number(os.path.join(self.path, self._files["used"]))
 
     def peak_bytes(self):
-        """Highest usage of the cgroup itself; None on kernels that do not keep it."""
-        return _read_number(os.path.join(self.path, self._files["peak"]))
+        """Highest usage of the cgroup itself; None for the root, and on kernels that do not keep it."""
+        return None if self._is_root() else _read_number(os.path.join(self.path, self._files["peak"]))
 
     def limits(self):
         """(tightest limit, least limit − usage, least limit − usage without inactive file cache) on the path, bytes."""

@@ -51,7 +51,7 @@ class CpuPercent:
 
     def since_last_look(self, client, processes):
         """A list of percentages, 0.0 at the client's first look."""
-        now_ns = time.monotonic_ns()
+        now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         cpu = {(process.pid, process.start_ticks): process.cpu_ns for process in processes}
         with self._lock:
             before_ns, before = self._seen.pop(client, (now_ns, cpu))
@@ -59,8 +59,14 @@ class CpuPercent:
             if len(self._seen) > CLIENTS_MAX:
                 self._seen.popitem(last=False)
         elapsed_ns = max(1, now_ns - before_ns)
-        # A process that is new has begun since, so all of its CPU counts.
-        return [100.0 * max(0, cpu_ns - before.get(key, 0)) / elapsed_ns for key, cpu_ns in cpu.items()]
+        return [100.0 * _used_since(key, cpu_ns, before_ns, before) / elapsed_ns for key, cpu_ns in cpu.items()]
+
+
+def _used_since(key, cpu_ns, before_ns, before):
+    """CPU of a process since that look. One that is older and was not seen then came from elsewhere: not known, 0."""
+    if key not in before and key[1] * _TICK_NS < before_ns:
+        return 0
+    return max(0, cpu_ns - before.get(key, 0))
 
 
 def drum_info(processes, percents):

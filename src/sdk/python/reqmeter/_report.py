@@ -31,7 +31,7 @@ def drum_info(report):
 
 def _is_process(row):
     return (isinstance(row, dict) and isinstance(row.get("pid"), int) and "cmdline" in row
-            and _is_number(row.get("mem")) and _is_number(row.get("cpu_percent")))
+            and "mem" in row and _is_size(row["mem"]) and _is_number(row.get("cpu_percent")))
 
 
 def time_info(report):
