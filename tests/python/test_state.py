@@ -142,6 +142,7 @@ class FollowTest(unittest.TestCase):
                 loops.run(factory, coroutine_function())
                 self.assertTrue(works_for(None))
 
+    @unittest.skipIf(os.environ.get("REQMETER_TEST_LOOPS") == "asyncio", "uvloop is not wanted")
     def test_both_loops_are_there(self):
         self.assertIn("uvloop", loops.LOOPS)
 
@@ -359,21 +360,25 @@ class ProcessTest(unittest.TestCase):
 
     def test_another_interpreter_is_refused(self):
         self.check("""
-            import _xxsubinterpreters as interpreters
+            try:
+                import _interpreters as interpreters
+            except ImportError:
+                import _xxsubinterpreters as interpreters
             import reqmeter, contextvars
             from reqmeter import RequestState, _native
             with RequestState() as state:
                 other = interpreters.create()
-                interpreters.run_string(other, '''if True:
-                    import contextvars, asyncio, reqmeter
+                failed = interpreters.run_string(other, '''if True:
+                    import contextvars, reqmeter
                     assert reqmeter.native is False
-                    assert "main interpreter" in reqmeter.features()[0]["reason"], reqmeter.features()
-                    async def main():
-                        with reqmeter.RequestState() as state:
-                            await asyncio.sleep(0)
-                            assert reqmeter.RequestState.current() is state
-                    asyncio.new_event_loop().run_until_complete(main())
+                    assert "interpreter" in reqmeter.features()[0]["reason"], reqmeter.features()
+                    with reqmeter.RequestState() as state:
+                        context = contextvars.copy_context()
+                        for _ in range(10):
+                            assert context.run(reqmeter.RequestState.current) is state
+                    # asyncio itself crashes there in CPython 3.12.1, without this package, too.
                 ''')
+                assert failed is None, failed
                 interpreters.destroy(other)
                 assert _native.current() == state.handle
                 assert contextvars.copy_context().run(_native.current) == state.handle
