@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""The Python package with a real agent: each coroutine's CPU is its own request's, and one request is one row."""
+import contextlib
+import json
+import os
+import re
+import subprocess
+import unittest
+import urllib.request
+
+import agent
+import build
+import load
+
+PYTHON = "/usr/bin/python3"
+LIBRARY = os.path.join(build.ROOT, "build", "python", "lib")
+BURN = os.path.join(build.HERE, "servers", "python_burn.py")
+EXAMPLE = os.path.join(build.ROOT, "src", "sdk", "python", "examples", "fastapi_app.py")
+COROUTINES, STEPS, STEP_US = 100, 40, 200
+# Contract: a row may be off by the greater of these two; nearly all have to be within.
+ROW_PART, ROW_NS, WITHIN = 0.02, 200000, 0.99
+# Slices of which a hypervisor takes so much are reported apart: what a clock in the guest says of them is not exact.
+STEAL_PART = 0.02
+ENVIRONMENT = {**os.environ, "PYTHONPATH": LIBRARY, "PYTHONDONTWRITEBYTECODE": "1"}
+METER = None
+
+
+def setUpModule():
+    """One agent for all, and the package."""
+    global METER
+    if reason := agent.skip_reason():
+        raise unittest.SkipTest(reason)
+    check = subprocess.run([PYTHON, "-c", "import fastapi, uvicorn, uvloop"], capture_output=True)
+    if check.returncode != 0:
+        raise unittest.SkipTest("%s has no fastapi, uvicorn or uvloop" % PYTHON)
+    subprocess.run(["make", "--no-print-directory", "-C", build.ROOT, "python"], check=True, stdout=subprocess.DEVNULL)
+    METER = agent.Agent()
+
+
+def tearDownModule():
+    """Ends the agent."""
+    if METER:
+        METER.stop()
+
+
+@contextlib.contextmanager
+def hogs():
+    """A busy loop for each CPU: whatever else runs is pre-empted all along."""
+    busy = [subprocess.Popen([PYTHON, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def rows_of(prefix, n_wanted):
+    """{id: row} of finished requests; waits until so many are there."""
+    def find():
+        rows = {row["id"]: row for row in METER.rows() if (row["id"] or "").startswith(prefix)}
+        return rows if len(rows) >= n_wanted else None
+
+    return agent.poll_until(find, 10) or {}
+
+
+class Coroutines(unittest.TestCase):
+    """Many requests on one thread."""
+
+    def burn(self, loop):
+        """Runs the coroutines beside busy loops; (truth, the rows by id)."""
+        with hogs():
+            out = subprocess.run([PYTHON, BURN, loop, str(COROUTINES), str(STEPS), str(STEP_US)], env=ENVIRONMENT,
+                                 check=True, stdout=subprocess.PIPE, timeout=120).stdout
+        told = json.loads(out)
+        pid = re.match("burn-([0-9]+)-", next(iter(told["truth"])))[1]
+        rows = rows_of("burn-%s-" % pid, COROUTINES)
+        self.assertEqual(set(rows), set(told["truth"]))
+        return told, rows
+
+    def check_rows(self, loop):
+        """Every row against the thread's clock.
+
+        The clock is read inside a callback, and the edges are outside: a row has a little more than the clock has seen.
+        How much is not known, but it is no more than what lies between the callbacks.
+        """
+        told, rows = self.burn(loop)
+        n_stolen = n_close = n_right = 0
+        for name, truth_ns in told["truth"].items():
+            row, allowed_ns = rows[name], max(ROW_PART * truth_ns, ROW_NS)
+            if row["stolen_ns"] > STEAL_PART * truth_ns:
+                n_stolen += 1
+                continue
+            over_ns = row["cpu_ns"] - truth_ns
+            n_close += abs(over_ns) <= allowed_ns
+            n_right += -allowed_ns <= over_ns <= told["unseen"][name] + allowed_ns
+        total, truth = sum(row["cpu_ns"] for row in rows.values()), sum(told["truth"].values())
+        print("%s: of %d rows %d within max(2 %%, 200 us) of the clock in the callbacks, %d with what lies between these; "
+              "%d with more than 2 %% steal apart; sum of rows %+.2f %% (between the callbacks: %.2f %%)"
+              % (loop, len(rows), n_close, n_right, n_stolen, 100 * (total / truth - 1),
+                 100 * sum(told["unseen"].values()) / truth))
+        self.assertGreaterEqual(n_right, WITHIN * (len(rows) - n_stolen))
+        # No step is anybody else's: all rows together are no less than their steps and no more than the thread.
+        self.assertGreaterEqual(total, truth * 0.995)
+        self.assertLessEqual(total, told["thread_ns"] * 1.005)
+        for row in rows.values():
+            self.assertEqual((row["method"], row["status"], row["id_source"], row["attribution"]["confidence"]),
+                             ("GET", 200, "sdk", "exact"))
+            self.assertRegex(row["route"], "^/burn/[012]$")
+
+    def test_asyncio(self):
+        self.check_rows("asyncio")
+
+    def test_uvloop(self):
+        self.check_rows("uvloop")
+
+
+class Example(unittest.TestCase):
+    """The FastAPI example: the socket's view and the program's are one row."""
+
+    def serve(self, loop):
+        """Starts the example; its port."""
+        port = agent.free_port()
+        environment = {**ENVIRONMENT, "REQMETER_AGENT": "http://" + METER.address, "REQMETER_TIMEOUT_MS": "5000"}
+        process = subprocess.Popen([PYTHON, EXAMPLE, "--loop", loop, "--port", str(port)], env=environment,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        endpoint = ("127.0.0.1", port)
+
+        def ready():
+            try:
+                return load.get(endpoint, "/openapi.json").status == 200
+            except OSError:
+                return False
+
+        self.assertTrue(agent.poll_until(ready, 20))
+        return process, endpoint
+
+    def ask(self, endpoint, path, request_id):
+        """The answer's JSON."""
+        request = urllib.request.Request("http://%s:%d%s" % (*endpoint, path), headers={"X-Request-ID": request_id})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def test_one_request_one_row(self):
+        for loop in ("asyncio", "uvloop"):
+            with self.subTest(loop=loop):
+                process, endpoint = self.serve(loop)
+                prefix = "example-%s-%d-" % (loop, os.getpid())
+                wanted = {}
+                for number in range(20):
+                    path, route = (("/items/7", "/items/{item_id}"), ("/reports/7", "/reports/{report_id}"))[number % 2]
+                    self.assertEqual(self.ask(endpoint, path, prefix + str(number))["request_id"], prefix + str(number))
+                    wanted[prefix + str(number)] = route
+                rows_of(prefix, len(wanted))
+                rows = [row for row in METER.rows() if (row["id"] or "").startswith(prefix)]
+                self.assertEqual(sorted(row["id"] for row in rows), sorted(wanted))
+                for row in rows:
+                    self.assertEqual((row["pid"], row["method"], row["status"], row["route"], row["route_source"]),
+                                     (process.pid, "GET", 200, wanted[row["id"]], "framework"))
+                    self.assertEqual(row["attribution"]["confidence"], "exact")
+                    # Its digest alone is that; in the sync endpoint it is another thread's work.
+                    self.assertGreater(row["cpu_ns"], 100000)
+
+    def test_stats(self):
+        _, endpoint = self.serve("asyncio")
+        report = self.ask(endpoint, "/stats/?client=python-test", "stats")
+        self.assertIsNotNone(report["agent"])
+        print("answered by:", report["sources"])
+        for section in ("mem_info", "drum_info", "time_info"):
+            self.assertIsNotNone(report[section])
