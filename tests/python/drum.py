@@ -9,7 +9,7 @@ def perf_test(report, in_docker):
     memory = report["mem_info"]
     figure = memory["container_limit"] if in_docker else memory["drum_rss"]
     average = report["time_info"]["run_predictor_total"]["avg"]
-    return None if figure is None else float(figure), float(memory["total"]), None if average is None else float(average)
+    return figure and float(figure), float(memory["total"]), average and float(average)
 
 
 def check_report(test, report):

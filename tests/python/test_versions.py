@@ -27,7 +27,8 @@ def other_pythons():
     names = given.split(":") if given else ["python3.%d" % minor for minor in range(10, 15)]
     found = []
     for program in filter(None, map(shutil.which, names)):
-        ask = "import os, sys, sysconfig; print(sys.version, os.path.exists(sysconfig.get_path('include') + '/Python.h'))"
+        ask = ("import os, sys, sysconfig; header = sysconfig.get_path('include') + '/Python.h'\n"
+               "print(sys.version, os.path.exists(header))")
         told = subprocess.run([program, "-c", ask], capture_output=True, text=True).stdout
         if told.strip().endswith("True") and not told.startswith(sys.version):
             found.append(program)

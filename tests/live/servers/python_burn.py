@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Interleaved coroutines, each a request with its own known CPU. usage: python_burn.py LOOP COROUTINES STEPS STEP_US
 
-Prints {"truth": {id: ns}, "unseen": {id: ns}, "thread_ns": …} when it has ended: the thread's clock around each request's
-callbacks, between them, and around everything.
+Prints {"truth": {id: ns}, "unseen": {id: ns}, "thread_ns": …} when it has ended: the thread's clock around each
+request's callbacks, between them, and around everything.
 """
 import asyncio
 import collections

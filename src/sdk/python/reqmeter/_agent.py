@@ -214,10 +214,10 @@ def _addresses_of_environment():
 
 
 class Agent:
-    """The agent that a program's environment names. Any thread; ask() takes the timeout at most, and less after failures."""
+    """The agent that a program's environment names. Any thread; ask() takes the timeout at most."""
 
     def __init__(self, address=None):
-        """address: unix:PATH or http://HOST:PORT; else REQMETER_AGENT, else the defaults. ValueError: a wrong address given."""
+        """address: unix:PATH or http://HOST:PORT; else REQMETER_AGENT, else the defaults. ValueError: a wrong one."""
         self.addresses = [parse_address(address)] if address else _addresses_of_environment()
         self._silent_until = 0.0
 

@@ -111,7 +111,7 @@ class MemoryCgroup:
         return None if self._is_root() else _read_number(os.path.join(self.path, self._files["peak"]))
 
     def limits(self):
-        """(tightest limit, least limit − usage, least limit − usage without inactive file cache) on the path, bytes."""
+        """(tightest limit, least limit − usage, the same without inactive file cache) on the path, in bytes."""
         limits, free, available = [], [], []
         for directory in self._upwards:
             limit = self._limit(directory)
@@ -133,7 +133,8 @@ class MemoryCgroup:
         for directory, _, _ in os.walk(self.path):
             n_cgroups += 1
             # 0 stands for a process of another pid namespace.
-            pids.update(int(pid) for pid in (read_text(os.path.join(directory, "cgroup.procs")) or "").split() if pid != "0")
+            words = (read_text(os.path.join(directory, "cgroup.procs")) or "").split()
+            pids.update(int(pid) for pid in words if pid != "0")
             if len(pids) > most or n_cgroups > CGROUPS_MAX:
                 return None
         return sorted(pids) if n_cgroups else None

@@ -17,7 +17,7 @@ _log = logging.getLogger("reqmeter")
 class RequestMeterMiddleware:
     """Takes or makes the id of each request, answers it, and says to what is below which request it works for.
 
-    header_name: looked at first, before the headers that the agent knows (X-Request-ID, X-Correlation-ID, traceparent, …).
+    header_name: looked at before the headers that the agent knows (X-Request-ID, X-Correlation-ID, traceparent, …).
     response_header: carries the id in the answer, unless the application has set it; None: not answered.
     generator() makes an id; validator(id) false: the id that came is not taken; transformer(id) gives the one to use.
     Should be the outermost: RequestMeterMiddleware(app). Its times run from here to the start of the response.

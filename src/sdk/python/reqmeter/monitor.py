@@ -61,7 +61,7 @@ class ResourceMonitor:
         return self._collect(self._own_client, False, None)["drum_info"] or []
 
     def collect_stats(self, client=None):
-        """The report for `/stats/`: collect_resources_info() and time_info. Each client counts since its own last read."""
+        """The report for `/stats/`: time_info, too. Each client counts since its own last read."""
         return self._collect(client or self._own_client, True, None)
 
     async def acollect_resources_info(self, request_state=None):

@@ -12,7 +12,7 @@ class RequestState:
     """One request, free of any web framework.
 
     `with RequestState(request_id=…, route=…):` begins it, makes everything in the block work for it (awaits, tasks,
-    pools and threads started there, too) and ends it. It can be entered once. Without an agent it costs next to nothing.
+    pools and threads started there, too) and ends it. It can be entered once. Without an agent it costs nearly nothing.
 
     request_id: made when not given. start_unix_ns: wall clock, nanoseconds. handle: its number towards the agent, None
     before it begins and without the extension. attributes: the program's own, never sent anywhere.
