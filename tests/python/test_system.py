@@ -151,7 +151,8 @@ class OwnCgroupTest(unittest.TestCase):
     def start(self, code):
         """A Python in the cgroup, with the package on its path."""
         move = 'echo 0 > "%s/cgroup.procs" && exec "$@"' % self.dir
-        process = subprocess.Popen(["/bin/sh", "-c", move, "sh", sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        process = subprocess.Popen(["/bin/sh", "-c", move, "sh", sys.executable, "-c", code],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
         self.addCleanup(self.stop, process)
         return process
