@@ -15,8 +15,10 @@ import load
 PYTHON = "/usr/bin/python3"
 LIBRARY = os.path.join(build.ROOT, "build", "python", "lib")
 BURN = os.path.join(build.HERE, "servers", "python_burn.py")
+PAIR = os.path.join(build.HERE, "servers", "python_pair.py")
 EXAMPLE = os.path.join(build.ROOT, "src", "sdk", "python", "examples", "fastapi_app.py")
 COROUTINES, STEPS, STEP_US = 100, 40, 200
+PAIR_TURNS = 1000
 # Contract: a row may be off by the greater of these two; nearly all have to be within.
 ROW_PART, ROW_NS, WITHIN = 0.02, 200000, 0.99
 TRIES = 3
@@ -115,6 +117,20 @@ class Coroutines(unittest.TestCase):
                              ("GET", 200, "sdk", "exact"))
             self.assertRegex(row["route"], "^/burn/[012]$")
         return n_right / max(1, len(rows) - n_stolen)
+
+    def test_nothing_is_lost_between_two(self):
+        """Each moment of the thread is one request's: the two rows together are the thread's own clock."""
+        with hogs():
+            out = subprocess.check_output([PYTHON, PAIR, str(PAIR_TURNS), str(STEP_US)], env=ENVIRONMENT, timeout=120)
+        told = json.loads(out)
+        rows = rows_of(told["ids"][0][:-1], 2)
+        costs = [rows[name]["cpu_ns"] for name in told["ids"]]
+        print("two in turn: %d and %d us, together %+.3f %% of the thread's clock; %d pre-emptions"
+              % (costs[0] // 1000, costs[1] // 1000, 100 * (sum(costs) / told["thread_ns"] - 1),
+                 sum(rows[name]["involuntary_switches"] for name in told["ids"])))
+        self.assertAlmostEqual(sum(costs) / told["thread_ns"], 1, delta=0.005)
+        for cost in costs:
+            self.assertGreaterEqual(cost, PAIR_TURNS * STEP_US * 1000 * (1 - 0.005))
 
     def test_asyncio(self):
         self.check_rows("asyncio")
