@@ -188,9 +188,13 @@ class Example(unittest.TestCase):
                     self.assertGreater(row["cpu_ns"], 100000)
 
     def test_stats(self):
-        _, endpoint = self.serve("asyncio")
+        process, endpoint = self.serve("asyncio")
         report = self.ask(endpoint, "/stats/?client=python-test", "stats")
         self.assertIsNotNone(report["agent"])
-        print("answered by:", report["sources"])
+        told = METER.stats(scope="pid:%d" % process.pid, client="test", sections="mem_info,drum_info,time_info")
+        # Each section comes from the agent as soon as the agent has it.
+        wanted = {name: "agent" if told[name] else None for name in told if name in report["sources"]}
+        for name, source in wanted.items():
+            self.assertEqual(report["sources"][name] == "agent", source == "agent", name)
         for section in ("mem_info", "drum_info", "time_info"):
             self.assertIsNotNone(report[section])
