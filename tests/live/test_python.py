@@ -84,12 +84,12 @@ class Coroutines(unittest.TestCase):
     def check_rows(self, loop):
         """Nearly every row is right, in one of a few tries: how much steal and pre-emption there is, is the machine's."""
         tries = []
-        while len(tries) < TRIES and (not tries or tries[-1] < WITHIN):
-            tries.append(self.part_of_right_rows(loop))
-        self.assertGreaterEqual(max(tries), WITHIN)
+        while len(tries) < TRIES and (not tries or tries[-1] > 0):
+            tries.append(self.n_missing(loop))
+        self.assertLessEqual(min(tries), 0)
 
-    def part_of_right_rows(self, loop):
-        """Each row against the thread's clock: the part of them that is right.
+    def n_missing(self, loop):
+        """Each row against the thread's clock: how many right ones are missing to the part that has to be.
 
         The clock is read inside a callback, and the edges are outside: a row has a little more than the clock has seen.
         How much is not known, but it is no more than what lies between the callbacks.
@@ -103,6 +103,8 @@ class Coroutines(unittest.TestCase):
                 continue
             over_ns = row["cpu_ns"] - truth_ns
             n_close += abs(over_ns) <= allowed_ns
+            # Steal comes in few slices; in those it is more than a little.
+            allowed_ns += row["stolen_ns"]
             n_right += -allowed_ns <= over_ns <= told["unseen"][name] + allowed_ns
         total, truth = sum(row["cpu_ns"] for row in rows.values()), sum(told["truth"].values())
         print("%s: of %d rows %d within max(2 %%, 200 us) of the clock in the callbacks, %d with what lies between; "
@@ -116,7 +118,7 @@ class Coroutines(unittest.TestCase):
             self.assertEqual((row["method"], row["status"], row["id_source"], row["attribution"]["confidence"]),
                              ("GET", 200, "sdk", "exact"))
             self.assertRegex(row["route"], "^/burn/[012]$")
-        return n_right / max(1, len(rows) - n_stolen)
+        return int(WITHIN * (len(rows) - n_stolen)) - n_right
 
     def test_nothing_is_lost_between_two(self):
         """Each moment of the thread is one request's: the two rows together are the thread's own clock."""

@@ -22,7 +22,7 @@ import loops
 from loops import works_for
 
 import reqmeter
-from reqmeter import RequestState, _native
+from reqmeter import RequestState
 
 STEPS = 20
 COROUTINES = 100
