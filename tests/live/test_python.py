@@ -82,7 +82,7 @@ class Coroutines(unittest.TestCase):
         return told, rows
 
     def check_rows(self, loop):
-        """Nearly every row is right, in one of a few tries: how much steal and pre-emption there is, is the machine's."""
+        """Nearly every row is right, in one of a few tries: steal and pre-emption are the machine's."""
         tries = []
         while len(tries) < TRIES and (not tries or tries[-1] > 0):
             tries.append(self.n_missing(loop))
