@@ -273,7 +273,7 @@ static const struct config_row rows[] = {
 	  "a request header that holds the id, looked for before the built-in ones", &options_header,
 	  INTO(id_headers) },
 	{ "no-memory", NULL, NULL, NULL,
-	  "trace no memory: saves page faults some 5 %, and everything about memory is null", &config_switch,
+	  "trace no memory: page faults get cheaper, and everything about memory but their number is null", &config_switch,
 	  INTO(no_memory) },
 	{ "show-args", NULL, NULL, NULL, "show the arguments of processes, not only the program",
 	  &config_switch, INTO(show_args) },
