@@ -232,6 +232,8 @@ static int load(struct agent *agent, char *error, size_t size)
 	features_set(&agent->features, "time_info", FEATURE_ON,
 		     "by duration_ns; without requests above --max-rows-per-second, whose heads and times are not told");
 	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
+	features_set(&agent->features, "sdk-memory", FEATURE_OFF,
+		     "not built yet: memory and faults of requests that programs tell of are null");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");

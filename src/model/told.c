@@ -200,6 +200,7 @@ static void take_text(char **to, const char *text)
 static void take_words(struct request *r, const struct told *told)
 {
 	r->told = true;
+	r->has_memory = false;
 	r->told_key = told->key;
 	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
 		take_text(&r->id, told->id);
