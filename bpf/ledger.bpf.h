@@ -19,6 +19,8 @@ static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent
 		bpf_map_update_elem(&cgroups, &id, &none, BPF_NOEXIST);
 		sums = bpf_map_lookup_elem(&cgroups, &id);
 	}
+	if (sums && !sums->parent_id)
+		sums->parent_id = parent_id; /* who made it may not have known */
 	return sums;
 }
 
