@@ -186,12 +186,14 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 static void load_seconds(struct reqmeter *skeleton)
 {
 	struct bpf_program *const seconds[] = {
-		skeleton->progs.on_newtask_second, skeleton->progs.on_exit_second, skeleton->progs.on_socket_state_second,
+		skeleton->progs.on_newtask_second, skeleton->progs.on_exit_second,
 		skeleton->progs.on_receive_second, skeleton->progs.on_send_second,
 	};
 
 	for (size_t i = 0; i < sizeof(seconds) / sizeof(*seconds); i++)
 		bpf_program__set_autoload(seconds[i], skeleton->rodata->has_seconds);
+	/* Sockets change their state in interrupts too, which may come while the first program runs for a task. */
+	bpf_program__set_autoload(skeleton->progs.on_socket_state_second, true);
 }
 
 /* Reads and writes of sockets, by the best hooks that the kernel has. */

@@ -159,7 +159,7 @@ class Kept(WithServer):
             self.assertEqual(row["seq"] > last - 200, row["kept_because"] == "recent", row)
         reasons = {row["kept_because"] for row in rows}
         self.assertLessEqual({"recent", "cpu", "duration"}, reasons)
-        self.assertLessEqual(reasons, {"recent", "cpu", "duration", "runqueue", "blocked", "error"})
+        self.assertLessEqual(reasons, {"recent", "cpu", "peak", "growth", "duration", "runqueue", "blocked", "error"})
         self.assertLess(len(rows), 200 + 8 * 5 * N_HIGHEST)
         self.assertIsNone(requests["top"]["peak"])
         for name, key in (("cpu", "cpu_ns"), ("duration", "duration_ns")):
