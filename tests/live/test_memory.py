@@ -232,7 +232,7 @@ class Ledger(unittest.TestCase):
         if feature("memory") != "on":
             self.skipTest("this kernel tells nothing of memory")
         try:
-            self.cgroup = cgroups.Cgroup("reqmeter-memory-%d" % os.getpid())
+            self.cgroup = cgroups.Cgroup("reqmeter-memory-%d-%s" % (os.getpid(), self._testMethodName))
         except cgroups.CgroupError as error:
             self.skipTest(str(error))
         self.addCleanup(self.cgroup.remove)
@@ -284,6 +284,8 @@ class Ledger(unittest.TestCase):
                 with open(directory + "/cgroup.procs", "w", encoding="ascii") as procs:
                     procs.write(str(server.process.pid))
             server.ask("/mmap/%d/keep" % (16 * KIB))
+            # A report may be older than the move.
+            agent.poll_until(lambda: abs(self.ledger()["rss_delta_bytes"] - 16 * MIB) < LEDGER_SLACK, 10)
             ledger = self.check_closes(16 * MIB)
             self.assertLess(abs(ledger["rss_delta_bytes"] - 16 * MIB), LEDGER_SLACK)
         agent.poll_until(lambda: self.ledger()["teardown_bytes"] < -64 * MIB, 10)
