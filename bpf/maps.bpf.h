@@ -232,6 +232,7 @@ __weak const volatile __u32 rows_per_second = 5000; /* requests that get records
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
 __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
+__weak const volatile __u32 rss_batch = 32; /* pages at which a CPU's part of a sum is folded */
 __weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
 
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */

@@ -113,13 +113,26 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 	return c->is_known;
 }
 
-/* The common part may have changed with this event: what it grew by since anybody looked. */
-static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind)
+/*
+ * This CPU's part, `part` when last seen (0: there are no parts), was folded into the common part. What that grew by since
+ * anybody looked may hold folds of other CPUs as well, whose own events are yet to come. A part that was one page short of
+ * a fold has been folded by a single page, and where the rest is such folds too, it is left to those who made it.
+ */
+static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, __s32 part)
 {
 	struct space *space = bpf_map_lookup_elem(&spaces, &ctx_id);
+	__s64 grown, own = part > 0 ? rss_batch : -(__s64)rss_batch;
+	__u64 rest;
 
 	kind &= RSS_KINDS - 1;
-	return space ? count - __sync_lock_test_and_set(&space->counts[kind], count) : 0;
+	if (!space)
+		return 0;
+	grown = count - *(volatile __s64 *)&space->counts[kind];
+	rest = grown > own ? grown - own : own - grown;
+	if (part != own - (part > 0 ? 1 : -1) || rest % rss_batch || !grown)
+		return count - __sync_lock_test_and_set(&space->counts[kind], count);
+	__sync_fetch_and_add(&space->counts[kind], own);
+	return own;
 }
 
 #define sum_of(mm, kind, ret, parts)                                                                                   \
@@ -134,7 +147,7 @@ static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind)
  */
 static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, struct space_cache *c)
 {
-	__s32 part = 0;
+	__s32 part = 0, before;
 	__u64 parts = 0;
 	__s64 count = 0, change;
 
@@ -151,10 +164,11 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 	/* Changes nothing; the verifier has forgotten what the switch told of the number. */
 	barrier_var(kind);
 	kind &= RSS_KINDS - 1;
-	change = part - c->last.parts[kind];
+	before = c->last.parts[kind];
+	change = part - before;
 	c->last.parts[kind] = part;
 	if (part == 0)
-		change += common_change(c->ctx_id, count, kind);
+		change += common_change(c->ctx_id, count, kind, before);
 	return change;
 }
 
@@ -275,7 +289,7 @@ int on_rss_stat_counted(__u64 *ctx)
 		return 0;
 	if (!bpf_map_lookup_elem(&spaces, &ctx_id) && !space_meet(mm))
 		return 0;
-	add_counted(mm, kind, common_change(ctx_id, count, kind));
+	add_counted(mm, kind, common_change(ctx_id, count, kind, 0));
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "agent/probe_memory.h"
 
 #include <bpf/libbpf.h>
+#include <unistd.h>
 
 #include "agent/ability.h"
 #include "agent/btf.h"
@@ -22,11 +23,20 @@ static unsigned int spaces_for(unsigned int n_cpus)
 	return n > SPACES_MAX ? SPACES_MAX : n < SPACES_MIN ? SPACES_MIN : n;
 }
 
+/* As compute_batch_value() of lib/percpu_counter.c, which the kernel shows nowhere. */
+static unsigned int rss_batch(void)
+{
+	long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n_online > 16 ? 2 * (unsigned int)n_online : 32;
+}
+
 static void load_resident(struct reqmeter *skeleton, enum resident kind)
 {
 	unsigned int n_spaces = spaces_for((unsigned int)libbpf_num_possible_cpus());
 
 	skeleton->rodata->resident = kind;
+	skeleton->rodata->rss_batch = rss_batch();
 	bpf_map__set_max_entries(skeleton->maps.spaces, n_spaces);
 	bpf_map__set_max_entries(skeleton->maps.space_parts, kind == RESIDENT_BY_CPU ? n_spaces : 1);
 	bpf_program__set_autoload(skeleton->progs.on_rss_stat, kind == RESIDENT_BY_CPU);
