@@ -46,6 +46,9 @@ PROG_OBJ := $(filter-out $(B)/obj/sdk/%,$(OBJ))
 LIB_OBJ  := $(filter-out $(B)/obj/cli/main.o,$(OBJ))
 ASAN_OBJ := $(patsubst $(B)/obj/%,$(B)/asan/%,$(LIB_OBJ))
 
+FUZZED   := address,undefined
+FUZZ_OBJ := $(patsubst $(B)/obj/%,$(B)/fuzz/obj/%,$(LIB_OBJ))
+
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/*.c)))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 
@@ -133,11 +136,20 @@ $(B)/unit/%: tests/unit/%.c $(ASAN_OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(ASAN_OBJ) $(LIBS) -lcriterion
 
-# Fuzz targets name what they need in a first-line comment: "// fuzz: src/http/head.c …"
-$(B)/fuzz/%: tests/fuzz/%.c $(wildcard src/*/*.c src/*/*.h)
-	$(call say,FUZZ,$@)
+# Each target takes from the archive what it calls.
+$(B)/fuzz/obj/%.o: src/%.c | $(SKELETON)
+	$(call say,CC fuzz,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< $$(sed -n '1s,^// fuzz: ,,p' $<) $(LIBS)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer-no-link,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -c -o $@ $<
+
+$(B)/fuzz/all.a: $(FUZZ_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(FUZZ_OBJ)
+
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/all.a
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
 $(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/btf.o $(B)/obj/agent/features.o | $(SKELETON)
@@ -173,4 +185,4 @@ clean: ## remove build/
 help: ## this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
--include $(B)/verify.d $(OBJ:.o=.d) $(SDK_OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(B)/man/fields.d
+-include $(B)/verify.d $(FUZZ:=.d) $(FUZZ_OBJ:.o=.d) $(OBJ:.o=.d) $(SDK_OBJ:.o=.d) $(ASAN_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(UNIT:=.d) $(B)/man/fields.d

@@ -29,7 +29,8 @@ struct probe {
 #define COMPLAINT_BYTES 256
 static char complaint[COMPLAINT_BYTES];
 
-static int keep_complaint(enum libbpf_print_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int keep_complaint(enum libbpf_print_level level, const char *format,
+								va_list arguments)
 {
 	if (getenv("REQMETER_LIBBPF_DEBUG"))
 		return vfprintf(stderr, format, arguments);

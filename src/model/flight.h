@@ -6,6 +6,7 @@
 #ifndef REQMETER_FLIGHT_H
 #define REQMETER_FLIGHT_H
 
+#include "model/account.h"
 #include "model/join.h"
 #include "model/receiver.h"
 #include "shared/map.h"
@@ -33,10 +34,7 @@ struct exchange {
 	uint64_t connection;
 	struct request *current; /* to whom its cost goes; NULL: nobody (junk, or ended) */
 	struct exchange *sibling; /* the next of the same request */
-	/* What earlier requests got of the cost that a thread (0: any) has not told with its end yet. */
-	struct cost given;
-	struct memory given_memory;
-	uint32_t given_by;
+	struct account given; /* what earlier requests got of what its threads have not told with an end yet */
 	/* What the exchange had cost a thread when the latest response began. */
 	struct cost at_response;
 	struct memory memory_at_response;

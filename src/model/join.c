@@ -10,37 +10,28 @@
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)
 
+static void credit(struct request *r, const struct account_part *part)
+{
+	if (!r)
+		return;
+	cost_plus(&r->cost, &part->cost);
+	memory_append(&r->memory, &part->memory);
+}
+
 /* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
 static void give(struct exchange *e, const struct cost *so_far, const struct memory *memory, uint32_t tid)
 {
-	struct cost part = cost_minus(so_far, &e->given);
-	struct memory changed = memory_between(&e->given_memory, memory);
+	struct account_part part = account_credit(&e->given, so_far, memory, tid);
 
-	if (e->current) {
-		cost_plus(&e->current->cost, &part);
-		memory_append(&e->current->memory, &changed);
-	}
-	cost_plus(&e->given, &part);
-	e->given_memory = *memory;
-	e->given_by = tid;
+	credit(e->current, &part);
 }
 
 /* A thread tells all that the exchange cost it; a later stretch of its is counted from 0. */
 static void settle_account(struct exchange *e, const struct record *record)
 {
-	bool is_giver = !e->given_by || e->given_by == record->tid;
-	struct cost part = is_giver ? cost_minus(&record->cost, &e->given) : record->cost;
-	struct memory memory = is_giver ? memory_between(&e->given_memory, &record->memory) : record->memory;
+	struct account_part part = account_close(&e->given, &record->cost, &record->memory, record->tid);
 
-	if (e->current) {
-		cost_plus(&e->current->cost, &part);
-		memory_append(&e->current->memory, &memory);
-	}
-	if (is_giver) {
-		e->given = (struct cost){ 0 };
-		e->given_memory = (struct memory){ 0 };
-		e->given_by = 0;
-	}
+	credit(e->current, &part);
 	if (e->response_by == record->tid) {
 		e->at_response = (struct cost){ 0 };
 		e->memory_at_response = (struct memory){ 0 };
@@ -68,7 +59,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
-			give(e, &j->record->cost, &j->record->memory, 0);
+			give(e, &j->record->cost, &j->record->memory, j->record->tid);
 		else
 			r->shared = true;
 	}
@@ -217,7 +208,7 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 
 	if (from && from != to && from->status) {
 		/* Two threads that have both answered cannot be told apart by one account: then the later request has it all. */
-		if (!e->given_by || e->given_by == e->response_by)
+		if (!e->given.tid || e->given.tid == e->response_by)
 			give(e, &e->at_response, &e->memory_at_response, e->response_by);
 		from->end_ns = from->last_send_ns = e->response_ns;
 		from->sent_to = request_sent_end(from, sent_upto);

@@ -8,7 +8,7 @@
 /* What the sample shows of an exchange that no record has told yet. */
 static struct cost untold(const struct exchange *e)
 {
-	return cost_minus(&e->seen, &e->given);
+	return cost_minus(&e->seen, &e->given.cost);
 }
 
 /* Does every thread that works on it sleep where its work would end? */
@@ -30,11 +30,8 @@ static void settle_exchanges(struct request *r)
 	while (r->exchanges) {
 		struct exchange *e = r->exchanges;
 
-		if (e->last) {
-			e->given = e->seen;
-			e->given_memory = e->seen_memory;
-			e->given_by = 0;
-		}
+		if (e->last)
+			account_credit_seen(&e->given, &e->seen, &e->seen_memory);
 		e->settled = true;
 		exchange_turn(e, NULL);
 	}
@@ -130,7 +127,7 @@ static void credit_live(struct join *j)
 	for (size_t i = 0; i < n; i++) {
 		struct request *r = all[i]->current;
 		struct cost part = untold(all[i]);
-		struct memory memory = memory_between(&all[i]->given_memory, &all[i]->seen_memory);
+		struct memory memory = memory_between(&all[i]->given.memory, &all[i]->seen_memory);
 
 		if (!r)
 			continue;

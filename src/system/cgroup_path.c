@@ -54,7 +54,8 @@ int cgroup_path_parse(const char *text, const char *controller, char *path, size
 	for (const char *line = text; line && !found;) {
 		found = path_in_line(line, controller);
 		line = strchr(line, '\n');
-		line += line != NULL;
+		if (line)
+			line++;
 	}
 	if (!found)
 		return -ENOENT;

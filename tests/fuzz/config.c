@@ -1,4 +1,3 @@
-// fuzz: src/cli/config.c src/cli/options.c src/report/selector.c src/web/address.c
 // SPDX-License-Identifier: MIT
 /* The text of a --config file. */
 #include <stdint.h>

@@ -1,4 +1,3 @@
-// fuzz: src/http/chunked.c
 // SPDX-License-Identifier: MIT
 /* Chunked bodies: however the bytes are split, and with data skipped unseen, the end is at the same place. */
 #include <assert.h>

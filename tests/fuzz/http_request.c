@@ -1,4 +1,3 @@
-// fuzz: src/http/head.c src/http/ids.c src/http/control.c src/http/fields.c src/http/view.c
 // SPDX-License-Identifier: MIT
 /* Request heads: views stay inside, and an answer once given does not change when more bytes come. */
 #include <assert.h>

@@ -1,4 +1,3 @@
-// fuzz: src/http/head.c src/http/ids.c src/http/control.c src/http/fields.c src/http/view.c
 // SPDX-License-Identifier: MIT
 /* Response heads: as http_request; and the status does not change when more bytes come. */
 #include <assert.h>

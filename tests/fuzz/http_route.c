@@ -1,4 +1,3 @@
-// fuzz: src/http/route.c src/http/view.c
 // SPDX-License-Identifier: MIT
 /* Routes: bounded in bytes and segments, printable, the same when folded again. */
 #include <assert.h>

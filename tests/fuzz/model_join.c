@@ -1,4 +1,3 @@
-// fuzz: src/model/join.c src/model/join_sample.c src/model/flight.c src/model/receiver.c src/model/request.c src/http/chunked.c src/http/control.c src/http/fields.c src/http/head.c src/http/ids.c src/http/route.c src/http/view.c src/shared/map.c
 /* SPDX-License-Identifier: MIT */
 /*
  * Threads, sockets and lost records in any order, told by the model of the kernel side. Whatever happens: no request

@@ -1,4 +1,3 @@
-// fuzz: src/report/query.c src/report/selector.c src/web/uri.c
 // SPDX-License-Identifier: MIT
 /* A request target from the network, as far as the query that the report is made from. */
 #include <stdint.h>

@@ -1,4 +1,3 @@
-// fuzz: src/agent/tables.c src/agent/tables_sample.c src/agent/table_file.c src/agent/table_cost.c src/model/request.c src/shared/map.c src/system/process.c src/system/file.c src/system/text.c src/http/*.c
 /* SPDX-License-Identifier: MIT */
 /* What a program may have written where its table has a request: made a possible one, or refused. */
 #include <stdlib.h>

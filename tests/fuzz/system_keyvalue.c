@@ -1,4 +1,3 @@
-// fuzz: src/system/*.c
 /* SPDX-License-Identifier: MIT */
 /* Any text as cpu.stat, cpu.max, memory.stat, memory.events, a pressure file, meminfo, a list of CPUs. */
 #include <assert.h>

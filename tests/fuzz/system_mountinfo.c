@@ -1,4 +1,3 @@
-// fuzz: src/system/mounts.c src/system/file.c src/system/text.c
 /* SPDX-License-Identifier: MIT */
 /* Any text as /proc/self/mountinfo: what is kept are absolute paths, the widest mount first. */
 #include <assert.h>

@@ -1,4 +1,3 @@
-// fuzz: src/system/sockets.c src/system/peer.c src/system/process.c src/system/file.c src/system/text.c src/shared/map.c
 /* SPDX-License-Identifier: MIT */
 /* Any text as a line of /proc/net/unix. */
 #include <assert.h>

@@ -1,4 +1,3 @@
-// fuzz: src/system/process.c src/system/file.c src/system/text.c
 /* SPDX-License-Identifier: MIT */
 /* Any text as /proc/PID/stat, /proc/PID/status, or a name in /proc. */
 #include <assert.h>

@@ -212,7 +212,7 @@ static inline void k_park(struct kernel *k, const struct k_thread *t, const stru
 	if (before)
 		k_add(before, work);
 	else if (k->n_parked < K_PARKED && !k->parked_full)
-		k->parked[k->n_parked++] = (struct parked_sample){ t->exchange, *work };
+		k->parked[k->n_parked++] = (struct parked_sample){ .exchange = t->exchange, .cost = *work };
 	else if (!t->silent)
 		k_send_record(k, &lost, "");
 }

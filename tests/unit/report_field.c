@@ -181,7 +181,7 @@ static struct request an_ended_request(void)
 
 static cJSON *row_where(const struct request *r, bool has_throttled)
 {
-	const struct row_clock clock = { 2000, 5000002000, has_throttled };
+	const struct row_clock clock = { .now_ns = 2000, .now_unix_ns = 5000002000, .has_throttled = has_throttled };
 	struct json j;
 
 	json_init(&j, false);

@@ -46,8 +46,10 @@ Test(report_processes, sums_and_the_leader_first)
 	struct thread_row threads[] = { thread(10, 7, 12, 5, "worker"), thread(20, 8, 20, 100, "other"),
 					thread(10, 7, 11, 3, "worker"), thread(10, 7, 10, 1, "main") };
 	struct process_sample ended[] = {
-		{ { 8, 20, 0 }, { { .cpu_ns = 1000, .wall_ns = 5000, .voluntary_switches = 7 }, 4 } },
-		{ { 9, 20, 0 }, { { .cpu_ns = 77777 }, 1 } }, /* an earlier or later process of that pid */
+		{ .key = { 8, 20, 0 },
+		  .sums = { .total = { .cpu_ns = 1000, .wall_ns = 5000, .voluntary_switches = 7 }, .n_threads = 4 } },
+		/* an earlier or later process of that pid */
+		{ .key = { 9, 20, 0 }, .sums = { .total = { .cpu_ns = 77777 }, .n_threads = 1 } },
 	};
 	struct sample sample = { .threads = threads, .n_threads = 4, .processes = ended, .n_processes = 2 };
 	const struct process_row *row;
@@ -81,8 +83,10 @@ Test(report_processes, pid_reuse)
 {
 	struct thread_row threads[] = { thread(10, 900, 10, 1, "new"), thread(10, 7, 11, 20, "old"),
 					thread(10, 900, 12, 2, "new-worker"), thread(10, 7, 9, 30, "old") };
-	struct process_sample ended[] = { { { 900, 10, 0 }, { { .cpu_ns = 1000 }, 1 } },
-					  { { 7, 10, 0 }, { { .cpu_ns = 50000 }, 1 } } };
+	struct process_sample ended[] = {
+		{ .key = { 900, 10, 0 }, .sums = { .total = { .cpu_ns = 1000 }, .n_threads = 1 } },
+		{ .key = { 7, 10, 0 }, .sums = { .total = { .cpu_ns = 50000 }, .n_threads = 1 } },
+	};
 	struct sample sample = { .threads = threads, .n_threads = 4, .processes = ended, .n_processes = 2 };
 	struct processes p;
 
@@ -126,8 +130,10 @@ Test(report_processes, random_against_brute_force)
 			threads[i] = thread(rand_r(&seed) % 3 ? (uint32_t)rand_r(&seed) % 4 + 1 : 4000000000u,
 					    (uint64_t)(rand_r(&seed) % 3) << 62, (uint32_t)i + 1, (uint64_t)rand_r(&seed), "x");
 		for (size_t i = 0; i < n_ended; i++)
-			ended[i] = (struct process_sample){ { (uint64_t)(i % 3) << 62, (uint32_t)(i / 3) + 1, 0 },
-							    { { .cpu_ns = (uint64_t)rand_r(&seed) }, 1 } };
+			ended[i] = (struct process_sample){
+				.key = { (uint64_t)(i % 3) << 62, (uint32_t)(i / 3) + 1, 0 },
+				.sums = { .total = { .cpu_ns = (uint64_t)rand_r(&seed) }, .n_threads = 1 },
+			};
 		cr_assert_eq(processes_gather(&p, &sample), 0);
 		for (size_t k = 0; k < p.n; k++) {
 			const struct process_row *row = &p.rows[k];
