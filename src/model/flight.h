@@ -40,6 +40,7 @@ struct exchange {
 	struct memory memory_at_response;
 	uint32_t response_by;
 	uint64_t response_ns;
+	uint32_t writer; /* the thread that wrote it and has yet to tell what its work cost; 0: none */
 	uint64_t opened_ns, ended_ns;
 	bool named;    /* a request has its number as handle */
 	bool ended;    /* its thread turned away after a write; a later write undoes that */

@@ -230,6 +230,7 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 		r->told_key = SDK_KEY(record->pid, record->sdk);
 	request_answer(r, response, from, shown, j->extra);
 	request_seen_by(r, record->tid);
+	r->shared |= (record->flags & RECORD_SHARED) != 0;
 	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
 	r->last_send_ns = record->time_ns;
 	c->answered = true;
@@ -255,6 +256,7 @@ static void on_response(struct join *j, const struct record *record, const char 
 	c->sent_bytes = record->sent_bytes;
 	c->last_send_ns = record->time_ns;
 	e->ended = false;
+	e->writer = record->tid;
 	/* Interim responses before the final one, and those of a pipeline, may come in one write. */
 	for (size_t at = 0, n = record->head_bytes; at < n;) {
 		if (http_response_parse(bytes + at, n - at, true, j->extra, &response) != 1)
@@ -328,7 +330,10 @@ static void on_end(struct join *j, const struct record *record)
 		exchange_free(j, e);
 	} else {
 		settle_account(e, record);
-		e->ended = true;
+		/* Of one that only dies late, when another has written the response: that one tells yet. */
+		if (e->writer == record->tid)
+			e->writer = 0;
+		e->ended = !e->writer;
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);
 		flight_left(j, r);

@@ -27,7 +27,7 @@ RECENT = 5000  # rows that the agent keeps: few, so that what grows is not these
 GROWTH_BYTES = 8 << 20
 # Routes keep a tally of each half minute of the last quarter of an hour; junk makes as many routes as there may be.
 TALLIES_BYTES, TALLY_SECONDS = 6 << 20, 30
-LOSSES = ("rows", "ring_full", "requests_full", "sockets_full", "threads_full", "torn")
+LOSSES = ("rows", "heads_skipped", "ring_full", "requests_full", "sockets_full", "threads_full", "torn")
 
 GOOD = [(Request("GET", path, b""), weight) for path, weight in (
     ("/small", 4), ("/middle", 2), ("/none", 1), ("/back/burn?us=200", 6), ("/back/burn?us=3000", 2),
@@ -190,12 +190,13 @@ class Mixed(unittest.TestCase):
 
     def test_mixed(self):
         """Good requests have their rows, whatever else comes."""
-        meter = agent.Agent("--recent", str(RECENT))
-        self.addCleanup(meter.stop)
         behind = fixtures.Server("gunicorn-gthread", preload=False)
         self.addCleanup(behind.__exit__)
         front = nginx.Nginx(workers=2, back=behind.endpoint, keep=4)
         self.addCleanup(front.__exit__)
+        meter = agent.Agent("--recent", str(RECENT), "--max-rows-per-second", "1000000",
+                            "--scope", "pid:%d" % behind.pid, "--scope", "pid:%d" % front.process.pid)
+        self.addCleanup(meter.stop)
         good = [Good(front.endpoint, number) for number in range(CLIENTS)]
         junk = [Junk(front.endpoint, 1), Junk(front.endpoint, 2), Junk(behind.endpoint, 3)]
         watch = Watch(meter)
@@ -206,8 +207,9 @@ class Mixed(unittest.TestCase):
         self.wait_for_rest(watch, {result.id for _, result in asked})
         pids = {"nginx": set(front.pids()), "gunicorn": set(behind.pids())}
         self.report(watch, asked, junk)
+        self.check_losses(watch, meter)
         self.check_rows(asked, list(watch.rows.values()), pids)
-        self.check_size(watch, meter)
+        self.check_size(watch)
 
     def wait_for_rest(self, watch, ids):
         """Until every request has a row and nothing is in flight or parked."""
@@ -255,11 +257,14 @@ class Mixed(unittest.TestCase):
         wanted = {"method": request.method, "path": path, "status": result.status, "outcome": "completed"}
         return ["%s %r" % (name, row[name]) for name, want in wanted.items() if row[name] != want]
 
-    def check_size(self, watch, meter):
-        """Nothing is left parked or in flight, nothing was lost, memory came to a level."""
+    def check_losses(self, watch, meter):
+        """Nothing was lost."""
         losses = meter.stats(limit=0)["agent"]["losses"]
         self.assertEqual(0, watch.missed, "rows overran the agent's ring between two looks")
         self.assertEqual({name: 0 for name in LOSSES}, {name: losses[name] for name in LOSSES})
+
+    def check_size(self, watch):
+        """Nothing is left parked or in flight, memory came to a level."""
         self.assertEqual(0, watch.in_flight, "requests in flight after the end")
         self.assertIn(watch.parked[-1], (0, None), "parked after the end")
         growth = watch.rss[-1] - watch.rss[len(watch.rss) // 4]

@@ -1215,6 +1215,48 @@ Test(model_join, parked_and_ended_by_another)
 	END(&b, 2);
 }
 
+/* A hands over and dies; B has answered before that is told. B's own cost is not lost, whoever tells first. */
+Test(model_join, first_thread_dies_after_the_answer)
+{
+	struct bench b;
+	uint64_t start, sent;
+
+	begin(&b);
+	k_read(&b.k, b.t, b.s, GET("/a"));
+	start = b.k.now_ns;
+	k_run(&b.k, b.t, 10);
+	k_write(&b.k, b.u, b.s, OK5);
+	sent = b.k.now_ns;
+	k_run(&b.k, b.t, 3);
+	k_exit(&b.k, b.t, false);
+	cr_expect_eq(b.n_rows, 0, "B is still at work");
+	k_run(&b.k, b.u, 20);
+	k_read_nothing(&b.k, b.u, b.s, false);
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 10 + 3 + 20, .wall_ns = 36, .start_ns = start,
+	    .last_send_ns = sent, .end_ns = sent + 23, .received = LEN(GET("/a")), .sent = LEN(OK5),
+	    .confidence = "boundary", .n_threads = 2);
+	END(&b, 1);
+}
+
+/* The same, seen by a sample before B turns away. */
+Test(model_join, first_thread_dies_while_the_other_sleeps)
+{
+	struct bench b;
+
+	begin(&b);
+	k_read(&b.k, b.t, b.s, GET("/a"));
+	k_run(&b.k, b.t, 10);
+	k_write(&b.k, b.u, b.s, OK5);
+	k_run(&b.k, b.u, 20);
+	k_block(&b.k, b.u);
+	k_exit(&b.k, b.t, false);
+	look(&b);
+	cr_assert_eq(b.n_rows, 1);
+	cr_expect_eq(b.rows[0]->cost.cpu_ns, 30);
+	cr_expect_str_eq(request_confidence(b.rows[0]), "boundary");
+	END(&b, 1);
+}
+
 /* One thread, two connections in turn, as an event loop does: each gets its own, to the nanosecond. */
 Test(model_join, event_loop_alternates)
 {
