@@ -3,7 +3,7 @@
  * An HTTP server whose handlers wait for one thing each, and measure for how long. One thread a connection.
  *
  * usage: waits      (files go to TMPDIR)   prints "ready HOST PORT" when it listens.
- * Routes: /NAME?n=N, N in microseconds for all but disk, fsync and mapped, where it is a number of accesses:
+ * Routes: /NAME?n=N, N in microseconds for all but disk and mapped, where it is a number of accesses:
  *   flock ofd futex       a lock that another thread holds
  *   disk fsync mapped     direct reads; writes made durable; pages of a mapping that is not in memory
  *   net read poll         an answer on a socket, waited for in recv, in read, or in poll

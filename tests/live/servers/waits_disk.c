@@ -144,7 +144,7 @@ long long waits_fsync(long n)
 	long long ret = 0;
 
 	close(cold);
-	for (long i = 0; i < n && disk; i++) {
+	for (long i = 0; ret < n * 1000 && disk; i++) {
 		struct span write = waits_now(), sync;
 
 		block[0] = (char)i;
