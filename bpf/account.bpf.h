@@ -121,15 +121,34 @@ static __always_inline void cost_on_cpu(struct cost *c, const struct thread_stat
 }
 
 /*
+ * What the hypervisor has stolen from the run queue's CPU since its clocks last moved, as the kernel will find when they
+ * move next: up to a tick later. 0 where nobody tells. The hypervisor writes it, in a variable that no symbol leads to
+ * on many kernels; another of the same CPU does.
+ */
+static __always_inline __u64 stolen_since_clock(struct rq *rq)
+{
+	struct rq___with_steal *r = (void *)rq;
+	__u64 before, steal = 0;
+
+	if (!steal_from_rq || !bpf_core_field_exists(r->prev_steal_time_rq))
+		return 0;
+	before = BPF_CORE_READ(r, prev_steal_time_rq);
+	if (!before || bpf_probe_read_kernel(&steal, sizeof(steal), (void *)rq + steal_from_rq))
+		return 0;
+	return minus(steal, before);
+}
+
+/*
  * sum_exec_runtime at `now` of a task inside a slice: what is booked, what had run since when the run queue's clock last
- * moved (wake-ups of others move it and book nothing), and what has run since, of which steal is not known yet.
+ * moved (wake-ups of others move it and book nothing), and what has run since.
  */
 static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
 	struct rq *rq = compat_task_rq(task);
 	__u64 unbooked = minus(rq->clock_task, task->se.exec_start);
+	__u64 since = minus(now, clock_to_ns(cpu, rq->clock));
 
-	return task->se.sum_exec_runtime + unbooked + minus(now, clock_to_ns(cpu, rq->clock));
+	return task->se.sum_exec_runtime + unbooked + minus(since, stolen_since_clock(rq));
 }
 
 /* The sums at `now` of the thread that runs here, in s->at. */

@@ -95,6 +95,11 @@ struct rq {
 	int cpu; /* with CONFIG_SMP */
 };
 
+/* With CONFIG_PARAVIRT_TIME_ACCOUNTING. */
+struct rq___with_steal {
+	__u64 prev_steal_time_rq; /* what the hypervisor had stolen when the clocks last moved; 0 for ever where it tells nothing */
+} __attribute__((preserve_access_index));
+
 struct cfs_rq {
 	struct rq *rq; /* with CONFIG_FAIR_GROUP_SCHED */
 };

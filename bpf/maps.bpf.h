@@ -237,6 +237,7 @@ __weak const volatile bool has_seconds = false;	    /* on_receive_second() and i
 
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */
 __weak const volatile __u32 n_cpus = 1; /* possible ones */
+__weak const volatile __s64 steal_from_rq = 0; /* from a CPU's run queue to its steal_time, both per-CPU variables; 0: unknown */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */

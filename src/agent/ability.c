@@ -88,6 +88,18 @@ bool ability_preempted(const struct btf *btf)
 	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
 }
 
+int64_t ability_steal(const struct btf *btf, struct features *features)
+{
+	uint32_t queue = 0, steal = 0;
+	bool known = btf_has_member(btf, "rq", "prev_steal_time_rq") && btf_percpu_offset(btf, "runqueues", &queue) &&
+		     btf_percpu_offset(btf, "steal_time", &steal);
+
+	features_set(features, "steal", known ? FEATURE_ON : FEATURE_OFF, "%s",
+		     known ? "what KVM steals is known at once, as far as the host tells" :
+			     "what a hypervisor steals is known when the scheduler's clock moves: a tick later at most");
+	return known ? (int64_t)steal - queue : 0;
+}
+
 /* The best account of throttling that the kernel has, the newest first. What each misses: bpf/throttled.bpf.h. */
 static const struct {
 	enum throttling how;

@@ -5,6 +5,7 @@
 
 #include <bpf/btf.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 
 #include "agent/features.h"
@@ -21,6 +22,12 @@ bool ability_stay_on_cpu(const struct btf *);
 
 /* Do tracepoints call programs with preemption on (7.0 and later), and can these keep it off? */
 bool ability_preempted(const struct btf *);
+
+/*
+ * How far a CPU's account of what the hypervisor stole lies behind its run queue, bytes; 0: not known. Sets the feature
+ * "steal".
+ */
+int64_t ability_steal(const struct btf *, struct features *);
 
 /* The best account of throttling that the kernel has; sets the feature "throttled". */
 enum throttling ability_throttling(const struct btf *, struct features *);

@@ -64,3 +64,18 @@ bool btf_member_is_array(const struct btf *btf, const char *structure, const cha
 
 	return type && btf_is_array(type);
 }
+
+bool btf_percpu_offset(const struct btf *btf, const char *variable, uint32_t *ret)
+{
+	int id = btf__find_by_name_kind(btf, variable, BTF_KIND_VAR);
+	int section = btf__find_by_name_kind(btf, ".data..percpu", BTF_KIND_DATASEC);
+	const struct btf_type *type = section > 0 ? btf__type_by_id(btf, (__u32)section) : NULL;
+
+	for (unsigned int i = 0; type && id > 0 && i < btf_vlen(type); i++) {
+		if (btf_var_secinfos(type)[i].type == (__u32)id) {
+			*ret = btf_var_secinfos(type)[i].offset;
+			return true;
+		}
+	}
+	return false;
+}

@@ -5,6 +5,7 @@
 
 #include <bpf/btf.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A tracepoint that programs with BTF can attach to. */
 bool btf_has_tracepoint(const struct btf *, const char *name);
@@ -17,5 +18,8 @@ bool btf_has_member(const struct btf *, const char *structure, const char *name)
 
 /* Is that member an array? */
 bool btf_member_is_array(const struct btf *, const char *structure, const char *name);
+
+/* Where a per-CPU variable lies among them; false: the kernel's BTF does not have it. */
+bool btf_percpu_offset(const struct btf *, const char *variable, uint32_t *ret);
 
 #endif

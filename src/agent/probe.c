@@ -258,6 +258,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 	}
 	set_knobs(probe->skeleton, settings, btf);
 	probe->skeleton->rodata->throttling = ability_throttling(btf, features);
+	probe->skeleton->rodata->steal_from_rq = ability_steal(btf, features);
 	features_set(features, "blocked-kinds", FEATURE_ON,
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");
