@@ -179,7 +179,10 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
 	if (s && s->sdk_at) {
+		change_begin(s);
 		sdk_forget(s);
+		memory_told(s, task);
+		change_end(s);
 		send_table(s, task, bpf_ktime_get_ns());
 	} else if (!s && n_scopes && in_scope(task))
 		state_create(task, SCRATCH_EXEC);

@@ -26,8 +26,10 @@ struct thread_memory {
 	__u64 css_set, cgroup_id; /* as the thread's, but they follow at the first event after a move, not at a switch */
 	__u64 reclaim_since_ns; /* 0: not in reclaim */
 	__u64 mapped_before;	/* 1 + bytes of address space when it began to change it; 0: it does not */
+	__u64 sdk_handle;	/* of the program's request whose the stretch is; 0: none's */
 	__u8 changed;		/* the stretch holds something */
-	__u8 pad[7];
+	__u8 by_program;	/* the program tells what the thread works for */
+	__u8 pad[6];
 };
 
 /*

@@ -101,9 +101,11 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 {
 	struct space_parts *parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 
+	cache_catch_up(c);
 	if (parts && c->is_known)
 		*parts = c->last;
 	c->ctx_id = mm->context.ctx_id;
+	c->anon_count = -1;
 	parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 	c->is_known = parts || space_meet(mm);
 	if (parts)
@@ -142,8 +144,8 @@ static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, __s
 		break
 
 /*
- * Pages by which the sum changed. Folding leaves this CPU's part at 0, and only then is the common part looked at: else
- * another CPU's fold, whose own event is yet to come, would be taken for this thread's.
+ * Pages by which the sum changed since it was last looked at. Folding leaves this CPU's part at 0, and only then is the
+ * common part looked at: else another CPU's fold, whose own event is yet to come, would be taken for this thread's.
  */
 static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, struct space_cache *c)
 {
@@ -159,8 +161,13 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 	default:
 		return 0;
 	}
-	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)(parts + percpu_offset(c))))
+	parts += percpu_offset(c);
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)parts))
 		return 0;
+	if (kind == RSS_ANON) {
+		c->anon_count = count;
+		c->anon_part = parts;
+	}
 	/* Changes nothing; the verifier has forgotten what the switch told of the number. */
 	barrier_var(kind);
 	kind &= RSS_KINDS - 1;
@@ -168,7 +175,7 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 	change = part - before;
 	c->last.parts[kind] = part;
 	if (part == 0)
-		change += common_change(c->ctx_id, count, kind, before);
+		change += common_change(c->ctx_id, count, kind, kind == RSS_ANON ? before + (__s32)c->n_pending : before);
 	return change;
 }
 
@@ -199,23 +206,81 @@ static __always_inline bool is_own(struct mm_struct *mm, struct task_struct *tas
 	return task->mm == mm && !(task->flags & PF_KTHREAD);
 }
 
-static __always_inline void add_change(struct mm_struct *mm, __u32 kind, __s64 pages)
+/* Is what the CPU knows of the thread that is here still so? */
+static __always_inline bool cache_is_right(const struct space_cache *c, struct task_struct *task)
+{
+	__u64 handle = 0;
+
+	if (c->task != (__u64)task || c->css_set != (__u64)task->cgroups)
+		return false;
+	if (!c->is_watched && n_scopes) /* it may have come into scope */
+		return false;
+	if (!c->sdk_at)
+		return true;
+	bpf_probe_read_user(&handle, sizeof(handle), (void *)c->sdk_at);
+	return c->sdk_handle == (handle & ((1ull << SDK_HANDLE_BITS) - 1));
+}
+
+/* Looks the thread up: once after it came to the CPU, and when its cgroup or its request is another. */
+static __noinline int cache_follow(struct space_cache *c, struct task_struct *task)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+
+	if (c->task != (__u64)task && c->changed) {
+		lose(LOSS_MEMORY_UNSEEN); /* of one whose switch was not seen */
+		__builtin_memset(&c->stretch, 0, sizeof(c->stretch));
+		c->changed = 0;
+	}
+	c->task = (__u64)task;
+	c->css_set = (__u64)task->cgroups;
+	c->is_watched = s != NULL;
+	if (!s)
+		return 0;
+	c->reclaims = s->memory.reclaim_since_ns != 0;
+	change_begin(s);
+	cache_collect(c, &s->memory);
+	memory_follow(&s->memory, task);
+	memory_turn(s, task);
+	change_end(s);
+	c->sdk_at = s->sdk_at;
+	c->sdk_handle = s->memory.sdk_handle;
+	return 0;
+}
+
+static __always_inline void cache_add(struct space_cache *c, __u32 kind, __s64 pages)
+{
+	if (!c->is_watched || !pages)
+		return;
+	resident_add(&c->stretch, kind, pages << PAGE_BYTES_SHIFT);
+	c->changed = 1;
+}
+
+static __always_inline void add_change(struct space_cache *c, struct mm_struct *mm, __u32 kind, __s64 pages)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__s64 bytes = pages << PAGE_BYTES_SHIFT;
-	struct thread_state *s;
 
-	if (!is_own(mm, task)) {
-		if (kind != RSS_SWAP)
-			add_elsewhere(mm, task, bytes);
-		return;
+	if (is_own(mm, task)) {
+		if (!cache_is_right(c, task))
+			cache_follow(c, task);
+		cache_add(c, kind, pages);
+	} else if (kind != RSS_SWAP) {
+		add_elsewhere(mm, task, pages << PAGE_BYTES_SHIFT);
 	}
-	s = bpf_task_storage_get(&threads, task, 0, 0);
-	if (!s)
-		return;
-	memory_follow(&s->memory, task);
-	resident_add(&s->memory.stretch, kind, bytes);
-	s->memory.changed = 1;
+}
+
+/*
+ * A page fault of the thread's own that brought an anonymous page, where nothing but this CPU's part has changed: that
+ * can be read later, with those of further faults. This is what most events are, and most of what they cost. Faults only
+ * add, but where the thread reclaims memory meanwhile; so no peak is passed over. A fault inside a system call is not
+ * told from the call.
+ */
+static __always_inline bool can_wait(const struct space_cache *c, struct mm_struct *mm, __u32 kind)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return kind == RSS_ANON && ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count &&
+	       is_own(mm, task) && c->is_watched && !c->reclaims && cache_is_right(c, task) &&
+	       ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
 }
 
 /*
@@ -225,8 +290,8 @@ static __always_inline void add_change(struct mm_struct *mm, __u32 kind, __s64 p
 SEC("?tp_btf/rss_stat")
 int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 {
-	__u32 zero = 0, kind = member;
-	struct space_cache *c = bpf_map_lookup_elem(&space_caches, &zero);
+	struct space_cache *c = cache_here();
+	__u32 kind = member;
 	__s64 pages;
 
 	/* The knob first: where it says otherwise, the event is of another form and nothing below may be looked at. */
@@ -234,9 +299,21 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 		return 0;
 	if (c->ctx_id != mm->context.ctx_id ? !cache_turn(c, mm) : !c->is_known)
 		return 0;
+	if (can_wait(c, mm, kind)) {
+		c->n_pending++;
+		return 0;
+	}
 	pages = pages_changed(mm, kind, c);
+	if (kind == RSS_ANON) {
+		/* Those that waited brought a page each; what is more came now. */
+		cache_add(c, kind, c->n_pending);
+		pages -= c->n_pending;
+		c->n_pending = 0;
+	} else {
+		cache_catch_up(c);
+	}
 	if (pages)
-		add_change(mm, kind, pages);
+		add_change(c, mm, kind, pages);
 	return 0;
 }
 
@@ -256,6 +333,7 @@ static __always_inline void add_counted(struct mm_struct *mm, __u32 kind, __s64 
 	if (!s)
 		return;
 	memory_follow(&s->memory, task);
+	memory_turn(s, task);
 	pending = pending_of(task, kind);
 	/* What the task hands over is set to 0 after this event; else there is a change beside what it keeps. */
 	if (pending == bytes)
@@ -405,6 +483,7 @@ int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
 		return 0;
 	change = (mm->total_vm << PAGE_BYTES_SHIFT) + 1 - s->memory.mapped_before;
 	s->memory.mapped_before = 0;
+	memory_turn(s, task);
 	if (change > 0)
 		s->memory.stretch.mapped_bytes += change;
 	else
@@ -419,30 +498,48 @@ int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
 SEC("?tp_btf/mm_filemap_add_to_page_cache")
 int BPF_PROG(on_page_cache, struct folio *folio)
 {
-	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
 	if (!s)
 		return 0;
+	memory_turn(s, task);
 	s->memory.stretch.page_cache_bytes += (__u64)compat_folio_pages(folio) << PAGE_BYTES_SHIFT;
 	s->memory.changed = 1;
 	return 0;
 }
 
+static __always_inline void cache_reclaims(struct task_struct *task, bool reclaims)
+{
+	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
+
+	if (!c || c->task != (__u64)task)
+		return;
+	cache_catch_up(c);
+	c->reclaims = reclaims;
+}
+
 static __always_inline int reclaim_begin(void)
 {
-	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
-	if (s)
-		s->memory.reclaim_since_ns = bpf_ktime_get_ns();
+	if (!s)
+		return 0;
+	s->memory.reclaim_since_ns = bpf_ktime_get_ns();
+	cache_reclaims(task, true);
 	return 0;
 }
 
 static __always_inline int reclaim_end(void)
 {
-	struct thread_state *s = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
 	if (!s || !s->memory.reclaim_since_ns)
 		return 0;
+	memory_turn(s, task);
+	cache_reclaims(task, false);
 	s->memory.stretch.reclaim_ns += minus(bpf_ktime_get_ns(), s->memory.reclaim_since_ns);
 	s->memory.reclaim_since_ns = 0;
 	s->memory.changed = 1;

@@ -6,6 +6,7 @@
 #ifndef REQMETER_MEMORY_BPF_H
 #define REQMETER_MEMORY_BPF_H
 
+#include "context.bpf.h"
 #include "resident.bpf.h"
 
 /* Page faults are counted by the kernel in the task, remote ones (ptrace, get_user_pages) for who caused them. */
@@ -22,25 +23,81 @@ static __always_inline void faults_collect(struct thread_memory *m, struct task_
 	m->changed = 1;
 }
 
-/* Brings the stretch up to now with what no event has told. */
+static __always_inline struct space_cache *cache_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&space_caches, &zero);
+}
+
+/* Takes up the faults that were passed over: since then no sum was folded, so this CPU's part shows them all. */
+static __always_inline void cache_catch_up(struct space_cache *c)
+{
+	__s32 part = 0;
+
+	if (!c->n_pending)
+		return;
+	c->n_pending = 0;
+	if (bpf_probe_read_kernel(&part, sizeof(part), (void *)c->anon_part))
+		return;
+	resident_add(&c->stretch, RSS_ANON, (__s64)(part - c->last.parts[RSS_ANON]) << PAGE_BYTES_SHIFT);
+	c->last.parts[RSS_ANON] = part;
+	c->changed = 1;
+}
+
+/* What this CPU has gathered of the thread joins its stretch. */
+static __always_inline void cache_collect(struct space_cache *c, struct thread_memory *m)
+{
+	cache_catch_up(c);
+	if (!c->changed)
+		return;
+	memory_append(&m->stretch, &c->stretch);
+	__builtin_memset(&c->stretch, 0, sizeof(c->stretch));
+	c->changed = 0;
+	m->changed = 1;
+}
+
+/* The thread leaves the CPU, or what is known of it here is out of date. NULL: it is not watched. */
+static __always_inline void cache_leave(struct thread_memory *m, struct task_struct *task)
+{
+	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
+
+	if (!c || c->task != (__u64)task)
+		return;
+	if (m)
+		cache_collect(c, m);
+	c->n_pending = 0;
+	c->task = 0;
+}
+
+/* Brings the stretch up to now with what was gathered apart and with what no event has told. */
 static __always_inline void memory_collect(struct thread_memory *m, struct task_struct *task)
 {
+	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
+
+	if (c && c->task == (__u64)task)
+		cache_collect(c, m);
 	faults_collect(m, task);
 	if (resident == RESIDENT_COUNTED)
 		pending_collect(m, task);
 }
 
-/* The stretch ends: it was the request's, or nobody's. */
+/*
+ * The stretch ends: it was the request's, or nobody's. Where the program tells whose it was, that counts in the ledger; a
+ * request that it does not tell of has it nevertheless, at its socket's edges.
+ */
 static __noinline __attribute__((unused)) void memory_settle(struct thread_memory *m, struct task_struct *task,
 							     bool for_request)
 {
 	memory_collect(m, task);
 	if (!m->changed)
 		return;
-	if (for_request) {
+	if (for_request)
 		memory_append(&m->work, &m->stretch);
+	if (m->by_program ? m->sdk_handle != 0 : for_request)
 		m->request_bytes += memory_growth(&m->stretch);
-	}
+	if (m->sdk_handle)
+		sdk_charge_memory(task, m->sdk_handle, &m->stretch);
 	memory_append(&m->total, &m->stretch);
 	__builtin_memset(&m->stretch, 0, sizeof(m->stretch));
 	m->changed = 0;
@@ -65,6 +122,26 @@ static __always_inline void memory_so_far(struct thread_memory *m, struct task_s
 static __always_inline __s64 memory_own_bytes(const struct thread_memory *m)
 {
 	return memory_growth(&m->total) + memory_growth(&m->stretch);
+}
+
+/* What the thread is at: if the program says that it is another request than before, that begins here. */
+static __always_inline void memory_turn(struct thread_state *s, struct task_struct *task)
+{
+	__u64 handle = sdk_current(s);
+
+	if (handle == s->memory.sdk_handle)
+		return;
+	memory_settle(&s->memory, task, s->exchange && !s->rested);
+	s->memory.sdk_handle = handle;
+}
+
+/* The program begins to tell, or no longer does. */
+static __always_inline void memory_told(struct thread_state *s, struct task_struct *task)
+{
+	memory_settle(&s->memory, task, s->exchange && !s->rested);
+	cache_leave(&s->memory, task);
+	s->memory.by_program = s->sdk_at != 0;
+	s->memory.sdk_handle = s->sdk_handle & ((1ull << SDK_HANDLE_BITS) - 1);
 }
 
 /* What was parked of an exchange goes before what is in `sum`, and leaves the map. */

@@ -45,6 +45,7 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 				      __u64 now, bool preempt, unsigned int state)
 {
 	change_begin(s);
+	cache_leave(&s->memory, task);
 	switch_out(s, task, cpu, now, state && !preempt, state);
 	if (s->sdk_at)
 		sdk_settle(s, task, &s->total, now, state & TASK_DEAD);
@@ -57,6 +58,13 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 		process_hand_over(s, task);
 	}
 	change_end(s);
+}
+
+static __always_inline void unwatched_leave(struct task_struct *task)
+{
+	cache_leave(NULL, task);
+	if (n_scopes == 0 && watching)
+		lose(LOSS_SWITCHES_MISSED);
 }
 
 /*
@@ -80,8 +88,8 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		if (s)
 			leave_cpu(s, prev, cpu, now, preempt,
 				  switch_has_state ? (unsigned int)ctx[3] : compat_task_state(prev));
-		else if (n_scopes == 0 && watching)
-			lose(LOSS_SWITCHES_MISSED);
+		else
+			unwatched_leave(prev);
 	}
 	cpu->switch_ns = now;
 	cpu->switch_clock = compat_task_rq(prev)->clock;

@@ -72,6 +72,21 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 	cost_extend(c, s, task, &t, now);
 }
 
+/* What the CPU that runs the thread has gathered of it. */
+static __always_inline void row_cached(struct memory *sum, struct task_struct *task)
+{
+	__u32 zero = 0;
+	struct space_cache *c = NULL;
+
+	if (resident == RESIDENT_BY_CPU && task->on_cpu)
+		c = bpf_map_lookup_percpu_elem(&space_caches, &zero, compat_task_rq(task)->cpu);
+	if (!c || c->task != (__u64)task)
+		return;
+	memory_append(sum, &c->stretch);
+	if (c->n_pending)
+		resident_add(sum, RSS_ANON, (__s64)c->n_pending << PAGE_BYTES_SHIFT);
+}
+
 /* Changes nothing in the state: its thread may be at it. What no event tells is read from the task. */
 static __always_inline void row_memory(struct thread_row *row, const struct thread_state *s, struct task_struct *task)
 {
@@ -79,6 +94,7 @@ static __always_inline void row_memory(struct thread_row *row, const struct thre
 	struct memory *now = &row->memory;
 
 	*now = m->stretch;
+	row_cached(now, task);
 	now->minor_faults += task->min_flt - m->minor_seen;
 	now->major_faults += task->maj_flt - m->major_seen;
 	if (resident == RESIDENT_COUNTED) {
@@ -90,11 +106,14 @@ static __always_inline void row_memory(struct thread_row *row, const struct thre
 	row->unflushed_request_bytes = m->request_bytes - m->flushed_request_bytes;
 	if (s->exchange) {
 		row->work_memory = m->work;
-		if (!s->ended) {
+		if (!s->ended)
 			memory_append(&row->work_memory, now);
-			row->unflushed_request_bytes += memory_growth(now);
-		}
 	}
+	if (m->by_program ? m->sdk_handle != 0 : s->exchange && !s->ended)
+		row->unflushed_request_bytes += memory_growth(now);
+	row->sdk_memory_handle = m->sdk_handle;
+	if (m->sdk_handle)
+		row->sdk_memory = *now;
 	memory_prepend(now, &m->total);
 	row->unflushed_bytes = memory_growth(now) - m->flushed_bytes;
 	row->memory_cgroup_id = m->cgroup_id;

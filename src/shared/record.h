@@ -77,6 +77,9 @@ struct thread_row {
 	__u64 sdk_at;	     /* where the program's record of this thread is; 0: none */
 	__u64 sdk_handle;    /* of the request that it named when it was last looked at */
 	struct cost sdk_off; /* since then off the CPU: not on that request's account yet */
+	/* The same of what the thread did to its memory, and the request that it did that for. */
+	__u64 sdk_memory_handle;
+	struct memory sdk_memory;
 };
 #define THREAD_RUNNING 1u
 #define THREAD_TORN    2u /* changed under the reader three times over: figures of the last good switch */
@@ -123,6 +126,7 @@ struct sdk_cost {
 	__u64 died_ns; /* a thread of it ended inside the request then; 0: none did */
 	__u64 pad;
 	struct cost cost; /* waits, what was stolen, switches */
+	struct memory memory;
 };
 /* A process's handles are its own; with its number they are the machine's. */
 #define SDK_KEY(pid, handle) \
