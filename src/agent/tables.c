@@ -171,6 +171,8 @@ bool tables_told(struct told *to, const struct table *table, const struct sdk_re
 	if (r->handle == 0 || r->handle >> SDK_HANDLE_BITS || r->start_ns > now || r->end_ns > now ||
 	    r->end_ns < r->start_ns || r->start_ns < table->since_ns)
 		return false;
+	if (r->answered_ns >= r->start_ns && r->answered_ns <= r->end_ns)
+		to->answered_ns = r->answered_ns;
 	to->n_threads = n_bits(r->threads);
 	most = (to->end_ns - to->start_ns) * (to->n_threads ? to->n_threads : 1);
 	to->cost.wall_ns = r->worked_ns < most ? r->worked_ns : most;

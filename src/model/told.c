@@ -221,8 +221,17 @@ static void take_words(struct request *r, const struct told *told)
 	r->n_threads = (uint16_t)told->n_threads;
 }
 
+/* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
+static uint64_t handled_ns(const struct request *r, const struct told *told)
+{
+	if (told->answered_ns)
+		return told->answered_ns - told->start_ns;
+	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
+}
+
 static void take_cost(struct request *r, const struct told *told)
 {
+	r->handled_ns = handled_ns(r, told);
 	r->cost = told->cost;
 	r->live = (struct cost){ 0 };
 	if (told->start_ns < r->start_ns)

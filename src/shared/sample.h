@@ -34,6 +34,7 @@ struct told {
 	bool died;  /* ended with its process */
 	bool lost;  /* some of its cost is not known: no row */
 	uint64_t start_ns, end_ns;
+	uint64_t answered_ns; /* its response began; 0: not told */
 	struct cost cost;
 	uint32_t n_threads;
 	uint32_t status;
