@@ -228,6 +228,22 @@ void clients_ended(struct clients *c, const struct request *r)
 	served_add(c->served, &by, time_ns(r), is_prediction(r));
 }
 
+/* A response that goes on adds to the sum alone; of one that is being added the bounds may come later. */
+void clients_unseen(struct clients *c, const struct unseen *u)
+{
+	struct served_by by = { .cgroup_id = u->cgroup_id, .pid = u->pid };
+	struct time_sums sums = TIME_SUMS_NONE;
+	uint64_t mean_ns = u->count ? u->total_ns / u->count : 0, min_ns = u->count ? mean_ns : UNKNOWN;
+
+	memcpy(by.comm, u->comm, sizeof(by.comm));
+	memcpy(by.lineage, u->lineage, sizeof(by.lineage));
+	sums.all.count = u->count;
+	sums.all.total_ns = u->total_ns;
+	sums.all.min_ns = u->min_ns && u->min_ns < min_ns ? u->min_ns : min_ns;
+	sums.all.max_ns = u->max_ns > mean_ns ? u->max_ns : mean_ns;
+	served_add_sums(c->served, &by, &sums);
+}
+
 struct asking {
 	struct clients *clients;
 	clients_holds *holds;

@@ -93,6 +93,8 @@ void model_sample(struct model *m, const struct sample *sample, void (*forget)(v
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
 	join_sample(m->join, sample, forget, context);
+	for (size_t i = 0; i < sample->n_unseen; i++)
+		clients_unseen(m->clients, &sample->unseen[i]);
 	count_unseen(m);
 	retention_advance(m->ended, sample->now_ns);
 }

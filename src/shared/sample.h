@@ -67,6 +67,9 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
+	/* Times of requests above the row limit that have come since the last sample. */
+	const struct unseen *unseen;
+	size_t n_unseen;
 	/* Unix connections that are open; only with has_open_unix does one that is not among them count as closed. */
 	uint64_t *open_unix;
 	size_t n_open_unix;

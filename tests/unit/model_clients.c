@@ -429,3 +429,29 @@ Test(model_clients, programs_say_how_long_they_took)
 	expect(&sums.predictions, 2, 800, 300, 500);
 	clients_free(c);
 }
+
+/* Above the row limit: sums by process, with bounds that may come a look late. */
+Test(model_clients, what_nobody_saw_counts_too)
+{
+	struct unseen u = { .pid = 1, .count = 3, .total_ns = 900, .min_ns = 200, .max_ns = 500, .comm = "server" };
+	struct client_scope one = pid_scope(1), two = pid_scope(2);
+	struct clients *c;
+	struct time_sums sums;
+
+	cr_assert_eq(clients_new(&c), 0);
+	end(c, 1, 0, 100, "/predict");
+	clients_unseen(c, &u);
+	sums = read_times(c, "a", &one);
+	expect(&sums.all, 4, 1000, 100, 500);
+	expect(&sums.predictions, 1, 100, 100, 100);
+	sums = read_times(c, "a", &two);
+	expect(&sums.all, 0, 0, 0, 0);
+
+	u = (struct unseen){ .pid = 1, .total_ns = 50, .max_ns = 700, .comm = "server" };
+	clients_unseen(c, &u);
+	u = (struct unseen){ .pid = 1, .count = 1, .total_ns = 80, .comm = "server" };
+	clients_unseen(c, &u);
+	sums = read_times(c, "a", &one);
+	expect(&sums.all, 1, 130, 80, 700);
+	clients_free(c);
+}
