@@ -37,6 +37,7 @@ struct told {
 	uint64_t answered_ns; /* its response began; 0: not told */
 	struct cost cost;
 	uint32_t n_threads;
+	uint32_t tid; /* of the thread that began it; 0: not known */
 	uint32_t status;
 	/* NUL-terminated, empty where not told. */
 	char trace_id[33], span_id[17];
