@@ -8,6 +8,7 @@
 #define REQMETER_EXCHANGE_BPF_H
 
 #include "sock.bpf.h"
+#include "unseen.bpf.h"
 #include "user_bytes.bpf.h"
 
 #define EMPTY_LINE 0x0a0d0a0du /* "\r\n\r\n", little endian */
@@ -200,6 +201,7 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 	ss->sending = 0;
 	ss->head_left = HEAD_TOTAL;
 	ss->silent = above_row_limit(now);
+	ss->begin_ns = ss->silent ? now : 0;
 	work_enter(s, at, ss->exchange, ss->connection, true);
 }
 
@@ -384,6 +386,8 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	struct user_bytes from;
 
 	exchange_join(s, ss, task, at, now);
+	if (ss->silent)
+		unseen_sent(s, ss, task, now);
 	ss->sent_bytes += moved;
 	ss->last_send_ns = now;
 	ss->sending = 1;

@@ -97,6 +97,7 @@ struct thread_state {
 struct socket_state {
 	__u64 connection; /* of an outbound socket: of the request it belongs to */
 	__u64 exchange;	  /* 0: none yet; of an outbound socket: the one whose thread last wrote to it */
+	__u64 begin_ns;	  /* of an exchange above the row limit, whose time is summed; 0: it is not */
 	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
@@ -181,6 +182,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sdk_cost);
 } sdk_costs __weak SEC(".maps");
+
+/* Times of requests above the row limit; claimed here, emptied and freed by user space, which maps them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, UNSEEN_MAX);
+	__type(key, __u32);
+	__type(value, struct unseen);
+} unseen __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

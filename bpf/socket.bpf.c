@@ -143,6 +143,8 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 	/* A head may still be read, of what had come before the reset. */
 	if (!ss->exchange)
 		return;
+	if (ss->silent && by_task)
+		unseen_closed(ss, task, now);
 	s = by_task ? bpf_task_storage_get(&threads, task, 0, 0) : NULL;
 	if (s && s->exchange == ss->exchange) {
 		/* Written by another, to whom this thread had handed the request: only what it did itself ends here. */

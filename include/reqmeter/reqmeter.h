@@ -98,6 +98,13 @@ REQMETER_API void reqmeter_trace(uint64_t request, const unsigned char *trace_id
 				 const unsigned char *span_id);
 
 /*
+ * Its response begins now: the first call counts, and the time from the request's begin to it is what
+ * `time_info` shows. `status` as for reqmeter_annotate(). Where nobody says so, the first byte that is seen at
+ * the request's socket counts, and without one its end.
+ */
+REQMETER_API void reqmeter_answer(uint64_t request, int status);
+
+/*
  * The request is over. The calling thread, if it works for it, turns to none. Others that still do should
  * have turned away: what they have done since their last switch is counted until now, what they do further is
  * nobody's.

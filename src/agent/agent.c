@@ -230,7 +230,8 @@ static int load(struct agent *agent, char *error, size_t size)
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
 	cgroup_facts_features(&agent->features, agent->tree);
 	features_set(&agent->features, "time_info", FEATURE_ON,
-		     "by duration_ns; without requests above --max-rows-per-second, whose heads and times are not told");
+		     "by duration_ns; of requests that programs tell of, from begin to the response's start; those above "
+		     "--max-rows-per-second count in all_requests alone, as their paths are not known");
 	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
 	features_set(&agent->features, "sdk-memory", FEATURE_OFF,
 		     "not built yet: memory and faults of requests that programs tell of are null");

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/unseen.h"
+
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
 #define THREADS_MAX (1u << 20)
 
@@ -22,6 +24,7 @@ struct collector {
 	struct probe *probe;
 	struct probe_maps maps;
 	struct ring_buffer *ring;
+	struct unseen_sums *unseen;
 	collector_sink sink;
 	void *context;
 	uint64_t malformed;
@@ -55,7 +58,7 @@ int collector_new(struct collector **ret, struct probe *probe, collector_sink si
 	c->n_cpus = libbpf_num_possible_cpus();
 	probe_maps(probe, &c->maps);
 	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
-	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX) {
+	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen)) {
 		collector_free(c);
 		return -ENOMEM;
 	}
@@ -68,6 +71,7 @@ void collector_free(struct collector *c)
 	if (!c)
 		return;
 	ring_buffer__free(c->ring);
+	unseen_free(c->unseen);
 	free(c->sample.threads);
 	free(c->sample.cgroups);
 	free(c->sample.processes);
@@ -264,6 +268,7 @@ int collector_sample(struct collector *c, bool with_unix, const struct sample **
 	if (with_unix)
 		read_open_unix(c);
 	read_losses(c);
+	c->sample.n_unseen = unseen_take(c->unseen, &c->sample.unseen);
 	*ret = &c->sample;
 	return rc;
 }

@@ -361,6 +361,7 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
 	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
+	ret->unseen = bpf_map__fd(skeleton->maps.unseen);
 }
 
 void probe_memory_sources(const struct probe *probe, struct memory_sources *ret)

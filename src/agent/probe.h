@@ -30,7 +30,7 @@ struct probe_settings {
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */
 struct probe_maps {
-	int records, cgroups, processes, parked, parked_memory, listeners, losses, sdk_costs;
+	int records, cgroups, processes, parked, parked_memory, listeners, losses, sdk_costs, unseen;
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */

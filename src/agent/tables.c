@@ -2,6 +2,7 @@
 #include "agent/tables_inner.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ int tables_new(struct tables **ret, int costs)
 void tables_table_free(struct table *table)
 {
 	table_file_close(&table->file);
+	free(table->by_number);
 	free(table);
 }
 
@@ -123,13 +125,35 @@ static void skip_old(struct tables *t, struct table *table)
 	table->n_untold = head.n_requests_full + head.n_threads_full;
 }
 
+/* A thread has announced itself. Without memory it stays unknown. */
+static void note_thread(struct table *table, const struct record *r)
+{
+	uint64_t at = r->connection - table->file.from - offsetof(struct sdk_table, threads);
+	size_t number = at / sizeof(struct sdk_thread), n = number + 1 < 16 ? 16 : 2 * number;
+	struct table_thread *more;
+
+	if (number >= SDK_THREADS)
+		return;
+	if (number >= table->n_numbers) {
+		more = realloc(table->by_number, n * sizeof(*more));
+		if (!more)
+			return;
+		memset(more + table->n_numbers, 0, (n - table->n_numbers) * sizeof(*more));
+		table->by_number = more;
+		table->n_numbers = n;
+	}
+	table->by_number[number] = (struct table_thread){ .since_ns = r->time_ns, .tid = r->tid };
+}
+
 void tables_record(struct tables *t, const struct record *r)
 {
 	struct table *table = map_get(&t->by_pid, r->pid);
 	struct table_file file;
 
-	if (table && table_file_holds(&table->file, r->connection))
+	if (table && table_file_holds(&table->file, r->connection)) {
+		note_thread(table, r);
 		return;
+	}
 	if (table)
 		tables_table_gone(t, table);
 	if (!r->connection)
@@ -142,6 +166,8 @@ void tables_record(struct tables *t, const struct record *r)
 	if (!table)
 		return;
 	skip_old(t, table);
+	if (table_file_holds(&table->file, r->connection))
+		note_thread(table, r);
 	memcpy(table->comm, r->comm, sizeof(table->comm));
 	memcpy(table->lineage, r->lineage, sizeof(table->lineage));
 	table->cgroup_id = r->cgroup_id;
@@ -160,6 +186,14 @@ static unsigned n_bits(uint64_t x)
 	return (unsigned)__builtin_popcountll(x);
 }
 
+/* The thread that began it; 0 when that is not known, or was another that had the same record before. */
+static uint32_t began(const struct table *table, const struct sdk_request *r)
+{
+	if (r->thread >= table->n_numbers || table->by_number[r->thread].since_ns > r->start_ns)
+		return 0;
+	return table->by_number[r->thread].tid;
+}
+
 /* What a program tells, made possible: no time in the future, no more work than its threads had time for. */
 bool tables_told(struct told *to, const struct table *table, const struct sdk_request *r, uint64_t now)
 {
@@ -171,6 +205,9 @@ bool tables_told(struct told *to, const struct table *table, const struct sdk_re
 	if (r->handle == 0 || r->handle >> SDK_HANDLE_BITS || r->start_ns > now || r->end_ns > now ||
 	    r->end_ns < r->start_ns || r->start_ns < table->since_ns)
 		return false;
+	if (r->answered_ns >= r->start_ns && r->answered_ns <= r->end_ns)
+		to->answered_ns = r->answered_ns;
+	to->tid = began(table, r);
 	to->n_threads = n_bits(r->threads);
 	most = (to->end_ns - to->start_ns) * (to->n_threads ? to->n_threads : 1);
 	to->cost.wall_ns = r->worked_ns < most ? r->worked_ns : most;

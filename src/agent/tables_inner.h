@@ -11,6 +11,12 @@
 #include "agent/tables.h"
 #include "shared/map.h"
 
+/* Who a thread's record belongs to, and since when: it passes from one that has ended to another. */
+struct table_thread {
+	uint64_t since_ns;
+	uint32_t tid, pad;
+};
+
 struct table {
 	uint32_t pid;
 	struct table_file file;
@@ -19,6 +25,8 @@ struct table {
 	uint64_t n_read;   /* of its ended requests */
 	uint64_t n_untold; /* that it owned to when last read */
 	uint64_t n_slots, n_threads;
+	struct table_thread *by_number; /* as they have announced themselves */
+	size_t n_numbers;
 	bool gone;
 	char comm[COMM_BYTES];
 	uint32_t lineage[LINEAGE_MAX];

@@ -203,11 +203,20 @@ struct client *clients_find(struct clients *c, const char *name, const struct cl
 
 /* --- times --- */
 
-static uint64_t duration_ns(const struct request *r)
+/* What `time_info` counts (contract): what the program says of its handler, else the time at the socket. */
+static uint64_t time_ns(const struct request *r)
 {
 	uint64_t end_ns = r->last_send_ns ? r->last_send_ns : r->end_ns;
 
+	if (r->told)
+		return r->handled_ns;
 	return end_ns > r->start_ns ? end_ns - r->start_ns : 0;
+}
+
+/* Of one that no socket shows the route is all that is known of its path. */
+static bool is_prediction(const struct request *r)
+{
+	return prediction_path(r->path ? r->path : r->route);
 }
 
 void clients_ended(struct clients *c, const struct request *r)
@@ -216,7 +225,23 @@ void clients_ended(struct clients *c, const struct request *r)
 
 	memcpy(by.comm, r->comm, sizeof(by.comm));
 	memcpy(by.lineage, r->lineage, sizeof(by.lineage));
-	served_add(c->served, &by, duration_ns(r), prediction_path(r->path));
+	served_add(c->served, &by, time_ns(r), is_prediction(r));
+}
+
+/* A response that goes on adds to the sum alone; of one that is being added the bounds may come later. */
+void clients_unseen(struct clients *c, const struct unseen *u)
+{
+	struct served_by by = { .cgroup_id = u->cgroup_id, .pid = u->pid };
+	struct time_sums sums = TIME_SUMS_NONE;
+	uint64_t mean_ns = u->count ? u->total_ns / u->count : 0, min_ns = u->count ? mean_ns : UNKNOWN;
+
+	memcpy(by.comm, u->comm, sizeof(by.comm));
+	memcpy(by.lineage, u->lineage, sizeof(by.lineage));
+	sums.all.count = u->count;
+	sums.all.total_ns = u->total_ns;
+	sums.all.min_ns = u->min_ns && u->min_ns < min_ns ? u->min_ns : min_ns;
+	sums.all.max_ns = u->max_ns > mean_ns ? u->max_ns : mean_ns;
+	served_add_sums(c->served, &by, &sums);
 }
 
 struct asking {

@@ -36,6 +36,9 @@ void clients_free(struct clients *);
 /* A request has ended. */
 void clients_ended(struct clients *, const struct request *);
 
+/* Requests of a process ended of which nothing else is known: none of them counts as a prediction. */
+void clients_unseen(struct clients *, const struct unseen *);
+
 /*
  * Gives what ended since the last call to the scopes that hold it. With `ready`, what it refuses waits for a later call:
  * nobody may know yet where that process is.

@@ -232,7 +232,7 @@ static bool answer(struct join *j, struct connection *c, struct exchange *e, con
 	request_seen_by(r, record->tid);
 	r->shared |= (record->flags & RECORD_SHARED) != 0;
 	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
-	r->last_send_ns = record->time_ns;
+	r->last_send_ns = r->answered_ns = record->time_ns;
 	c->answered = true;
 	if (r->framing == HTTP_TUNNEL)
 		c->receiver.state = RECEIVE_TUNNEL;

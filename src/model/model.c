@@ -72,10 +72,19 @@ void model_free(struct model *m)
 
 void model_record(struct model *m, const struct record *record, const char *bytes)
 {
-	if (record->type == RECORD_SDK)
+	uint64_t n = join_counts(m->join)->started;
+	struct request *r;
+
+	if (record->type == RECORD_SDK) {
 		told_by(m->told, record->pid);
-	else
-		join_record(m->join, record, bytes);
+		return;
+	}
+	if (record->type == RECORD_FOREIGN)
+		told_foreign(m->told, record->pid);
+	join_record(m->join, record, bytes);
+	n = join_counts(m->join)->started - n;
+	for (r = join_newest(m->join); r && n; r = r->older, n--)
+		told_head_read(m->told, r, record->tid, record->time_ns);
 }
 
 /* Those above the row limit, and those whose cost was lost: counted, and no more. */
@@ -93,6 +102,8 @@ void model_sample(struct model *m, const struct sample *sample, void (*forget)(v
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
 	join_sample(m->join, sample, forget, context);
+	for (size_t i = 0; i < sample->n_unseen; i++)
+		clients_unseen(m->clients, &sample->unseen[i]);
 	count_unseen(m);
 	retention_advance(m->ended, sample->now_ns);
 }

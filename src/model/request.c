@@ -177,6 +177,7 @@ struct request *request_copy(const struct request *r)
 	*ret = *r;
 	ret->next = ret->newer = ret->older = NULL;
 	ret->exchanges = NULL;
+	ret->same_reader = NULL;
 	ret->n_readers = 0;
 	whole = copy_text(&ret->path, r->path);
 	whole = copy_text(&ret->route, r->route) && whole;

@@ -73,11 +73,20 @@ struct request {
 	bool inferred; /* the connection is older than the agent */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
+	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */
 	bool last_chunk; /* its last write ended as a chunked body ends */
 	/* What its program tells of it by libreqmeter. */
 	uint64_t told_key; /* the program's name for it; 0: not known */
 	bool told;	   /* its cost and words are the program's */
+	uint64_t handled_ns; /* with that: from where the program began it to where its response begins */
 	bool waits, claimed;
+	/* Who read its head and what was begun then: see told_match.h. */
+	uint32_t head_tid;
+	uint64_t head_ns, head_before_ns; /* and when that thread had read the one before */
+	uint64_t window_key; /* of the request that a program began between this head and the thread's next */
+	uint64_t window_closed_ns; /* the sample in which that was first seen to be over */
+	bool window_unsure; /* there are several, or it may be another's */
+	struct request *same_reader; /* in the sample at hand */
 	struct request *told_newer, *told_older;
 	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
 };

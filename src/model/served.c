@@ -179,6 +179,14 @@ static void make_room(struct served *s)
 
 void served_add(struct served *s, const struct served_by *by, uint64_t duration_ns, bool prediction)
 {
+	struct time_sums one = TIME_SUMS_NONE;
+
+	time_sums_add(&one, duration_ns, prediction);
+	served_add_sums(s, by, &one);
+}
+
+void served_add_sums(struct served *s, const struct served_by *by, const struct time_sums *sums)
+{
 	uint64_t hash = hash_of(by);
 	struct entry *e = find(s, by, hash);
 
@@ -191,7 +199,7 @@ void served_add(struct served *s, const struct served_by *by, uint64_t duration_
 		return;
 	unlink_age(s, e);
 	link_newest(s, e);
-	time_sums_add(&e->unsettled, duration_ns, prediction);
+	time_sums_merge(&e->unsettled, sums);
 	mark_unsettled(s, e);
 }
 

@@ -33,6 +33,9 @@ void served_free(struct served *);
 
 void served_add(struct served *, const struct served_by *, uint64_t duration_ns, bool prediction);
 
+/* The same of several. */
+void served_add_sums(struct served *, const struct served_by *, const struct time_sums *);
+
 /* What has come and is not settled yet, by who served. `take` says whether it settled it; if not, it comes again. */
 void served_settle(struct served *, bool (*take)(void *context, const struct served_by *, const struct time_sums *),
 		   void *context);

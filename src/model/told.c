@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/told_match.h"
 #include "shared/map.h"
 #include "shared/unknown.h"
 
@@ -21,30 +22,21 @@ struct held {
 	struct held *next;
 };
 
-/* A socket's request, by one of the names that a program may call it. */
-struct candidate {
-	struct request *request;
-	size_t next; /* of the same name: its index + 1 */
-};
-
 struct told_join {
 	join_sink sink;
 	void *context;
-	struct map pids; /* of programs that tell */
+	struct map pids; /* of programs that tell: the sample until which that is known */
+	uint64_t n_samples;
 	struct map open; /* key -> struct request: told of as going on, shown by no socket */
 	struct request *newest;
 	struct request *ended, **ended_tail; /* of sockets, that wait */
 	size_t n_ended;
-	struct held *held; /* ended by their programs, not yet at their sockets */
+	struct held *held, **held_tail; /* ended by their programs, not yet at their sockets */
 	size_t n_held;
 	struct told_counts counts;
 	uint64_t n_handles;
-	/* In the sample at hand. */
-	struct map names; /* -> index + 1 of a candidate */
-	struct candidate *candidates;
-	size_t n_candidates, candidates_room;
-	struct map seen;    /* keys told of as going on, or held */
-	struct map serving; /* pids with requests at sockets */
+	struct told_match match;
+	struct map seen; /* in the last sample: keys told of as going on, or held */
 };
 
 int told_new(struct told_join **ret, join_sink sink, void *context)
@@ -56,11 +48,11 @@ int told_new(struct told_join **ret, join_sink sink, void *context)
 	t->sink = sink;
 	t->context = context;
 	t->ended_tail = &t->ended;
+	t->held_tail = &t->held;
 	map_init(&t->pids, 1 << 22); /* PID_MAX_LIMIT */
 	map_init(&t->open, TOLD_OPEN_MAX);
-	map_init(&t->names, SIZE_MAX);
 	map_init(&t->seen, SIZE_MAX);
-	map_init(&t->serving, 1 << 22);
+	told_match_init(&t->match);
 	*ret = t;
 	return 0;
 }
@@ -83,16 +75,24 @@ void told_free(struct told_join *t)
 	}
 	map_done(&t->pids);
 	map_done(&t->open);
-	map_done(&t->names);
 	map_done(&t->seen);
-	map_done(&t->serving);
-	free(t->candidates);
+	told_match_done(&t->match);
 	free(t);
 }
 
 void told_by(struct told_join *t, uint32_t pid)
 {
-	map_set(&t->pids, pid, t);
+	map_set(&t->pids, pid, (void *)(uintptr_t)(t->n_samples + 1));
+}
+
+void told_head_read(struct told_join *t, struct request *r, uint32_t tid, uint64_t now_ns)
+{
+	told_match_read(&t->match, r, tid, now_ns);
+}
+
+void told_foreign(struct told_join *t, uint32_t pid)
+{
+	told_match_foreign(&t->match, pid);
 }
 
 void told_socket_ended(struct told_join *t, struct request *r)
@@ -106,82 +106,6 @@ void told_socket_ended(struct told_join *t, struct request *r)
 	*t->ended_tail = r;
 	t->ended_tail = &r->next;
 	t->n_ended++;
-}
-
-/* --- names --- */
-
-/* Never 0. The sign bit keeps ids apart from keys, whose pid ends below it. */
-static uint64_t id_name(uint32_t pid, const char *id)
-{
-	uint64_t h = 0xcbf29ce484222325ull ^ pid;
-
-	for (; *id; id++)
-		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
-	return h | 1ull << 63;
-}
-
-static void candidate_add(struct told_join *t, uint64_t name, struct request *r)
-{
-	size_t more = t->candidates_room ? 2 * t->candidates_room : 256;
-
-	if (t->n_candidates == t->candidates_room) {
-		struct candidate *bigger = realloc(t->candidates, more * sizeof(*bigger));
-
-		if (!bigger)
-			return;
-		t->candidates = bigger;
-		t->candidates_room = more;
-	}
-	t->candidates[t->n_candidates++] = (struct candidate){ r, (uintptr_t)map_get(&t->names, name) };
-	map_set(&t->names, name, (void *)t->n_candidates);
-}
-
-static void candidates_of(struct told_join *t, struct request *r)
-{
-	r->claimed = false;
-	map_set(&t->serving, r->pid, t);
-	if (r->told_key)
-		candidate_add(t, r->told_key, r);
-	if (!r->id_made)
-		candidate_add(t, id_name(r->pid, r->id), r);
-	if (r->response_id && strcmp(r->response_id, r->id) != 0)
-		candidate_add(t, id_name(r->pid, r->response_id), r);
-}
-
-static void candidates_list(struct told_join *t, struct request *in_flight)
-{
-	map_clear(&t->names);
-	map_clear(&t->serving);
-	t->n_candidates = 0;
-	for (struct request *r = in_flight; r; r = r->older)
-		if (map_get(&t->pids, r->pid))
-			candidates_of(t, r);
-	for (struct request *r = t->ended; r; r = r->next)
-		candidates_of(t, r);
-}
-
-static bool bears_id(const struct request *r, const struct told *told)
-{
-	return r->pid == told->pid && !r->told_key &&
-	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
-	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
-	       (!r->waits || r->end_ns >= told->start_ns);
-}
-
-/* The same request as its socket shows it; NULL: none does. */
-static struct request *socket_of(const struct told_join *t, const struct told *told)
-{
-	for (size_t i = (uintptr_t)map_get(&t->names, told->key); i; i = t->candidates[i - 1].next)
-		if (t->candidates[i - 1].request->told_key == told->key &&
-		    !t->candidates[i - 1].request->claimed)
-			return t->candidates[i - 1].request;
-	if (!told->id[0])
-		return NULL;
-	for (size_t i = (uintptr_t)map_get(&t->names, id_name(told->pid, told->id)); i;
-	     i = t->candidates[i - 1].next)
-		if (!t->candidates[i - 1].request->claimed && bears_id(t->candidates[i - 1].request, told))
-			return t->candidates[i - 1].request;
-	return NULL;
 }
 
 /* --- rows --- */
@@ -221,8 +145,17 @@ static void take_words(struct request *r, const struct told *told)
 	r->n_threads = (uint16_t)told->n_threads;
 }
 
+/* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
+static uint64_t handled_ns(const struct request *r, const struct told *told)
+{
+	if (told->answered_ns)
+		return told->answered_ns - told->start_ns;
+	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
+}
+
 static void take_cost(struct request *r, const struct told *told)
 {
+	r->handled_ns = handled_ns(r, told);
 	r->cost = told->cost;
 	r->live = (struct cost){ 0 };
 	if (told->start_ns < r->start_ns)
@@ -289,7 +222,7 @@ static struct request *open_add(struct told_join *t, const struct told *told)
 
 static void on_open(struct told_join *t, const struct told *told)
 {
-	struct request *r = socket_of(t, told), *alone = map_get(&t->open, told->key);
+	struct request *r = told_match_find(&t->match, told), *alone = map_get(&t->open, told->key);
 
 	map_set(&t->seen, told->key, t);
 	if (r) {
@@ -388,7 +321,7 @@ static void finish_joined(struct told_join *t, struct request *r, const struct t
 /* False: it has to wait for its socket. */
 static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_ns)
 {
-	struct request *r = socket_of(t, told);
+	struct request *r = told_match_find(&t->match, told);
 
 	if (r && r->waits) {
 		finish_joined(t, r, told);
@@ -400,7 +333,9 @@ static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_
 		take_words(r, told);
 		return false;
 	}
-	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && map_get(&t->serving, told->pid))
+	if (told_match_may_come(&t->match, told))
+		return false;
+	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && told_match_serves(&t->match, told->pid))
 		return false;
 	finish_alone(t, told);
 	return true;
@@ -416,8 +351,9 @@ static void hold(struct told_join *t, const struct told *told)
 		finish_alone(t, told);
 		return;
 	}
-	*h = (struct held){ *told, t->held };
-	t->held = h;
+	*h = (struct held){ *told, NULL };
+	*t->held_tail = h;
+	t->held_tail = &h->next;
 	t->n_held++;
 }
 
@@ -432,6 +368,8 @@ static void retry_held(struct told_join *t, uint64_t now_ns)
 		}
 		if (done) {
 			*at = h->next;
+			if (t->held_tail == &h->next)
+				t->held_tail = at;
 			t->n_held--;
 			free(h);
 		} else {
@@ -447,7 +385,7 @@ static void release_ended(struct told_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->ended, *next; r; r = next) {
 		next = r->next;
-		if (now_ns < r->end_ns + TOLD_WAIT_NS || (r->told_key && map_get(&t->seen, r->told_key)))
+		if (now_ns < r->end_ns + TOLD_WAIT_NS || map_get(&t->seen, told_match_expected(r)))
 			continue;
 		ended_unlink(t, r);
 		r->told = false; /* its live cost was the program's; of its end nothing came */
@@ -455,18 +393,50 @@ static void release_ended(struct told_join *t, uint64_t now_ns)
 	}
 }
 
+static void candidates_list(struct told_join *t, const struct sample *sample, struct request *in_flight)
+{
+	told_match_begin(&t->match, sample);
+	for (struct request *r = in_flight; r; r = r->older)
+		if (map_get(&t->pids, r->pid))
+			told_match_add(&t->match, r);
+	for (struct request *r = t->ended; r; r = r->next)
+		told_match_add(&t->match, r);
+}
+
+/* Programs that tell: those of which a thread was seen, and those that have said so since the last sample. */
+static void pids_update(struct told_join *t, const struct sample *sample)
+{
+	struct map_slot *slot;
+	uint64_t gone[64];
+	size_t at = 0, n = 0;
+
+	if (!sample->n_threads)
+		return;
+	t->n_samples++;
+	for (size_t i = 0; i < sample->n_threads; i++)
+		if (sample->threads[i].sdk_at)
+			map_set(&t->pids, sample->threads[i].pid, (void *)(uintptr_t)t->n_samples);
+	while (n < 64 && (slot = map_next(&t->pids, &at)))
+		if ((uintptr_t)slot->value < t->n_samples)
+			gone[n++] = slot->key;
+	while (n)
+		map_remove(&t->pids, gone[--n]);
+}
+
+static bool was_seen(void *context, uint64_t key)
+{
+	return map_get(context, key);
+}
+
 void told_sample(struct told_join *t, const struct sample *sample, const struct told *told, size_t n,
 		 struct request *in_flight)
 {
 	uint64_t now_ns = sample->now_ns;
 
-	if (sample->n_threads)
-		map_clear(&t->pids);
-	for (size_t i = 0; i < sample->n_threads; i++)
-		if (sample->threads[i].sdk_at)
-			told_by(t, sample->threads[i].pid);
+	pids_update(t, sample);
+	candidates_list(t, sample, in_flight);
+	told_match_news(&t->match, told, n, was_seen, &t->seen);
 	map_clear(&t->seen);
-	candidates_list(t, in_flight);
 	retry_held(t, now_ns);
 	for (size_t i = 0; i < n; i++) {
 		if (!told[i].ended)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that programs tell of, and the same seen at sockets: one request, one row. What a program says
- * decides which work is whose, what was seen at the socket decides bytes, path and status. They are the same
- * where the response was written while the program said it works for it, or where both bear one id. Pure: no
- * I/O, no clock.
+ * decides which work is whose, what was seen at the socket decides bytes, path and status. Which are the same:
+ * told_match.h. Pure: no I/O, no clock.
  */
 #ifndef REQMETER_TOLD_H
 #define REQMETER_TOLD_H
@@ -29,6 +28,11 @@ void told_free(struct told_join *);
 
 /* A thread of this process has announced itself: what its sockets show may be told of, too. */
 void told_by(struct told_join *, uint32_t pid);
+
+/* A thread of any program has read the head of this request, which is in flight. */
+void told_head_read(struct told_join *, struct request *, uint32_t tid, uint64_t now_ns);
+/* A connection of this process speaks what cannot be read: what its threads read is not known. */
+void told_foreign(struct told_join *, uint32_t pid);
 
 /* A request of a socket has ended. It goes to the sink, at once or when it is known whether its program tells
  * of it. */

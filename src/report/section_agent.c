@@ -45,6 +45,7 @@ static void write_losses(struct writing *w)
 		[LOSS_TORN] = "torn",
 		[LOSS_SDK_READS] = "sdk_reads",
 		[LOSS_SDK_FULL] = "sdk_full",
+		[LOSS_UNSEEN_FULL] = "times_full",
 	};
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);

@@ -130,7 +130,7 @@ static void request_fill(struct sdk_request *r, const struct reqmeter_details *d
 	if (!d || d->size < sizeof(*d))
 		d = &nothing;
 	r->start_ns = sdk_now();
-	r->end_ns = r->worked_ns = r->threads = 0;
+	r->end_ns = r->worked_ns = r->answered_ns = r->threads = 0;
 	r->status = 0;
 	memset(&r->trace, 0, sizeof(r->trace));
 	set_trace(&r->trace, d->trace_id, d->span_id);
@@ -237,6 +237,19 @@ void reqmeter_annotate(uint64_t request, int status, const char *route)
 		r->status = (uint32_t)status;
 	if (r && route)
 		set_text(r->route, route, SDK_ROUTE_BYTES);
+}
+
+void reqmeter_answer(uint64_t request, int status)
+{
+	struct sdk_table *table = request ? sdk_table_own() : NULL;
+	struct sdk_request *r = table ? open_request(table, request) : NULL;
+
+	if (!r)
+		return;
+	if (status > 0)
+		r->status = (uint32_t)status;
+	if (!r->answered_ns)
+		r->answered_ns = sdk_now();
 }
 
 void reqmeter_trace(uint64_t request, const unsigned char *trace_id, const unsigned char *span_id)

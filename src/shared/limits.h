@@ -36,6 +36,13 @@
 #define SDK_COSTS_MAX	16384
 #define SDK_COST_PLACES 8
 
+/*
+ * Processes, by cgroup, that serve requests above the row limit within some seconds: 1,024 of 104 bytes; and the places
+ * where one may lie.
+ */
+#define UNSEEN_MAX	1024
+#define UNSEEN_PLACES	8
+
 /* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */
 #define LINEAGE_MAX 8
 

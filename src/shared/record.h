@@ -133,6 +133,25 @@ struct sdk_cost {
 	((__u64)(pid) << SDK_HANDLE_BITS | ((handle) & ((1ull << SDK_HANDLE_BITS) - 1)))
 #define SDK_COST_HOME(key) ((__u32)((key)*0x9e3779b97f4a7c15ull >> 50))
 
+/*
+ * How long requests of a process took of which nothing else is told: those above the row limit. In an array, at one of
+ * UNSEEN_PLACES places from UNSEEN_HOME on; the kernel side claims and adds, user space takes out and frees.
+ */
+struct unseen {
+	__u64 key;   /* 0: free; UNSEEN_LEFT: about to be */
+	__u64 count; /* requests that were answered first, or never will be */
+	__u64 total_ns, max_ns;
+	__u64 min_ns; /* 0: none */
+	__u64 cgroup_id;
+	__u32 pid;
+	__u32 ready; /* what does not change is filled in */
+	__u32 lineage[LINEAGE_MAX];
+	char comm[COMM_BYTES];
+};
+#define UNSEEN_LEFT 1ull
+#define UNSEEN_KEY(pid, cgroup_id) ((__u64)(pid) << 32 | (__u32)(cgroup_id))
+#define UNSEEN_HOME(key) ((__u32)((key)*0x9e3779b97f4a7c15ull >> 54))
+
 struct listener_key {
 	__u32 netns;
 	__u32 port;
@@ -210,6 +229,7 @@ enum loss {
 	LOSS_TORN,	       /* rows that changed under the reader */
 	LOSS_SDK_READS,	       /* records of threads that could not be read from the program's memory */
 	LOSS_SDK_FULL,	       /* of a program's requests that found no account: they become no rows */
+	LOSS_UNSEEN_FULL,      /* of requests above the row limit those that found no place in the sums of times */
 	LOSS_MAX,
 };
 
@@ -235,5 +255,6 @@ _Static_assert(sizeof(struct cost) == 104, "cost");
 _Static_assert(sizeof(struct record) == 376, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
+_Static_assert(sizeof(struct unseen) == 104, "unseen");
 
 #endif

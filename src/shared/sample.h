@@ -34,8 +34,10 @@ struct told {
 	bool died;  /* ended with its process */
 	bool lost;  /* some of its cost is not known: no row */
 	uint64_t start_ns, end_ns;
+	uint64_t answered_ns; /* its response began; 0: not told */
 	struct cost cost;
 	uint32_t n_threads;
+	uint32_t tid; /* of the thread that began it; 0: not known */
 	uint32_t status;
 	/* NUL-terminated, empty where not told. */
 	char trace_id[33], span_id[17];
@@ -66,6 +68,9 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
+	/* Times of requests above the row limit that have come since the last sample. */
+	const struct unseen *unseen;
+	size_t n_unseen;
 	/* Unix connections that are open; only with has_open_unix does one that is not among them count as closed. */
 	uint64_t *open_unix;
 	size_t n_open_unix;

@@ -15,7 +15,7 @@
 
 /* In /proc/PID/maps: "/memfd:reqmeter-sdk (deleted)". */
 #define SDK_TABLE_NAME  "reqmeter-sdk"
-#define SDK_TABLE_MAGIC 0x314b44534d514552ull /* "REQMSDK1" */
+#define SDK_TABLE_MAGIC 0x324b44534d514552ull /* "REQMSDK2" */
 
 /*
  * A thread tells the kernel side where its record is by naming itself what it is named already:
@@ -67,6 +67,7 @@ struct sdk_request {
 	__u64 start_ns;
 	__u64 end_ns;
 	__u64 worked_ns; /* wall time of threads that worked for it, as far as they have turned away */
+	__u64 answered_ns; /* its response began then; 0: not told */
 	__u32 status;
 	__u32 thread;  /* number of the one that began it; SDK_THREADS: without a record */
 	__u64 threads; /* a bit, number % 64, for each thread that turned to it */
@@ -104,6 +105,6 @@ struct sdk_table {
 
 _Static_assert(sizeof(struct sdk_thread) == 64, "sdk_thread");
 _Static_assert(sizeof(struct sdk_trace) == 32, "sdk_trace");
-_Static_assert(sizeof(struct sdk_request) == 400, "sdk_request");
+_Static_assert(sizeof(struct sdk_request) == 408, "sdk_request");
 
 #endif

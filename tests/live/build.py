@@ -19,6 +19,7 @@ PARTS = {
     "threads": (["servers/threads.c"], ["-pthread"]),
     "memory": (["servers/memory.c"], ["-pthread"]),
     "sdk_slices": (["servers/sdk_slices.c"], SDK),
+    "sdk_shapes": (["servers/sdk_shapes.c"], SDK),
     "sdk_hostile": (["servers/sdk_hostile.c"], SDK),
     "sdk_server": (["../../src/sdk/examples/epoll_server.c"], SDK),
     "busy": (["servers/busy.c"], ["-pthread"]),

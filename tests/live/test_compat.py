@@ -11,6 +11,7 @@ import urllib.request
 
 import agent
 import cgroups
+import load
 import predictor
 from predictor import MIB
 
@@ -257,6 +258,80 @@ class Times(unittest.TestCase):
             with predictor.Predictor(group.prefix) as target:
                 predictor.settled_rows(METER, scope, target.ask(*["/predict"] * 3))
         self.assertEqual(6, times(scope, "after")["count"])
+
+
+class AboveTheRowLimit(unittest.TestCase):
+    """Requests that get no row count in time_info all the same."""
+
+    N = 60
+    SLEEP_US = 4000
+
+    def setUp(self):
+        """An agent that sees nothing but one cgroup: the limit is one for all that it watches."""
+        try:
+            self.group = cgroups.Cgroup("reqmeter-unseen-%d" % os.getpid())
+        except cgroups.CgroupError as error:
+            self.skipTest(str(error))
+        self.addCleanup(self.group.remove)
+        self.meter = agent.Agent("--max-rows-per-second", "1", "--scope", "cgroup:" + self.group.path)
+        self.addCleanup(self.meter.stop)
+
+    def times(self, scope, client="rows"):
+        """time_info of a client, read without moving it on but for this."""
+        return self.meter.stats(scope=scope, client=client, sections="time_info")["time_info"]["all_requests"]
+
+    def skipped(self):
+        """Requests without a row."""
+        return self.meter.stats(sections="agent")["agent"]["losses"]["heads_skipped"]
+
+    def test_all_count(self):
+        """Every request, with the time it took; each reader's own sums; rows for hardly any."""
+        target = server(self, self.group.prefix)
+        skipped = self.skipped()
+        results = target.ask(*["/predict/?us=%d" % self.SLEEP_US] * self.N, clients=2)
+        got = {"count": 0, "total": 0.0}
+
+        def look():
+            sums = self.times(target.scope)
+            got["count"] += sums["count"]
+            got["total"] += sums["total"] or 0.0
+            for key, better in (("min", min), ("max", max)):
+                if sums[key] is not None:
+                    got[key] = better(got.get(key, sums[key]), sums[key])
+            return got["count"] >= self.N
+
+        agent.poll_until(look, 20, 0.1)
+        time.sleep(0.5)
+        look()
+        self.assertEqual(self.N, got["count"])
+        self.assertGreater(self.skipped() - skipped, self.N // 2, "the limit took hold")
+        took = [(result.end_mono_ns - result.start_mono_ns) / 1e9 for result in results]
+        self.assertGreaterEqual(got["total"], self.N * self.SLEEP_US / 1e6)
+        self.assertLessEqual(got["total"], sum(took))
+        self.assertGreaterEqual(got["min"], self.SLEEP_US / 1e6)
+        self.assertLessEqual(got["max"], max(took))
+        whole = self.times(target.scope, "late")
+        self.assertEqual(self.N, whole["count"])
+        self.assertAlmostEqual(got["total"], whole["total"], delta=1e-6)
+        self.assertAlmostEqual(got["min"], whole["min"], delta=1e-9)
+        self.assertAlmostEqual(got["max"], whole["max"], delta=1e-9)
+
+    def test_without_an_answer(self):
+        """A server killed while it works for some: they failed, and count."""
+        skipped = self.skipped()
+        with predictor.Predictor(self.group.prefix) as target:
+            socks = [load.connect(target.endpoint) for _ in range(8)]
+            for i, sock in enumerate(socks):
+                self.addCleanup(sock.close)
+                sock.sendall(load.head(load.Request("GET", "/predict?us=60000000", b""), "never-%d" % i, True))
+            # All are read: those that have rows are in flight, the others are counted.
+            def read():
+                rows = self.meter.stats(scope=target.scope, limit=100)["requests"]["active"]
+                return len(rows) + self.skipped() - skipped == len(socks)
+            self.assertTrue(agent.poll_until(read, 20, 0.1))
+        counted = []
+        agent.poll_until(lambda: counted.append(self.times("cgroup:" + self.group.path)["count"]) or sum(counted) >= len(socks), 20, 0.1)
+        self.assertEqual(len(socks), sum(counted))
 
 
 class Processes(unittest.TestCase):

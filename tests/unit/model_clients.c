@@ -36,6 +36,16 @@ static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t du
 	clients_ended(c, &r);
 }
 
+static void end_told(struct clients *c, uint64_t handled_ns, const char *path, const char *route)
+{
+	struct request r = { .pid = 1, .comm = "server", .path = (char *)path, .route = (char *)route, .told = true };
+
+	r.start_ns = 1000;
+	r.last_send_ns = r.end_ns = 1000 + 2 * handled_ns;
+	r.handled_ns = handled_ns;
+	clients_ended(c, &r);
+}
+
 static struct time_sums read_times(struct clients *c, const char *name, const struct client_scope *scope)
 {
 	struct client *one;
@@ -403,4 +413,45 @@ Test(model_clients, prediction_paths)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		cr_expect_eq(prediction_path(cases[i].path), cases[i].is, "%s", cases[i].path ? cases[i].path : "NULL");
+}
+
+Test(model_clients, programs_say_how_long_they_took)
+{
+	struct clients *c;
+	struct time_sums sums;
+
+	cr_assert_eq(clients_new(&c), 0);
+	end_told(c, 500, "/predict/", "/predict/");
+	end_told(c, 300, NULL, "/v1/chat/completions"); /* seen at no socket */
+	end_told(c, 100, "/other", "/predict/"); /* what was asked for goes before what it is called */
+	sums = read_times(c, "one", &everything);
+	expect(&sums.all, 3, 900, 100, 500);
+	expect(&sums.predictions, 2, 800, 300, 500);
+	clients_free(c);
+}
+
+/* Above the row limit: sums by process, with bounds that may come a look late. */
+Test(model_clients, what_nobody_saw_counts_too)
+{
+	struct unseen u = { .pid = 1, .count = 3, .total_ns = 900, .min_ns = 200, .max_ns = 500, .comm = "server" };
+	struct client_scope one = pid_scope(1), two = pid_scope(2);
+	struct clients *c;
+	struct time_sums sums;
+
+	cr_assert_eq(clients_new(&c), 0);
+	end(c, 1, 0, 100, "/predict");
+	clients_unseen(c, &u);
+	sums = read_times(c, "a", &one);
+	expect(&sums.all, 4, 1000, 100, 500);
+	expect(&sums.predictions, 1, 100, 100, 100);
+	sums = read_times(c, "a", &two);
+	expect(&sums.all, 0, 0, 0, 0);
+
+	u = (struct unseen){ .pid = 1, .total_ns = 50, .max_ns = 700, .comm = "server" };
+	clients_unseen(c, &u);
+	u = (struct unseen){ .pid = 1, .count = 1, .total_ns = 80, .comm = "server" };
+	clients_unseen(c, &u);
+	sums = read_times(c, "a", &one);
+	expect(&sums.all, 1, 130, 80, 700);
+	clients_free(c);
 }

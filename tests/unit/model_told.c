@@ -137,6 +137,31 @@ Test(model_told, joined_by_the_response)
 	cr_assert_eq(told_counts(join)->started, 0);
 }
 
+/* What time_info counts: the program's word, else the socket's, else the whole of what the program says. */
+Test(model_told, from_entry_to_response)
+{
+	struct told t = told(3, "", true);
+	struct request *r = seen(t.key, "told");
+
+	t.answered_ns = t.start_ns + 7 * MS;
+	r->answered_ns = t.start_ns + 9 * MS;
+	told_socket_ended(join, r);
+	sample(&t, 1, NULL, 0);
+	cr_assert_eq(out[0]->handled_ns, 7 * MS);
+
+	t = told(4, "", true);
+	r = seen(t.key, "seen");
+	r->answered_ns = t.end_ns + 3 * MS;
+	r->last_send_ns = r->end_ns = t.end_ns + 5 * MS;
+	told_socket_ended(join, r);
+	sample(&t, 1, NULL, 0);
+	cr_assert_eq(out[1]->handled_ns, 23 * MS, "written after the program was done with it");
+
+	t = told(5, "no socket", true);
+	sample(&t, 1, NULL, 0);
+	cr_assert_eq(out[2]->handled_ns, 20 * MS);
+}
+
 Test(model_told, joined_by_id_of_the_response)
 {
 	struct told t = told(3, "made-by-the-program", true);

@@ -57,6 +57,23 @@ Test(sdk_requests, begin_does_not_enter)
 	cr_assert(reqmeter_is_open(request));
 }
 
+Test(sdk_requests, the_first_answer_counts)
+{
+	uint64_t request = begin("answered"), from = sdk_now(), until;
+
+	reqmeter_answer(request, 0);
+	until = sdk_now();
+	reqmeter_answer(request, 503);
+	reqmeter_end(request);
+	reqmeter_answer(request, 200);
+	reqmeter_answer(0, 200);
+	cr_assert_geq(last_ended()->answered_ns, from);
+	cr_assert_leq(last_ended()->answered_ns, until);
+	cr_assert_eq(last_ended()->status, 503);
+	reqmeter_end(begin("unanswered"));
+	cr_assert_eq(last_ended()->answered_ns, 0, "of the slot's earlier request nothing is left");
+}
+
 Test(sdk_requests, nested)
 {
 	uint64_t outer = begin("outer"), inner = begin("inner"), before;

@@ -115,10 +115,10 @@ static void answer(struct work *w)
 
 	reqmeter_switch(w->request);
 	inside = cpu_ns();
+	reqmeter_answer(w->request, w->status);
 	n = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Length: 3\r\n\r\nok\n", w->status);
 	if (send(w->fd, head, (size_t)n, MSG_NOSIGNAL) != n)
 		shutdown(w->fd, SHUT_RDWR);
-	reqmeter_annotate(w->request, w->status, NULL);
 	w->least_ns += cpu_ns() - inside;
 	reqmeter_end(w->request);
 	w->most_ns += cpu_ns() - outside;

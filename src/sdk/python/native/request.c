@@ -109,6 +109,14 @@ static PyObject *request_annotate(PyObject *object, PyObject *args, PyObject *kw
 	Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(answer_doc, "answer(): its response begins now. Only the first call counts.");
+
+static PyObject *request_answer(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+	reqmeter_answer(((struct request *)object)->handle, 0);
+	Py_RETURN_NONE;
+}
+
 static PyObject *request_end(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
 	struct request *self = (struct request *)object;
@@ -122,6 +130,7 @@ static PyObject *request_end(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
 	{ "annotate", (PyCFunction)(void (*)(void))request_annotate, METH_VARARGS | METH_KEYWORDS,
 	  annotate_doc },
+	{ "answer", request_answer, METH_NOARGS, answer_doc },
 	{ "end", request_end, METH_NOARGS, "From now on nobody works for it. Again does nothing." },
 	{ NULL, NULL, 0, NULL },
 };

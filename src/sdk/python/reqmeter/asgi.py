@@ -117,6 +117,7 @@ class _Exchange:
         self._answered = True
         if self._scope["type"] == "http":
             clock.ended(self._state.path, (time.perf_counter_ns() - self._start_ns) / 1e9)
+        self._state.answer()
         self._state.annotate(status, self._route())
 
     def _route(self):

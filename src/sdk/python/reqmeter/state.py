@@ -64,6 +64,11 @@ class RequestState:
         if self._request is not None:
             self._request.annotate(status, route)
 
+    def answer(self):
+        """Says that the response begins now, which is until when the report's times count. Only the first call counts."""
+        if self._request is not None:
+            self._request.answer()
+
     def attach(self):
         """A context manager for code that works for this request and did not inherit it (a queue of one's own)."""
         return _Attachment(self._request)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Times of requests above the row limit, summed by who serves them: nothing else is told of these. What counts is the
+ * exchange: requests that a client sent ahead are one. Its time is known at every write of its response, not at the
+ * last one, of which nobody can say here that it is; so the count, the sum and the longest are right at any time, and
+ * the shortest is up to the first write.
+ */
+#ifndef REQMETER_UNSEEN_BPF_H
+#define REQMETER_UNSEEN_BPF_H
+
+#include "attribution.bpf.h"
+
+static __always_inline void unseen_claimed(struct unseen *u, const struct thread_state *s, struct task_struct *task)
+{
+	u->pid = task->tgid;
+	u->cgroup_id = s->cgroup_id;
+	__builtin_memcpy(u->lineage, s->lineage, sizeof(u->lineage));
+	__builtin_memcpy(u->comm, task->group_leader->comm, COMM_BYTES);
+	*(volatile __u32 *)&u->ready = 1;
+}
+
+/* NULL: its few places are taken. */
+static __always_inline struct unseen *unseen_of(const struct thread_state *s, struct task_struct *task)
+{
+	__u64 key = UNSEEN_KEY(task->tgid, s->cgroup_id);
+	__u32 at, home = UNSEEN_HOME(key);
+	struct unseen *u;
+
+	for (int i = 0; i < UNSEEN_PLACES; i++) {
+		at = (home + i) & (UNSEEN_MAX - 1);
+		u = bpf_map_lookup_elem(&unseen, &at);
+		if (u && u->key == key)
+			return u;
+	}
+	for (int i = 0; i < UNSEEN_PLACES; i++) {
+		at = (home + i) & (UNSEEN_MAX - 1);
+		u = bpf_map_lookup_elem(&unseen, &at);
+		if (u && u->key == 0 && __sync_val_compare_and_swap(&u->key, 0, key) == 0) {
+			unseen_claimed(u, s, task);
+			return u;
+		}
+	}
+	return NULL;
+}
+
+#define UNSEEN_TRIES 4 /* of two CPUs that change the same figure, each comes through; four at once are rare */
+
+static __always_inline void unseen_bounds(struct unseen *u, __u64 ns, bool first)
+{
+	for (int i = 0; i < UNSEEN_TRIES; i++) {
+		__u64 max = u->max_ns;
+
+		if (max >= ns || __sync_val_compare_and_swap(&u->max_ns, max, ns) == max)
+			break;
+	}
+	for (int i = 0; first && i < UNSEEN_TRIES; i++) {
+		__u64 min = u->min_ns;
+
+		if ((min && min <= ns) || __sync_val_compare_and_swap(&u->min_ns, min, ns) == min)
+			break;
+	}
+}
+
+/* So long since its begin; `more` of that is new. */
+static __noinline __attribute__((unused)) int unseen_add(struct thread_state *s, struct task_struct *task, __u64 ns,
+							 __u64 more, bool first)
+{
+	struct unseen *u = unseen_of(s, task);
+
+	if (!u) {
+		if (first)
+			lose(LOSS_UNSEEN_FULL);
+		return 0;
+	}
+	if (first)
+		__sync_fetch_and_add(&u->count, 1);
+	__sync_fetch_and_add(&u->total_ns, more);
+	unseen_bounds(u, ns, first);
+	return 0;
+}
+
+/* A write, before the socket's state knows of it. One that the program itself tells of is counted there. */
+static __always_inline void unseen_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					__u64 now)
+{
+	bool first = !ss->sending;
+
+	if (first && sdk_current(s))
+		ss->begin_ns = 0;
+	if (ss->begin_ns)
+		unseen_add(s, task, now - ss->begin_ns, now - (first ? ss->begin_ns : ss->last_send_ns), first);
+}
+
+/* Its server gives the connection up. If nothing was written, that was the request's time. */
+static __always_inline void unseen_closed(struct socket_state *ss, struct task_struct *task, __u64 now)
+{
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+
+	if (s && !ss->sending && ss->begin_ns)
+		unseen_add(s, task, now - ss->begin_ns, now - ss->begin_ns, true);
+	ss->begin_ns = 0;
+}
+
+#endif
