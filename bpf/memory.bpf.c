@@ -107,11 +107,13 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 	c->ctx_id = mm->context.ctx_id;
 	c->anon_count = -1;
 	parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
-	c->is_known = parts || space_meet(mm);
+	if (!parts) {
+		space_meet(mm);
+		parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
+	}
+	c->is_known = parts != NULL;
 	if (parts)
 		c->last = *parts;
-	else
-		__builtin_memset(&c->last, 0, sizeof(c->last));
 	return c->is_known;
 }
 

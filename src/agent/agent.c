@@ -169,16 +169,18 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 {
 	struct model_settings model = model_settings_of(&agent->settings);
 	int rc = probe_attach(agent->probe, &agent->features, error, size);
+	struct memory_sources memory;
 
 	if (rc)
 		return rc;
+	probe_memory_sources(agent->probe, &memory);
 	agent->since_ns = clock_ns(CLOCK_MONOTONIC);
 	snprintf(error, size, "out of memory");
 	/* At once: what runs between the threads' baseline and the cgroups' would stand in the residual for good. */
 	rc = ledger_new(&agent->ledger, agent->tree);
 	listeners_find(agent->maps.listeners);
 	if (rc == 0)
-		rc = tables_new(&agent->tables, agent->maps.sdk_costs);
+		rc = tables_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
@@ -233,8 +235,6 @@ static int load(struct agent *agent, char *error, size_t size)
 		     "by duration_ns; of requests that programs tell of, from begin to the response's start; those above "
 		     "--max-rows-per-second count in all_requests alone, as their paths are not known");
 	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
-	features_set(&agent->features, "sdk-memory", FEATURE_OFF,
-		     "not built yet: memory and faults of requests that programs tell of are null");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");

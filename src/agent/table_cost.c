@@ -47,18 +47,19 @@ static struct sdk_cost *place(const struct table_costs *c, uint64_t key, unsigne
 }
 
 /* Two CPUs that claimed at the same instant may have made two for one key: they are summed. */
-bool table_cost_read(const struct table_costs *c, uint64_t key, struct cost *ret, uint64_t *full_ns)
+bool table_cost_read(const struct table_costs *c, uint64_t key, struct table_account *ret, uint64_t *full_ns)
 {
 	bool found = false;
 
-	*ret = (struct cost){ 0 };
+	memset(ret, 0, sizeof(*ret));
 	*full_ns = place(c, key, 0)->full_ns;
 	for (unsigned i = 0; i < SDK_COST_PLACES; i++) {
 		const struct sdk_cost *entry = place(c, key, i);
 
 		if (__atomic_load_n(&entry->key, __ATOMIC_ACQUIRE) != key)
 			continue;
-		cost_plus(ret, &entry->cost);
+		cost_plus(&ret->off, &entry->cost);
+		memory_append(&ret->memory, &entry->memory);
 		found = true;
 	}
 	return found;
@@ -77,6 +78,7 @@ uint64_t table_cost_died_ns(const struct table_costs *c, uint64_t key)
 static void entry_free(struct sdk_cost *entry)
 {
 	entry->cost = (struct cost){ 0 };
+	entry->memory = (struct memory){ 0 };
 	entry->died_ns = 0;
 	__atomic_store_n(&entry->key, 0, __ATOMIC_RELEASE);
 }

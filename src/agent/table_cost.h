@@ -15,8 +15,14 @@ struct table_costs;
 int table_costs_new(struct table_costs **ret, int map);
 void table_costs_free(struct table_costs *);
 
+/* What is on the account of a request. */
+struct table_account {
+	struct cost off; /* what it was not on the CPU */
+	struct memory memory;
+};
+
 /* What is on the account of `key`; false, and zeroes, where there is none. `full_ns`: see struct sdk_cost. */
-bool table_cost_read(const struct table_costs *, uint64_t key, struct cost *ret, uint64_t *full_ns);
+bool table_cost_read(const struct table_costs *, uint64_t key, struct table_account *ret, uint64_t *full_ns);
 /* When its last thread ended inside it; 0: none did. */
 uint64_t table_cost_died_ns(const struct table_costs *, uint64_t key);
 /* Nobody adds to it any more: others may have its place. */

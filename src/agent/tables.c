@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-int tables_new(struct tables **ret, int costs)
+int tables_new(struct tables **ret, int costs, bool has_memory)
 {
 	struct tables *t = calloc(1, sizeof(*t));
 	int rc = t ? table_costs_new(&t->costs, costs) : -ENOMEM;
@@ -17,6 +17,7 @@ int tables_new(struct tables **ret, int costs)
 		free(t);
 		return rc;
 	}
+	t->has_memory = has_memory;
 	map_init(&t->by_pid, TABLES_MAX);
 	t->requests = calloc(SDK_SLOTS, sizeof(*t->requests));
 	t->threads = calloc(SDK_THREADS, sizeof(*t->threads));

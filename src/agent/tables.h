@@ -23,7 +23,7 @@ struct tables;
 #define TABLES_ENDED_MAX 65536
 
 /* `costs` is the kernel side's map of them; it stays the caller's. 0 or negative errno. */
-int tables_new(struct tables **ret, int costs);
+int tables_new(struct tables **ret, int costs, bool has_memory);
 void tables_free(struct tables *);
 
 /*

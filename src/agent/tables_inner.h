@@ -35,12 +35,13 @@ struct table {
 
 struct waiting {
 	struct told told;
-	struct cost off; /* on its account before the sample */
+	struct table_account before; /* on its account before the sample */
 	uint64_t home_full_ns;
 };
 
 struct tables {
 	struct table_costs *costs;
+	bool has_memory; /* the kernel side measures it */
 	struct map by_pid; /* the live ones */
 	uint64_t since_ns; /* from here on every thread that is watched has announced itself before it works */
 	struct table **all;

@@ -90,7 +90,7 @@ void tables_begin(struct tables *t)
 	for (size_t i = 0; i < t->n; i++)
 		table_read_open(t, t->all[i]);
 	for (size_t i = 0; i < t->n_waiting; i++)
-		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].off,
+		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before,
 				&t->waiting[i].home_full_ns);
 }
 
@@ -121,33 +121,50 @@ static void tables_see_threads(struct tables *t, const struct sample *sample)
 	map_done(&seen);
 }
 
-/* Waits that no account has yet, by request. Threads of one request are few: they lie in a list in the map.
+/*
+ * Threads that have something which no account has yet, by request: waits since they were last looked at, and what they
+ * did to memory. Index + 1 of the first; those of one request are few.
  */
-static void map_waits(const struct sample *sample, struct map *waits)
+struct unsettled {
+	struct map waits, memory;
+};
+
+static void note_first(struct map *map, uint32_t pid, uint64_t handle, size_t i)
 {
-	map_init(waits, SIZE_MAX);
+	if (handle && !map_get(map, SDK_KEY(pid, handle)))
+		map_set(map, SDK_KEY(pid, handle), (void *)(i + 1));
+}
+
+static void unsettled_find(const struct sample *sample, struct unsettled *u)
+{
+	map_init(&u->waits, SIZE_MAX);
+	map_init(&u->memory, SIZE_MAX);
 	for (size_t i = 0; i < sample->n_threads; i++) {
 		const struct thread_row *row = &sample->threads[i];
-		uint64_t key = SDK_KEY(row->pid, row->sdk_handle);
-		uintptr_t first = (uintptr_t)map_get(waits, key);
 
-		if (row->sdk_handle && !first)
-			map_set(waits, key, (void *)(i + 1));
+		note_first(&u->waits, row->pid, row->sdk_handle, i);
+		note_first(&u->memory, row->pid, row->sdk_memory_handle, i);
 	}
 }
 
-/* Waits of all threads that the kernel side last saw at this request. */
-static bool add_waits(const struct sample *sample, const struct map *waits, uint64_t key, struct cost *off)
+/* Adds those of all threads that the kernel side last saw at this request; false: there are none. */
+static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key, struct table_account *to)
 {
-	size_t first = (uintptr_t)map_get(waits, key);
+	size_t waits = (uintptr_t)map_get(&u->waits, key), memory = (uintptr_t)map_get(&u->memory, key);
 
-	for (size_t i = first ? first - 1 : sample->n_threads; i < sample->n_threads; i++) {
+	for (size_t i = waits ? waits - 1 : sample->n_threads; i < sample->n_threads; i++) {
 		const struct thread_row *row = &sample->threads[i];
 
 		if (row->sdk_handle && SDK_KEY(row->pid, row->sdk_handle) == key)
-			cost_plus(off, &row->sdk_off);
+			cost_plus(&to->off, &row->sdk_off);
 	}
-	return first != 0;
+	for (size_t i = memory ? memory - 1 : sample->n_threads; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+
+		if (row->sdk_memory_handle && SDK_KEY(row->pid, row->sdk_memory_handle) == key)
+			memory_append(&to->memory, &row->sdk_memory);
+	}
+	return waits || memory;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -169,18 +186,19 @@ static void settle(struct told *told, const struct cost *off)
 }
 
 /* False: its account moved while the threads were looked at; next time. */
-static bool complete(struct tables *t, struct waiting *w, const struct sample *sample,
-		     const struct map *waits)
+static bool complete(struct tables *t, struct waiting *w, const struct sample *sample, const struct unsettled *unsettled)
 {
-	struct cost off = { 0 };
+	struct table_account now;
 	uint64_t full = 0;
-	bool found = table_cost_read(t->costs, w->told.key, &off, &full), held;
+	bool found = table_cost_read(t->costs, w->told.key, &now, &full), held;
 
-	if (w->told.ended && memcmp(&off, &w->off, sizeof(off)) != 0)
+	if (w->told.ended && memcmp(&now, &w->before, sizeof(now)) != 0)
 		return false;
 	w->told.lost = !found && full >= w->told.start_ns && full;
-	held = add_waits(sample, waits, w->told.key, &off);
-	settle(&w->told, &off);
+	held = unsettled_add(sample, unsettled, w->told.key, &now);
+	settle(&w->told, &now.off);
+	w->told.memory = now.memory;
+	w->told.has_memory = t->has_memory;
 	if (w->told.ended && found && !held)
 		table_cost_free(t->costs, w->told.key);
 	return true;
@@ -193,7 +211,7 @@ static bool is_known(const void *context, uint64_t key)
 
 /* Accounts of requests that nobody knows: told without end of threads that still stood in them, or by liars.
  */
-static void sweep(struct tables *t, const struct map *waits, uint64_t now)
+static void sweep(struct tables *t, const struct unsettled *unsettled, uint64_t now)
 {
 	struct map known;
 	struct map_slot *slot;
@@ -205,7 +223,9 @@ static void sweep(struct tables *t, const struct map *waits, uint64_t now)
 	map_init(&known, SIZE_MAX);
 	for (size_t i = 0; i < t->n_waiting; i++)
 		map_set(&known, t->waiting[i].told.key, t);
-	while ((slot = map_next(waits, &at)))
+	while ((slot = map_next(&unsettled->waits, &at)))
+		map_set(&known, slot->key, t);
+	for (at = 0; (slot = map_next(&unsettled->memory, &at));)
 		map_set(&known, slot->key, t);
 	table_costs_sweep(t->costs, is_known, &known);
 	map_done(&known);
@@ -214,24 +234,25 @@ static void sweep(struct tables *t, const struct map *waits, uint64_t now)
 const struct told *tables_complete(struct tables *t, const struct sample *sample, size_t *n)
 {
 	size_t kept = 0, n_waiting = t->n_waiting;
-	struct map waits;
+	struct unsettled unsettled;
 
 	*n = 0;
 	while (t->out_room < n_waiting)
 		if (!out_grow(t))
 			return NULL;
-	map_waits(sample, &waits);
-	sweep(t, &waits, sample->now_ns);
+	unsettled_find(sample, &unsettled);
+	sweep(t, &unsettled, sample->now_ns);
 	for (size_t i = 0; i < n_waiting; i++) {
 		struct waiting *w = &t->waiting[i];
 
-		if (complete(t, w, sample, &waits))
+		if (complete(t, w, sample, &unsettled))
 			t->out[(*n)++] = w->told;
 		else if (w->told.ended)
 			t->waiting[kept++] = *w;
 	}
 	t->n_waiting = t->n_ended = kept;
-	map_done(&waits);
+	map_done(&unsettled.waits);
+	map_done(&unsettled.memory);
 	tables_see_threads(t, sample);
 	return t->out;
 }

@@ -124,7 +124,7 @@ static void take_text(char **to, const char *text)
 static void take_words(struct request *r, const struct told *told)
 {
 	r->told = true;
-	r->has_memory = false;
+	r->has_memory = told->has_memory;
 	r->told_key = told->key;
 	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
 		take_text(&r->id, told->id);
@@ -153,11 +153,19 @@ static uint64_t handled_ns(const struct request *r, const struct told *told)
 	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
 }
 
+static void take_live(struct request *r, const struct told *told)
+{
+	r->live = told->cost;
+	r->live_memory = told->memory;
+}
+
 static void take_cost(struct request *r, const struct told *told)
 {
 	r->handled_ns = handled_ns(r, told);
 	r->cost = told->cost;
+	r->memory = told->memory;
 	r->live = (struct cost){ 0 };
+	r->live_memory = (struct memory){ 0 };
 	if (told->start_ns < r->start_ns)
 		r->start_ns = told->start_ns;
 	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
@@ -228,7 +236,7 @@ static void on_open(struct told_join *t, const struct told *told)
 	if (r) {
 		r->claimed = true;
 		take_words(r, told);
-		r->live = told->cost;
+		take_live(r, told);
 		if (alone) { /* its socket shows it by now */
 			open_remove(t, alone);
 			t->counts.started--;
@@ -241,7 +249,7 @@ static void on_open(struct told_join *t, const struct told *told)
 	if (!alone)
 		return;
 	take_words(alone, told);
-	alone->live = told->cost;
+	take_live(alone, told);
 	alone->end_ns = told->end_ns;
 }
 
@@ -329,7 +337,7 @@ static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_
 	}
 	if (r) {
 		r->claimed = true;
-		r->live = told->cost;
+		take_live(r, told);
 		take_words(r, told);
 		return false;
 	}

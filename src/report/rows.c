@@ -73,8 +73,8 @@ static const char *or_null(const char *text)
 	BLOCKED_FIELDS(F, cost)                                                                                        \
 	F("voluntary_switches", U64(cost->voluntary_switches), "times that its threads went to sleep")                 \
 	F("involuntary_switches", U64(cost->involuntary_switches), "times that they were pre-empted")                  \
-	F("minor_faults", U64(r->told ? UNKNOWN : memory->minor_faults), "page faults without I/O")                                                          \
-	F("major_faults", U64(r->told ? UNKNOWN : memory->major_faults), "page faults with I/O")                                                             \
+	F("minor_faults", U64(memory->minor_faults), "page faults without I/O")                                                          \
+	F("major_faults", U64(memory->major_faults), "page faults with I/O")                                                             \
 	MEMORY_FIELDS(F, memory, measured, I64(memory->peak_bytes), in_flight(r) ? NOTHING : TRUTH(r->oom_killed))                                                                                               \
 	F("io.read_bytes", NOTHING, "read from storage")                                                               \
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
@@ -90,9 +90,7 @@ void row_request(struct json *j, const struct request *r, const struct row_clock
 {
 	const struct cost *cost = request_cost(r);
 	const struct memory *memory = request_memory(r);
-	/* What its socket's edges say of memory may be others': nothing is better. */
-	static const struct memory_sources nothing;
-	const struct memory_sources *measured = r->told ? &nothing : &clock->memory;
+	const struct memory_sources *measured = &clock->memory;
 	char comm[COMM_BYTES + 1] = { 0 };
 
 	memcpy(comm, r->comm, COMM_BYTES);

@@ -36,6 +36,8 @@ struct told {
 	uint64_t start_ns, end_ns;
 	uint64_t answered_ns; /* its response began; 0: not told */
 	struct cost cost;
+	struct memory memory;
+	bool has_memory; /* it is measured */
 	uint32_t n_threads;
 	uint32_t tid; /* of the thread that began it; 0: not known */
 	uint32_t status;

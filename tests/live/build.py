@@ -13,15 +13,18 @@ SHARED = ["-fPIC", "-shared", "-U_FORTIFY_SOURCE"]
 SDK = ["-pthread", "-I" + os.path.join(ROOT, "include"), "-I" + os.path.join(ROOT, "src"), "-L" + os.path.join(ROOT, "build"),
        "-Wl,--no-as-needed", "-lreqmeter", "-Wl,-rpath," + os.path.join(ROOT, "build")]
 
+SDK_HEADERS = ["../../src/shared/sdk_table.h", "../../include/reqmeter/reqmeter.h"]
+
 # target: (sources and headers, extra flags)
 PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
     "memory": (["servers/memory.c"], ["-pthread"]),
-    "sdk_slices": (["servers/sdk_slices.c"], SDK),
-    "sdk_shapes": (["servers/sdk_shapes.c"], SDK),
-    "sdk_hostile": (["servers/sdk_hostile.c"], SDK),
-    "sdk_server": (["../../src/sdk/examples/epoll_server.c"], SDK),
+    "sdk_slices": (["servers/sdk_slices.c"] + SDK_HEADERS, SDK),
+    "sdk_memory": (["servers/sdk_memory.c"] + SDK_HEADERS, SDK),
+    "sdk_shapes": (["servers/sdk_shapes.c"] + SDK_HEADERS, SDK),
+    "sdk_hostile": (["servers/sdk_hostile.c"] + SDK_HEADERS, SDK),
+    "sdk_server": (["../../src/sdk/examples/epoll_server.c"] + SDK_HEADERS, SDK),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }
