@@ -12,6 +12,8 @@ import sys
 import tempfile
 import unittest
 
+import servers
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PACKAGE = os.path.join(ROOT, "src", "sdk", "python")
@@ -70,6 +72,15 @@ class VersionsTest(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout)
         print("also on", ", ".join(pythons))
 
+    def check_example(self, directory):
+        """The example with what was installed there, asked as its docstring says."""
+        with servers.example("asyncio", PYTHONPATH=directory) as server, server.client() as client:
+            self.assertEqual(client.ask("/items/7")[0], 200)
+            body, headers = '{"rows": 3}', {"Content-Type": "application/json"}
+            self.assertEqual(client.ask("/predict/", "POST", headers, body)[0], 200)
+            status, _, report = client.ask("/stats/")
+            self.assertEqual((status, report["time_info"]["run_predictor_total"]["count"]), (200, 1))
+
     def test_pip(self):
         """As the readme says; nothing is left in the checkout but build/."""
         status = ["git", "-C", ROOT, "status", "--porcelain", "--ignored", "--", PACKAGE]
@@ -82,6 +93,7 @@ class VersionsTest(unittest.TestCase):
             ask = "import reqmeter; print(reqmeter.native, reqmeter.__version__, reqmeter.__file__)"
             told = subprocess.check_output([sys.executable, "-c", ask], text=True, cwd=directory,
                                            env={**os.environ, "PYTHONPATH": directory}).split()
+            self.check_example(directory)
         self.assertEqual(told[:2], ["True", "0.1.0"])
         self.assertTrue(told[2].startswith(directory))
         self.assertEqual(subprocess.run(status, capture_output=True, text=True).stdout, before.stdout)
