@@ -27,7 +27,8 @@ class RequestMeterMiddleware:
                  generator=_ids.new_id, validator=None, transformer=None):
         self.app = app
         self._finder = _ids.Finder(header_name)
-        self._response_header = response_header.encode("latin-1") if response_header else None
+        # ASGI wants names in lower case.
+        self._response_header = response_header.lower().encode("latin-1") if response_header else None
         self._generator, self._validator, self._transformer = generator, validator, transformer
         self._makes_clean_ids = generator is _ids.new_id and transformer is None
         clock.in_use = True
@@ -51,7 +52,8 @@ class RequestMeterMiddleware:
                 exchange.begin_answer(500)
                 raise
             finally:
-                exchange.begin_answer(None)
+                if not exchange.answered:
+                    exchange.begin_answer(None)
 
     def _choose_id(self, headers):
         found = self._finder.find(headers)
@@ -69,11 +71,15 @@ class RequestMeterMiddleware:
         return _ids.clean(str(found))
 
     def add_id(self, headers, request_id):
-        """The response's headers with the id; as they are when the application has set one."""
+        """The response's headers, a list, with the id; as they are when the application has set one."""
         name = self._response_header
-        if name is None or any(len(key) == len(name) and _same_header(key, name) for key, _ in headers):
+        if name is None:
             return headers
-        return [*headers, (name, request_id.encode("latin-1", "replace"))]
+        for key, _ in headers:
+            if len(key) == len(name) and _same_header(key, name):
+                return headers
+        headers.append((name, request_id.encode("latin-1", "replace")))
+        return headers
 
 
 def _same_header(one, other):
@@ -84,13 +90,13 @@ def _same_header(one, other):
 class _Exchange:
     """One request on its way through the application."""
 
-    __slots__ = ("_middleware", "_state", "_scope", "_send", "_mount", "_start_ns", "_answered")
+    __slots__ = ("_middleware", "_state", "_scope", "_send", "_mount", "_start_ns", "answered")
 
     def __init__(self, middleware, state, scope, send):
         self._middleware, self._state, self._scope, self._send = middleware, state, scope, send
         self._mount = scope.get("root_path", "")
         self._start_ns = time.perf_counter_ns()
-        self._answered = False
+        self.answered = False
 
     def answer(self, message):
         """`send` for the application. What the server's returns is returned: a coroutine of our own would cost."""
@@ -104,14 +110,15 @@ class _Exchange:
         return self._send(message)
 
     def _with_id(self, message):
-        headers = self._middleware.add_id(message.get("headers", ()), self._state.request_id)
+        # They may be any iterable, also one that can be walked through once.
+        headers = self._middleware.add_id(list(message.get("headers", ())), self._state.request_id)
         return {**message, "headers": headers}
 
     def begin_answer(self, status):
         """Once for each request, however it goes: a client that went away counts, too."""
-        if self._answered:
+        if self.answered:
             return
-        self._answered = True
+        self.answered = True
         if self._scope["type"] == "http":
             clock.ended(self._state.path, (time.perf_counter_ns() - self._start_ns) / 1e9)
         self._state.answer()
