@@ -49,7 +49,8 @@ def _working_for(find=_context.working_for):
 
 def _inside_of_run(callback, args, outside, now=time.thread_time_ns):
     """A callback in its context; when it ended."""
-    _begin(_working_for(), outside, now())
+    inside = now()
+    _begin(_working_for(), outside, inside)
     callback(*args)
     return now()
 
