@@ -9,14 +9,11 @@ import unittest
 import urllib.request
 
 import agent
-import build
 import load
+import python_package
+from python_package import ENVIRONMENT, EXAMPLE, PYTHON
 
-PYTHON = "/usr/bin/python3"
-LIBRARY = os.path.join(build.ROOT, "build", "python", "lib")
-BURN = os.path.join(build.HERE, "servers", "python_burn.py")
-PAIR = os.path.join(build.HERE, "servers", "python_pair.py")
-EXAMPLE = os.path.join(build.ROOT, "src", "sdk", "python", "examples", "fastapi_app.py")
+BURN, PAIR = python_package.script("python_burn.py"), python_package.script("python_pair.py")
 COROUTINES, STEPS, STEP_US = 100, 40, 200
 PAIR_TURNS = 1000
 # Contract: a row may be off by the greater of these two; nearly all have to be within.
@@ -24,19 +21,17 @@ ROW_PART, ROW_NS, WITHIN = 0.02, 200000, 0.99
 TRIES = 3
 # Slices of which a hypervisor takes so much are reported apart: what a clock in the guest says of them is not exact.
 STEAL_PART = 0.02
-ENVIRONMENT = {**os.environ, "PYTHONPATH": LIBRARY, "PYTHONDONTWRITEBYTECODE": "1"}
 METER = None
 
 
 def setUpModule():
     """One agent for all, and the package."""
     global METER
-    if reason := agent.skip_reason():
+    if reason := agent.skip_reason() or python_package.skip_reason():
         raise unittest.SkipTest(reason)
-    check = subprocess.run([PYTHON, "-c", "import fastapi, uvicorn, uvloop"], capture_output=True)
-    if check.returncode != 0:
-        raise unittest.SkipTest("%s has no fastapi, uvicorn or uvloop" % PYTHON)
-    subprocess.run(["make", "--no-print-directory", "-C", build.ROOT, "python"], check=True, stdout=subprocess.DEVNULL)
+    if not python_package.has_uvloop():
+        raise unittest.SkipTest("%s has no uvloop" % PYTHON)
+    python_package.make()
     METER = agent.Agent()
 
 

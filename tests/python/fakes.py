@@ -76,16 +76,21 @@ MISBEHAVIOUR = {
     "missing-keys": _changed(mem_info={"total": 1.0}, drum_info=[{}], time_info={"all_requests": TIMES}),
 }
 
+# Those for which the whole timeout is waited, and which are then not asked for a while.
+SILENT = {"hangs", "drips", "floods"}
+
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
 @contextlib.contextmanager
-def _serve(handler):
+def _serve(handler, path=None):
     """Serves connections on a Unix socket; yields its address as REQMETER_AGENT has it."""
     with tempfile.TemporaryDirectory(prefix="reqmeter-") as directory:
-        path = os.path.join(directory, "s")
+        path = path or os.path.join(directory, "s")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         with _UnixServer(path, handler) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
@@ -97,8 +102,8 @@ def _serve(handler):
 
 
 @contextlib.contextmanager
-def misbehaving(kind):
-    """An agent of MISBEHAVIOUR; yields its address."""
+def misbehaving(kind, path=None):
+    """An agent of MISBEHAVIOUR; yields its address. path: of its socket, which is made anew."""
 
     class Handler(socketserver.BaseRequestHandler):
         """Reads the head, then does it."""
@@ -112,7 +117,7 @@ def misbehaving(kind):
                 else:
                     self.request.sendall(action)
 
-    with _serve(Handler) as address:
+    with _serve(Handler, path) as address:
         yield address
 
 

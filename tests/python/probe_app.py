@@ -79,6 +79,29 @@ async def fails():
     raise ZeroDivisionError
 
 
+@app.get("/cancelled")
+async def cancelled():
+    """Tasks that are cancelled, at once and by a timeout, at work and asleep."""
+    state, looks = RequestState.current(), []
+
+    async def sleeper():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            looks.append(works_for(state))
+
+    for timeout in (0, 0.001):
+        try:
+            await asyncio.wait_for(sleeper(), timeout)
+        except asyncio.TimeoutError:
+            looks.append(works_for(state))
+    task = asyncio.create_task(sleeper())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return answer(state, looks + [works_for(state)])
+
+
 @app.get("/background")
 async def background(tasks: BackgroundTasks):
     """Work after the response, still the request's."""

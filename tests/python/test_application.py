@@ -2,7 +2,9 @@
 """FastAPI applications under uvicorn, with asyncio and uvloop: ids, following, and /stats/ for DRUM's clients."""
 import concurrent.futures
 import contextlib
+import os
 import socket
+import tempfile
 import time
 import unittest
 
@@ -12,7 +14,8 @@ import loops
 import servers
 
 CLIENTS = 20
-REQUESTS = 15  # of each client, on one connection
+REQUESTS = 16  # of each client, on one connection
+PATHS = ("/async/3", "/sync/1", "/background", "/cancelled")
 STATS_SECONDS = 0.2
 # Where the agent is meant to answer, a busy machine must not make it too slow.
 PATIENT = {"REQMETER_TIMEOUT_MS": "10000"}
@@ -27,7 +30,7 @@ class FollowTest(unittest.TestCase):
         with server.client() as client:
             for request in range(REQUESTS):
                 name = "client-%d-%d" % (number, request)
-                path = ("/async/%d" % (request % 6), "/sync/1", "/background")[request % 3]
+                path = PATHS[request % len(PATHS)]
                 status, headers, answer = client.ask(path, headers={"X-Request-ID": name})
                 right = (status, headers.get_all("X-Request-ID"), answer["id"], headers["X-Middleware-Right"],
                          answer["wrong"]) == (200, [name], name, "True", 0)
@@ -51,8 +54,9 @@ class FollowTest(unittest.TestCase):
                     results = list(pool.map(lambda number: self.ask_many(server, number), range(CLIENTS)))
                 self.assertEqual([bad for bad, _ in results if bad], [])
                 self.assertGreater(sum(looks for _, looks in results), CLIENTS * REQUESTS)
-                background = self.background_looks(server, CLIENTS * (REQUESTS // 3))
-                self.assertEqual((len(background), all(background)), (CLIENTS * (REQUESTS // 3), True))
+                n_background = CLIENTS * REQUESTS // len(PATHS)
+                background = self.background_looks(server, n_background)
+                self.assertEqual((len(background), all(background)), (n_background, True))
 
     def test_errors_and_clients_that_go_away(self):
         for loop in loops.LOOPS:
@@ -152,6 +156,22 @@ class DrumClientTest(unittest.TestCase):
             with self.subTest(agent=name), agent() as address:
                 with servers.probe("uvloop" if name == "hung" else "asyncio", REQMETER_AGENT=address) as server:
                     self.check_own_report(server)
+
+    def test_every_misbehaviour(self):
+        """One application, and one agent after another at the same address: 200, whole and in time, whatever it says."""
+        with tempfile.TemporaryDirectory(prefix="reqmeter-") as directory:
+            path = os.path.join(directory, "agent")
+            with servers.probe("asyncio", REQMETER_AGENT="unix:" + path) as server, server.client() as client:
+                for kind in sorted(fakes.MISBEHAVIOUR.keys() - fakes.SILENT):
+                    with self.subTest(kind=kind), fakes.misbehaving(kind, path):
+                        seconds = []
+                        for _ in range(3):
+                            start = time.monotonic()
+                            status, _, report = client.ask("/stats/")
+                            seconds.append(time.monotonic() - start)
+                            self.assertEqual(status, 200)
+                            drum.check_report(self, report)
+                        self.assertLess(min(seconds), STATS_SECONDS)
 
     def test_first_report_with_a_hung_agent(self):
         """The one that finds out; every try needs an application of its own."""

@@ -32,17 +32,17 @@ CASES = [
 
 
 class IdsTest(unittest.TestCase):
-    """find_id and its parts."""
+    """Finder and its parts."""
 
     def test_cases(self):
         for headers, wanted in CASES:
             with self.subTest(headers=headers):
-                self.assertEqual(_ids.find_id(headers, "x-request-id"), wanted)
+                self.assertEqual(_ids.Finder("x-request-id").find(headers), wanted)
 
     def test_own_header_goes_first(self):
         headers = {"x-mine": "mine", "x-request-id": "other", "b3": "80f1-e457-1"}
-        self.assertEqual(_ids.find_id(headers, "x-mine"), "mine")
-        self.assertEqual(_ids.find_id(headers, "b3"), "80f1")
+        self.assertEqual(_ids.Finder("X-Mine").find(headers), "mine")
+        self.assertEqual(_ids.Finder("b3").find(headers), "80f1")
 
     def test_underscores(self):
         self.assertEqual(_ids.normal_name("X_Request_ID"), "x-request-id")
@@ -60,5 +60,5 @@ class IdsTest(unittest.TestCase):
         for _ in range(5000):
             value = "".join(chance.choices(alphabet, k=chance.randrange(80)))
             for name in dict(_ids._RULES):
-                found = _ids.find_id({name: value}, name)
+                found = _ids.Finder(name).find({name: value})
                 self.assertTrue(found is None or (found.isascii() and found.isprintable() and found))

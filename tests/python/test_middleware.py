@@ -91,6 +91,22 @@ class MiddlewareTest(unittest.TestCase):
             answered, _ = self.ask([("X-Request-ID", "abc")], application)
             self.assertEqual(answered, [] if b"_" in name else ["own"])
 
+    def test_headers_that_can_be_read_once(self):
+        async def app(_, __, send):
+            await send({"type": "http.response.start", "status": 200, "headers": iter([(b"a", b"b"), (b"c", b"d")])})
+            await send({"type": "http.response.body"})
+
+        _, headers, _ = asyncio.run(call(RequestMeterMiddleware(app), http_scope(headers=[("X-Request-ID", "abc")])))
+        self.assertEqual(headers, [(b"a", b"b"), (b"c", b"d"), (b"x-request-id", b"abc")])
+
+    def test_messages_of_the_application_stay_as_they_are(self):
+        application = Application([(b"a", b"b")])
+        for name in ("one", "other"):
+            self.assertEqual(self.ask([("X-Request-ID", name)], application)[0], [name])
+            application.states.clear()
+            application.followed.clear()
+        self.assertEqual(application.headers, [(b"a", b"b")])
+
     def test_two_middlewares_are_one_request(self):
         application = Application()
         answered, state = self.ask([("X-Request-ID", "abc")], application=application)
@@ -105,7 +121,7 @@ class MiddlewareTest(unittest.TestCase):
     def test_response_header(self):
         _, headers, _ = asyncio.run(call(RequestMeterMiddleware(Application(), response_header="X-Other"),
                                          http_scope(headers=[("X-Request-ID", "abc")])))
-        self.assertEqual(headers, [(b"X-Other", b"abc")])
+        self.assertEqual(headers, [(b"x-other", b"abc")])
         self.assertEqual(self.ask(response_header=None)[0], [])
 
     def test_validator_generator_transformer(self):

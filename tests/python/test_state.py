@@ -255,6 +255,33 @@ class FollowTest(unittest.TestCase):
 
         self.on_loops(main)
 
+    @unittest.skipIf(sys.version_info < (3, 12), "eager tasks came with Python 3.12")
+    def test_eager_tasks(self):
+        """Their first step runs at once inside of the step that makes them, in a context entered by C."""
+        async def inner(states):
+            with RequestState() as state:
+                states.append(state)
+                for _ in range(STEPS):
+                    await asyncio.sleep(0)
+                    self.assertTrue(works_for(state))
+            self.assertTrue(works_for(states[0]))
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(asyncio.eager_task_factory)
+            with RequestState() as state:
+                states = [state]
+                tasks = []
+                for _ in range(COROUTINES):
+                    tasks.append(loop.create_task(inner(states)))
+                    self.assertTrue(works_for(state))
+                self.assertEqual(len(states), COROUTINES + 1)
+                await asyncio.gather(*tasks)
+                self.assertTrue(works_for(state))
+
+        loops.run(asyncio.new_event_loop, main())
+        self.assertTrue(works_for(None))
+
     def test_task_that_outlives_its_request(self):
         async def main():
             go, wrong = asyncio.Event(), []
@@ -357,6 +384,26 @@ class ProcessTest(unittest.TestCase):
             assert {row["state"] for row in reqmeter.features()} == {"off"}
             assert all(row["reason"] for row in reqmeter.features())
         """, REQMETER_NATIVE="0")
+
+    def test_features(self):
+        """What is not there is off, and is followed once it comes."""
+        self.check("""
+            import os, sys, reqmeter
+            from reqmeter import RequestState
+            def states():
+                return {row["name"]: row["state"] for row in reqmeter.features()}
+            assert set(states().values()) == {"on", "off"} and states()["native"] == "on", reqmeter.features()
+            with RequestState():
+                pass
+            assert states() == {"native": "on", "context_run": "on", "uvloop": "off",
+                                "eager_tasks": "on" if sys.version_info >= (3, 12) else "off"}, reqmeter.features()
+            if os.environ["TEST_UVLOOP"]:
+                import uvloop
+                with RequestState():
+                    pass
+                assert states()["uvloop"] == "on", reqmeter.features()
+            assert all((row["reason"] is None) == (row["state"] == "on") for row in reqmeter.features())
+        """, TEST_UVLOOP="1" if "uvloop" in loops.LOOPS else "")
 
     def test_another_interpreter_is_refused(self):
         self.check("""

@@ -2,7 +2,7 @@
 """The extension on other CPythons, and an installation by pip.
 
 The Pythons are those of REQMETER_TEST_PYTHONS (programs, with their headers, separated by colons), else python3.10 to
-python3.14 as far as they are on the path.
+python3.14 as far as they are on the path or among pyenv's.
 """
 import glob
 import os
@@ -12,9 +12,12 @@ import sys
 import tempfile
 import unittest
 
+import servers
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PACKAGE = os.path.join(ROOT, "src", "sdk", "python")
+PYENV = os.path.join(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"), "versions", "3.1[0-4].*", "bin", "python3")
 MODULES = ["test_state", "test_middleware", "test_monitor", "test_system", "test_clock", "test_ids"]
 FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-fvisibility=hidden", "-ftls-model=initial-exec",
          "-Wall", "-Wextra", "-Wno-cast-function-type", "-Werror", "-I" + os.path.join(ROOT, "include"),
@@ -24,15 +27,15 @@ FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-fvisibility
 def other_pythons():
     """Programs that are another CPython than this one and have their headers."""
     given = os.environ.get("REQMETER_TEST_PYTHONS")
-    names = given.split(":") if given else ["python3.%d" % minor for minor in range(10, 15)]
+    names = given.split(":") if given else ["python3.%d" % minor for minor in range(10, 15)] + sorted(glob.glob(PYENV))
     found = []
     for program in filter(None, map(shutil.which, names)):
         ask = ("import os, sys, sysconfig; header = sysconfig.get_path('include') + '/Python.h'\n"
                "print(sys.version, os.path.exists(header))")
         told = subprocess.run([program, "-c", ask], capture_output=True, text=True).stdout
-        if told.strip().endswith("True") and not told.startswith(sys.version):
-            found.append(program)
-    return found
+        if told.strip().endswith("True") and told not in (one for _, one in found) and not told.startswith(sys.version):
+            found.append((program, told))
+    return [program for program, _ in found]
 
 
 def build(program, directory):
@@ -67,6 +70,16 @@ class VersionsTest(unittest.TestCase):
                 done = subprocess.run([program, "-m", "unittest", *MODULES], env=environment, text=True,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                 self.assertEqual(done.returncode, 0, done.stdout)
+        print("also on", ", ".join(pythons))
+
+    def check_example(self, directory):
+        """The example with what was installed there, asked as its docstring says."""
+        with servers.example("asyncio", PYTHONPATH=directory) as server, server.client() as client:
+            self.assertEqual(client.ask("/items/7")[0], 200)
+            body, headers = '{"rows": 3}', {"Content-Type": "application/json"}
+            self.assertEqual(client.ask("/predict/", "POST", headers, body)[0], 200)
+            status, _, report = client.ask("/stats/")
+            self.assertEqual((status, report["time_info"]["run_predictor_total"]["count"]), (200, 1))
 
     def test_pip(self):
         """As the readme says; nothing is left in the checkout but build/."""
@@ -80,6 +93,7 @@ class VersionsTest(unittest.TestCase):
             ask = "import reqmeter; print(reqmeter.native, reqmeter.__version__, reqmeter.__file__)"
             told = subprocess.check_output([sys.executable, "-c", ask], text=True, cwd=directory,
                                            env={**os.environ, "PYTHONPATH": directory}).split()
+            self.check_example(directory)
         self.assertEqual(told[:2], ["True", "0.1.0"])
         self.assertTrue(told[2].startswith(directory))
         self.assertEqual(subprocess.run(status, capture_output=True, text=True).stdout, before.stdout)

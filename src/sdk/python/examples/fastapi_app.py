@@ -6,7 +6,8 @@
 
     curl -s localhost:8000/items/7                           async, works in small steps and awaits in between
     curl -s localhost:8000/reports/7                         sync: runs in the thread pool
-    curl -s -X POST localhost:8000/predict/ -d '{"rows": 3}' counted in time_info.run_predictor_total
+    curl -s localhost:8000/predict/ -H 'Content-Type: application/json' -d '{"rows": 3}'
+                                                             counted in time_info.run_predictor_total
     curl -s localhost:8000/stats/                            memory, processes, times
 """
 import argparse

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "follow.h"
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <reqmeter/reqmeter.h>
-#include <stdbool.h>
-#include <string.h>
 
-#include "calls.h"
+#include "edges.h"
 #include "request.h"
 
 static PyObject *variable;
-static PyMethodDef *run_method;
-static _PyCFunctionFastWithKeywords python_run;
 static PyInterpreterState *main_interpreter;
 
-/* The type object, its methods and uvloop's slots are shared by all interpreters, the variable belongs to
- * one. */
-static bool is_followed(void)
+/* The type object, its methods and the slots of extension modules are shared by all interpreters, the
+ * variable belongs to one. */
+bool follow_is_on(void)
 {
 	return variable && PyInterpreterState_Get() == main_interpreter;
 }
@@ -26,7 +20,7 @@ void follow_turn(void)
 {
 	PyObject *value = NULL;
 
-	if (!is_followed())
+	if (!follow_is_on())
 		return;
 	if (PyContextVar_Get(variable, Py_None, &value) < 0) {
 		PyErr_Clear();
@@ -37,8 +31,7 @@ void follow_turn(void)
 	Py_DECREF(value);
 }
 
-/* The same with an exception under way, which stays as it is. */
-static void turn_and_keep_exception(void)
+void follow_turn_and_keep_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
 	PyObject *raised = PyErr_GetRaisedException();
@@ -54,75 +47,6 @@ static void turn_and_keep_exception(void)
 #endif
 }
 
-/* Context.run as Python has it, with a turn at both edges. */
-static PyObject *run_and_turn(PyObject *context, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
-{
-	PyObject *result;
-
-	if (n_args < 1 || !is_followed())
-		return python_run(context, args, n_args, names);
-	if (PyContext_Enter(context) != 0)
-		return NULL;
-	follow_turn();
-	result = PyObject_Vectorcall(args[0], args + 1, (size_t)n_args - 1, names);
-	if (PyContext_Exit(context) != 0)
-		Py_CLEAR(result);
-	if (result)
-		follow_turn();
-	else
-		turn_and_keep_exception();
-	return result;
-}
-
-static int enter_and_turn(PyObject *context)
-{
-	int rc = PyContext_Enter(context);
-
-	if (rc == 0)
-		turn_and_keep_exception();
-	return rc;
-}
-
-static int exit_and_turn(PyObject *context)
-{
-	int rc = PyContext_Exit(context);
-
-	if (rc == 0)
-		turn_and_keep_exception();
-	return rc;
-}
-
-static bool same_object(const void *one, const void *other)
-{
-	Dl_info of_one, of_other;
-
-	return dladdr(one, &of_one) && dladdr(other, &of_other) && of_one.dli_fbase == of_other.dli_fbase;
-}
-
-/* Context.run's definition if it is Python's own; NULL with an exception otherwise. It lives as long as
- * Python does. */
-static PyMethodDef *find_run(void)
-{
-	PyObject *run = PyObject_GetAttrString((PyObject *)&PyContext_Type, "run");
-	PyMethodDef *method = NULL;
-
-	if (!run)
-		return NULL;
-	if (Py_TYPE(run) == &PyMethodDescr_Type)
-		method = ((PyMethodDescrObject *)run)->d_method;
-	Py_DECREF(run);
-	if (!method || method->ml_flags != (METH_FASTCALL | METH_KEYWORDS)) {
-		PyErr_SetString(PyExc_RuntimeError,
-				"Context.run is not what is known of it; nothing is followed");
-		return NULL;
-	}
-	if (!same_object((const void *)method->ml_meth, &PyContext_Type)) {
-		PyErr_SetString(PyExc_RuntimeError, "another extension follows Context.run already");
-		return NULL;
-	}
-	return method;
-}
-
 int follow_install(PyObject *new_variable)
 {
 	if (!Py_IS_TYPE(new_variable, &PyContextVar_Type)) {
@@ -133,16 +57,9 @@ int follow_install(PyObject *new_variable)
 		PyErr_SetString(PyExc_RuntimeError, "another copy of libreqmeter measures this process");
 		return -1;
 	}
-	if (!run_method) {
-		PyMethodDef *method = find_run();
-
-		if (!method)
-			return -1;
-		python_run = (_PyCFunctionFastWithKeywords)(void (*)(void))method->ml_meth;
-		main_interpreter = PyInterpreterState_Get();
-		run_method = method;
-		method->ml_meth = (PyCFunction)(void (*)(void))run_and_turn;
-	}
+	main_interpreter = PyInterpreterState_Get();
+	if (edges_install() != 0)
+		return -1;
 	Py_INCREF(new_variable);
 	Py_XSETREF(variable, new_variable);
 	return 0;
@@ -150,32 +67,7 @@ int follow_install(PyObject *new_variable)
 
 void follow_uninstall(void)
 {
-	if (run_method)
-		run_method->ml_meth = (PyCFunction)(void (*)(void))python_run;
-	run_method = NULL;
-	/* uvloop's slots stay led here, and without a variable nothing is told. */
+	edges_remove();
+	/* Slots of extension modules stay led here; without a variable nothing is told. */
 	Py_CLEAR(variable);
-}
-
-static int lead_both(void *object)
-{
-	int rc = calls_lead(object, "PyContext_Enter", (void *)PyContext_Enter, (void *)enter_and_turn);
-
-	return rc ? rc : calls_lead(object, "PyContext_Exit", (void *)PyContext_Exit, (void *)exit_and_turn);
-}
-
-int follow_calls_of(const char *path)
-{
-	void *object = calls_open(path);
-	int rc = object ? lead_both(object) : -ENOENT;
-
-	calls_close(object);
-	if (rc == 0)
-		return 0;
-	if (rc == -EBUSY)
-		PyErr_Format(PyExc_RuntimeError, "another extension follows the calls of %s already", path);
-	else
-		PyErr_Format(PyExc_RuntimeError, "the calls of %s cannot be followed: %s", path,
-			     strerror(-rc));
-	return -1;
 }

@@ -3,6 +3,7 @@
 #include <Python.h>
 #include <reqmeter/reqmeter.h>
 
+#include "edges.h"
 #include "follow.h"
 #include "request.h"
 
@@ -26,7 +27,7 @@ static PyObject *module_follow_calls_of(PyObject *Py_UNUSED(module), PyObject *p
 
 	if (!PyUnicode_FSConverter(path, &bytes))
 		return NULL;
-	rc = follow_calls_of(PyBytes_AS_STRING(bytes));
+	rc = edges_of_calls(PyBytes_AS_STRING(bytes));
 	Py_DECREF(bytes);
 	if (rc != 0)
 		return NULL;
@@ -46,8 +47,8 @@ static PyObject *module_current(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
 
 static PyMethodDef functions[] = {
 	{ "install", module_install, METH_O,
-	  "install(variable): follow Context.run. RuntimeError says why not." },
-	{ "uninstall", module_uninstall, METH_NOARGS, "Context.run is Python's own again." },
+	  "install(variable): follow which context code runs in. RuntimeError says why not." },
+	{ "uninstall", module_uninstall, METH_NOARGS, "Nothing is followed any longer." },
 	{ "follow_calls_of", module_follow_calls_of, METH_O,
 	  "follow_calls_of(path): follow the calls of PyContext_Enter and PyContext_Exit in a loaded "
 	  "extension, too." },

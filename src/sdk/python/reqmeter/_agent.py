@@ -191,8 +191,8 @@ def _token_line():
 
 def fetch(address, query, deadline):
     """The report of one agent as a dict. deadline: on time.monotonic(). Raises AgentError, OSError or ValueError."""
-    target = "/stats/?" + urllib.parse.urlencode(query, safe=":/,")
     with _connect(address, deadline) as sock:
+        target = "/stats/?" + urllib.parse.urlencode(query, safe=":/,")
         # HTTP/1.0: the answer is not chunked and ends with the connection.
         host = "localhost" if address[0] == "unix" else "%s:%d" % sock.getpeername()[:2]
         if host.count(":") > 1:

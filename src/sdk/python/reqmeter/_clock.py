@@ -17,10 +17,14 @@ class Times:
 
     def add(self, seconds):
         """One more."""
+        if not self.count:
+            self.min = self.max = seconds
+        elif seconds < self.min:
+            self.min = seconds
+        elif seconds > self.max:
+            self.max = seconds
         self.count += 1
         self.total += seconds
-        self.min = seconds if self.min is None or seconds < self.min else self.min
-        self.max = seconds if self.max is None or seconds > self.max else self.max
 
     def merge(self, other):
         """All of another's."""
@@ -52,9 +56,8 @@ class _Interval:
 
 def is_prediction(path):
     """Whether DRUM would count a request of that path as a prediction: by how it ends, slashes and a prefix allowed."""
-    parts = [part for part in path.split("/") if part][-2:]
-    last = parts[-1] if parts else ""
-    return last in _PREDICTION_ROUTES or parts == ["chat", "completions"]
+    before, _, last = path.rstrip("/").rpartition("/")
+    return last in _PREDICTION_ROUTES or (last == "completions" and before.rstrip("/").rpartition("/")[2] == "chat")
 
 
 _PREDICTION_ROUTES = frozenset(("predict", "predictions", "predictUnstructured", "predictionsUnstructured",
@@ -65,7 +68,7 @@ class RequestClock:
     """Durations of the requests that ended in this process. Any thread; an end costs the same whatever the clients.
 
     The clients stand in the order of their last reads, and each holds only what came between its read and the next
-    one's; a read puts the parts together.
+    one's; a read puts the parts together. What came since the newest read stands apart, so that an end is one sum.
     """
 
     def __init__(self):
@@ -74,32 +77,38 @@ class RequestClock:
 
     def _forget(self):
         self._lock = threading.Lock()
-        self._ever = _Interval()
+        self._newest = _Interval()  # since the last read
+        self._ever = _Interval()  # until then
         self._clients = collections.OrderedDict()
-        self._unread = _Interval()  # before any client's first read
 
     def ended(self, path, seconds):
         """A request has ended (its response began)."""
         prediction = is_prediction(path)
         with self._lock:
-            for interval in (self._ever, self._newest()):
-                interval.all.add(seconds)
-                if prediction:
-                    interval.predictions.add(seconds)
+            self._newest.all.add(seconds)
+            if prediction:
+                self._newest.predictions.add(seconds)
 
-    def _newest(self):
-        return next(reversed(self._clients.values())) if self._clients else self._unread
+    def _settle(self):
+        """What came since the last read is now part of all, and of what the client that read last has not seen."""
+        self._ever.merge(self._newest)
+        if self._clients:
+            next(reversed(self._clients.values())).merge(self._newest)
+        self._newest = _Interval()
 
     def since_last_read(self, client):
         """time_info for a client, which is moved on; a first read counts from the beginning."""
         with self._lock:
+            self._settle()
             seen = self._since(client)
             self._move_on(client)
-        return {"run_predictor_total": seen.predictions.as_dict(), "all_requests": seen.all.as_dict()}
+            # With the lock held: what was ever seen is not a copy.
+            return {"run_predictor_total": seen.predictions.as_dict(), "all_requests": seen.all.as_dict()}
 
     def move_on(self, client):
         """The client has learned from elsewhere what ended until now."""
         with self._lock:
+            self._settle()
             self._move_on(client)
 
     def _since(self, client):

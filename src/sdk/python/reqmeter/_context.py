@@ -12,6 +12,7 @@ import threading
 from reqmeter import _threads
 
 _REASON_OFF = "REQMETER_NATIVE=0"
+_NONE_HERE = "this Python has none"
 native = None  # the extension, or None
 native_reason = None  # why there is none
 if os.environ.get("REQMETER_NATIVE") == "0":
@@ -53,8 +54,15 @@ turn = native.turn if native else _nothing
 current_request = contextvars.ContextVar("reqmeter_request", default=None)
 
 _lock = threading.Lock()
-_state = {"installed": False, "uvloop": False}
-_reasons = {"context_run": "nothing was measured yet", "uvloop": "uvloop is not in use"}
+_state = {"installed": False}
+# Extension modules that enter contexts without Context.run, by the name of the feature. Each is followed once it is
+# there; eager tasks came with Python 3.12.
+_callers = {"uvloop": "uvloop.loop", "eager_tasks": "_asyncio"}
+_reasons = {"context_run": "nothing was measured yet", "uvloop": "uvloop is not in use",
+            "eager_tasks": "asyncio is not in use"}
+if sys.version_info < (3, 12):
+    del _callers["eager_tasks"]
+    _reasons["eager_tasks"] = _NONE_HERE
 
 
 def working_for():
@@ -64,18 +72,17 @@ def working_for():
 
 
 def install():
-    """Begins to follow tasks and pools; again does nothing. uvloop is followed once it is imported."""
+    """Begins to follow tasks and pools; again does nothing but to look for modules that came since."""
     if not _state["installed"]:
         with _lock:
             if not _state["installed"]:
                 _follow_context_run()
                 _threads.install(working_for, carried)
                 _state["installed"] = True
-    if not _state["uvloop"] and "uvloop.loop" in sys.modules:
-        with _lock:
-            if not _state["uvloop"]:
-                _follow_uvloop()
-                _state["uvloop"] = True
+    for module in _callers.values():
+        if module in sys.modules:
+            _follow_callers()
+            break
 
 
 def _follow_context_run():
@@ -88,14 +95,28 @@ def _follow_context_run():
         _reasons["context_run"] = str(error)
 
 
-def _follow_uvloop():
+def _follow_callers():
+    """Those of _callers that are there, which then need not be looked for again."""
+    global _callers
+    with _lock:
+        found = {name: module for name, module in _callers.items() if module in sys.modules}
+        for name, module in found.items():
+            _reasons[name] = _follow_calls_of(sys.modules[module])
+        _callers = {name: module for name, module in _callers.items() if name not in found}
+
+
+def _follow_calls_of(module):
+    """None, or why not."""
+    path = getattr(module, "__file__", None)
     if not native:
-        return
+        return native_reason
+    if not path:
+        return "%s is built into the interpreter" % module.__name__
     try:
-        native.follow_calls_of(os.path.realpath(sys.modules["uvloop.loop"].__file__))
-        _reasons["uvloop"] = None
-    except (RuntimeError, OSError, AttributeError) as error:
-        _reasons["uvloop"] = str(error)
+        native.follow_calls_of(os.path.realpath(path))
+        return None
+    except (RuntimeError, OSError) as error:
+        return str(error)
 
 
 def carried(request, function, /, *args, **kwargs):
@@ -128,6 +149,7 @@ def features():
     rows = [{"name": "native", "state": "on" if native else "off", "reason": native_reason}]
     for name, reason in _reasons.items():
         reason = reason if native else native_reason
-        state = "on" if reason is None else "failed" if native and _state["installed"] and name != "uvloop" else "off"
+        is_due = _state["installed"] and name not in _callers
+        state = "on" if reason is None else "failed" if native and is_due and reason != _NONE_HERE else "off"
         rows.append({"name": name, "state": state, "reason": reason})
     return rows

@@ -2,23 +2,23 @@
 """The id of a request from its headers, by the rules of the agent, so that both give a request the same id."""
 import base64
 import binascii
+import os
 import re
-import secrets
 
 ID_MAX = 128  # bytes; the agent cuts there, too
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_PRINTABLE = re.compile(r"[\x20-\x7e]+")  # what may stand in any header and any log
 
 
 def new_id():
     """A new id: 32 hexadecimal digits."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 def clean(value):
     """The id as it can be answered in a header: 1 to 128 printable ASCII characters; None when it cannot."""
     value = value.strip()[:ID_MAX].strip() if isinstance(value, str) else ""
-    return value if _PRINTABLE.fullmatch(value) else None
+    # What may stand in any header and any log.
+    return value if value and value.isascii() and value.isprintable() else None
 
 
 def parse_traceparent(value):
@@ -72,9 +72,30 @@ def normal_name(name):
     return "x-request-id" if name == "x_request_id" else name
 
 
-def find_id(headers, first):
-    """The id in a dict of normal names, the header named `first` before the built-in list; None without one."""
-    for name, take in ((first, _TAKE.get(first, str)), *_RULES):
-        if name in headers and (found := clean(take(headers[name].strip()))):
-            return found
-    return None
+class Finder:
+    """Finds the id of a request: the header named `first` goes before the built-in list."""
+
+    def __init__(self, first):
+        first = normal_name(first)
+        self._rules = ((first, _TAKE.get(first, str)), *_RULES)
+        # Servers give names and values as bytes. All other headers are not looked at: there may be many.
+        self._names = {name.encode("latin-1"): name for name, _ in self._rules}
+        self._names.update({b"x_request_id": "x-request-id"})
+
+    def headers(self, raw):
+        """Those of the pairs of bytes that matter, by their normal names; of one that comes twice the first."""
+        found = {}
+        for name, value in raw:
+            name = self._names.get(name.lower())
+            if name is not None and name not in found:
+                found[name] = value.decode("latin-1")
+        return found
+
+    def find(self, headers):
+        """The id in a dict of normal names; None without one."""
+        if not headers:
+            return None
+        for name, take in self._rules:
+            if name in headers and (found := clean(take(headers[name].strip()))):
+                return found
+        return None

@@ -26,9 +26,11 @@ class RequestMeterMiddleware:
     def __init__(self, app, *, header_name="X-Request-ID", response_header="X-Request-ID",
                  generator=_ids.new_id, validator=None, transformer=None):
         self.app = app
-        self._header_name = _ids.normal_name(header_name)
-        self._response_header = response_header.encode("latin-1") if response_header else None
+        self._finder = _ids.Finder(header_name)
+        # ASGI wants names in lower case.
+        self._response_header = response_header.lower().encode("latin-1") if response_header else None
         self._generator, self._validator, self._transformer = generator, validator, transformer
+        self._makes_clean_ids = generator is _ids.new_id and transformer is None
         clock.in_use = True
 
     async def __call__(self, scope, receive, send):
@@ -36,15 +38,25 @@ class RequestMeterMiddleware:
         if scope["type"] not in ("http", "websocket") or _SCOPE_KEY in scope:
             await self.app(scope, receive, send)
             return
-        headers = _headers(scope)
+        headers = self._finder.headers(scope.get("headers", ()))
         state = RequestState(self._choose_id(headers), scope.get("method", "GET"), scope["path"])
-        state._trace_id = _ids.parse_traceparent(headers.get("traceparent", ""))[0]  # pylint: disable=protected-access
+        if "traceparent" in headers:
+            state._trace_id = _ids.parse_traceparent(headers["traceparent"])[0]  # pylint: disable=protected-access
         scope[_SCOPE_KEY] = state
         with state:
-            await _Exchange(self, state, scope, send).run(receive)
+            exchange = _Exchange(self, state, scope, send)
+            try:
+                await self.app(scope, receive, exchange.answer)
+            except Exception:
+                # Whatever stands outside answers such a request with 500. What was raised goes on unchanged.
+                exchange.begin_answer(500)
+                raise
+            finally:
+                if not exchange.answered:
+                    exchange.begin_answer(None)
 
     def _choose_id(self, headers):
-        found = _ids.find_id(headers, self._header_name)
+        found = self._finder.find(headers)
         try:
             if found is not None and self._validator is not None and not self._validator(found):
                 found = None
@@ -54,14 +66,20 @@ class RequestMeterMiddleware:
             # A mistake in there must not cost the request.
             _log.exception("the id of a request could not be chosen")
             found = None
-        return _ids.clean(str(found)) if found is not None else None
+        if self._makes_clean_ids or found is None:
+            return found
+        return _ids.clean(str(found))
 
     def add_id(self, headers, request_id):
-        """The response's headers with the id; as they are when the application has set one."""
+        """The response's headers, a list, with the id; as they are when the application has set one."""
         name = self._response_header
-        if name is None or any(_same_header(key, name) for key, _ in headers):
+        if name is None:
             return headers
-        return [*headers, (name, request_id.encode("latin-1", "replace"))]
+        for key, _ in headers:
+            if len(key) == len(name) and _same_header(key, name):
+                return headers
+        headers.append((name, request_id.encode("latin-1", "replace")))
+        return headers
 
 
 def _same_header(one, other):
@@ -69,52 +87,38 @@ def _same_header(one, other):
     return one.lower().replace(b"_", b"-") == other.lower().replace(b"_", b"-")
 
 
-def _headers(scope):
-    """The request's headers by their normal names; of one that comes twice the first."""
-    headers = {}
-    for name, value in scope.get("headers", ()):
-        headers.setdefault(_ids.normal_name(name.decode("latin-1")), value.decode("latin-1"))
-    return headers
-
-
 class _Exchange:
     """One request on its way through the application."""
+
+    __slots__ = ("_middleware", "_state", "_scope", "_send", "_mount", "_start_ns", "answered")
 
     def __init__(self, middleware, state, scope, send):
         self._middleware, self._state, self._scope, self._send = middleware, state, scope, send
         self._mount = scope.get("root_path", "")
         self._start_ns = time.perf_counter_ns()
-        self._answered = False
+        self.answered = False
 
-    async def run(self, receive):
-        """Calls the application; what it raises goes on unchanged."""
-        try:
-            await self._middleware.app(self._scope, receive, self._answer)
-        except Exception:
-            # Whatever stands outside answers such a request with 500.
-            self._begin_answer(500)
-            raise
-        finally:
-            self._begin_answer(None)
-
-    async def _answer(self, message):
-        if message["type"] == "http.response.start":
-            self._begin_answer(message["status"])
+    def answer(self, message):
+        """`send` for the application. What the server's returns is returned: a coroutine of our own would cost."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            self.begin_answer(message["status"])
             message = self._with_id(message)
-        elif message["type"] == "websocket.accept":
-            self._begin_answer(101)
+        elif kind == "websocket.accept":
+            self.begin_answer(101)
             message = self._with_id(message)
-        await self._send(message)
+        return self._send(message)
 
     def _with_id(self, message):
-        headers = self._middleware.add_id(message.get("headers", ()), self._state.request_id)
+        # They may be any iterable, also one that can be walked through once.
+        headers = self._middleware.add_id(list(message.get("headers", ())), self._state.request_id)
         return {**message, "headers": headers}
 
-    def _begin_answer(self, status):
+    def begin_answer(self, status):
         """Once for each request, however it goes: a client that went away counts, too."""
-        if self._answered:
+        if self.answered:
             return
-        self._answered = True
+        self.answered = True
         if self._scope["type"] == "http":
             clock.ended(self._state.path, (time.perf_counter_ns() - self._start_ns) / 1e9)
         self._state.answer()

@@ -15,6 +15,8 @@ from reqmeter.state import RequestState
 
 # Threads that may wait for the agent at a time. A silent agent is asked again only after a pause, so more do not help.
 WORKERS = 4
+# How long the place of this process's cgroup is taken to be the same: finding it is a third of the whole look.
+PLACE_SECONDS = 1.0
 _numbers = itertools.count(1)
 _monitors = weakref.WeakSet()
 
@@ -46,6 +48,7 @@ class ResourceMonitor:
         """In a new process: no thread of the parent's is here, and the readers are others."""
         self._pool = None
         self._cpu = _processes.CpuPercent()
+        self._cgroup, self._cgroup_until = None, 0.0
         self._own_client = "monitor-%d-%d" % (os.getpid(), next(_numbers))
 
     def collect_resources_info(self, request_state=None):
@@ -108,13 +111,20 @@ class ResourceMonitor:
         """What the agent did not say. This process alone is always read here: an agent knows it by another pid."""
         if result["mem_info"] and result["drum_info"] is not None:
             return
-        cgroup = _cgroups.own_memory_cgroup()
+        cgroup = self._own_cgroup()
         if result["drum_info"] is None:
             result["drum_info"], sources["drum_info"] = self._read_drum_info(client, cgroup), "proc"
         if not result["mem_info"]:
             result["mem_info"], sources["mem_info"] = _processes.mem_info(cgroup), "proc"
         if "proc" in (sources["mem_info"], sources["drum_info"]):
             result["mem_info"]["drum_rss"] = _processes.drum_rss(result["drum_info"])
+
+    def _own_cgroup(self):
+        now = time.monotonic()
+        if now >= self._cgroup_until:
+            self._cgroup = _cgroups.own_memory_cgroup()
+            self._cgroup_until = now + PLACE_SECONDS
+        return self._cgroup
 
     def _read_drum_info(self, client, cgroup):
         pids = [os.getpid()] if self._only_this_process else cgroup and cgroup.pids(_processes.PROCESSES_MAX)
