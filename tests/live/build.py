@@ -17,7 +17,7 @@ SDK = ["-pthread", "-I" + os.path.join(ROOT, "include"), "-I" + os.path.join(ROO
 PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
-    "memory": (["servers/memory.c"], ["-pthread"]),
+    "memory": (["servers/memory.c", "servers/memory_faults.c", "servers/memory.h"], ["-pthread"]),
     "sdk_slices": (["servers/sdk_slices.c"], SDK),
     "sdk_shapes": (["servers/sdk_shapes.c"], SDK),
     "sdk_hostile": (["servers/sdk_hostile.c"], SDK),
