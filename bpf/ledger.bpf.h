@@ -44,14 +44,16 @@ static __noinline __attribute__((unused)) void memory_flush(struct thread_memory
 	m->flushed_request_bytes = m->request_bytes;
 }
 
-/* What came before this stays with the cgroup that the thread was in then. */
+/* What came before this stays with the cgroup that the thread's address space was in then. */
 static __always_inline void memory_follow(struct thread_memory *m, struct task_struct *task)
 {
-	if (m->css_set == (__u64)task->cgroups)
+	struct task_struct *owner = memory_owner(task);
+
+	if (!owner || m->css_set == (__u64)owner->cgroups)
 		return;
 	memory_flush(m);
-	m->css_set = (__u64)task->cgroups;
-	m->cgroup_id = task_cgroup_id(task);
+	m->css_set = (__u64)owner->cgroups;
+	m->cgroup_id = task_cgroup_id(owner);
 }
 
 /* What the thread's total holds and its cgroup's sums do not goes to the cgroup it ran in until now. */

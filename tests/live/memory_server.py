@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import agent
@@ -31,12 +32,19 @@ def file_of(mib):
     return file
 
 
-class Server:
-    """servers/memory.c. A context manager; ends only its own process group."""
+def rollup(pid):
+    """(resident, swapped) bytes by a walk of the process's page tables."""
+    with open("/proc/%d/smaps_rollup" % pid, encoding="ascii", errors="replace") as lines:
+        sizes = {line.split()[0]: line.split()[1] for line in lines}
+    return int(sizes["Rss:"]) * KIB, int(sizes["Swap:"]) * KIB
 
-    def __init__(self, processes=1, threads=1, prefix=(), file=None):
-        self.own_file = None if file else file_of(FILE_MIB)
-        command = [*prefix, build.part("memory"), str(processes), str(threads), (file or self.own_file).name]
+
+class Server:
+    """servers/memory.c, with a file of so many MiB to map. A context manager; ends only its own process group."""
+
+    def __init__(self, processes=1, threads=1, prefix=(), file_mib=FILE_MIB):
+        self.file = file_of(file_mib)
+        command = [*prefix, build.part("memory"), str(processes), str(threads), self.file.name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self.port = int(self.process.stdout.readline())
 
@@ -44,12 +52,12 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         self.process.stdout.close()
         self.process.stdin.close()
-        if self.own_file:
-            self.own_file.close()
+        self.file.close()
 
     @property
     def pid(self):
@@ -69,10 +77,11 @@ class Server:
             connection.close()
 
     def wait_held(self):
-        """Returns when the handler of /hold says that it waits."""
-        line = self.process.stdout.readline()
-        if line != b"held\n":
-            raise RuntimeError("not held: %r" % line)
+        """Returns when a handler of /hold says that it waits: the id of its thread."""
+        word, _, tid = self.process.stdout.readline().partition(b" ")
+        if word != b"held":
+            raise RuntimeError("not held: %r" % word)
+        return int(tid)
 
     def let_go(self):
         """Lets the handler of /hold go on."""
@@ -122,6 +131,12 @@ class MemoryTest(unittest.TestCase):
 
     def check(self, what, row, truth):
         """One row against what its handler saw."""
+        memory = self.check_growth(what, row, truth)
+        self.near(what + " peak", memory["peak_growth_bytes"], max(truth["top"] - truth["before"], 0))
+        return memory
+
+    def check_growth(self, what, row, truth):
+        """The same but for the peak, which a handler that goes up and down by itself does not see."""
         memory = row["memory"]
         growth, peak = truth["after"] - truth["before"], max(truth["top"] - truth["before"], 0)
         print("%-14s growth %12d of %12d, peak %12d of %12d, faults %d+%d" % (
@@ -129,19 +144,25 @@ class MemoryTest(unittest.TestCase):
             row["major_faults"]), flush=True)
         self.check_sums(memory)
         self.near(what + " growth", memory["growth_bytes"], growth)
-        self.near(what + " peak", memory["peak_growth_bytes"], peak)
         self.near(what + " swap", memory["swap_growth_bytes"], truth["swap"])
         return memory
 
     # A ledger is that of a cgroup which the test made.
 
-    def make_cgroup(self):
-        """self.cgroup, of this test alone; skips where there is none to be had."""
+    def make_cgroup(self, name=""):
+        """self.cgroup, of this test alone, which is also returned; skips where there is none to be had."""
         try:
-            self.cgroup = cgroups.Cgroup("reqmeter-memory-%d-%s" % (os.getpid(), self._testMethodName))
+            self.cgroup = cgroups.Cgroup("reqmeter-memory-%d-%s%s" % (os.getpid(), self._testMethodName, name))
         except cgroups.CgroupError as error:
             self.skipTest(str(error))
         self.addCleanup(self.cgroup.remove)
+        return self.cgroup
+
+    def now(self):
+        """The ledger of this moment or later; a report may be older than that it is asked for."""
+        now_ns = time.time_ns()
+        agent.poll_until(lambda: self.meter.stats(sections="generated_unix_ns")["generated_unix_ns"] > now_ns, 10)
+        return self.ledger()
 
     def ledger(self, cgroup=None):
         """The cgroup's memory ledger, or None."""
@@ -151,13 +172,17 @@ class MemoryTest(unittest.TestCase):
 
     def wait_ledger(self, what, predicate):
         """The ledger once the predicate holds for it: a report may be older than what it is about."""
-        ledger = agent.poll_until(lambda: (lambda now: now if predicate(now) else None)(self.ledger()), 10)
+        def look():
+            now = self.ledger()
+            return now if now and predicate(now) else None
+
+        ledger = agent.poll_until(look, 10)
         self.assertTrue(ledger, "%s: never in %s" % (what, self.ledger()))
         return ledger
 
-    def check_closes(self, gross):
+    def check_closes(self, gross, cgroup=None):
         """Residual below 2 % of what was gained, or 4 MiB."""
-        ledger = self.ledger()
+        ledger = self.ledger(cgroup)
         print("ledger of %d MiB gross: %s" % (gross // MIB, ledger), flush=True)
         terms = [ledger[term + "_bytes"] for term in ("requests", "background", "fork", "teardown", "foreign", "residual")]
         self.assertEqual(sum(terms), ledger["rss_delta_bytes"])

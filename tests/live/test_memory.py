@@ -163,9 +163,7 @@ class Ledger(memory_server.MemoryTest):
         """A process that is moved takes its memory with it: neither cgroup's ledger has it as a residual."""
         with Server() as server:
             server.ask("/mmap/%d/keep" % (64 * KIB))
-            for directory in set(self.cgroup.dirs.values()):
-                with open(directory + "/cgroup.procs", "w", encoding="ascii") as procs:
-                    procs.write(str(server.process.pid))
+            self.cgroup.add(server.pid)
             server.ask("/mmap/%d/keep" % (16 * KIB))
             # A report may be older than the move.
             agent.poll_until(lambda: abs(self.ledger()["rss_delta_bytes"] - 16 * MIB) < LEDGER_SLACK, 10)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -90,24 +91,36 @@ static void take_zeros(struct work *w)
 	finish(w);
 }
 
-/* A page of each huge page. */
+/* A page of each huge page, and no business yet for the kernel's thread that makes huge ones. */
+static char *map_sparse(size_t bytes)
+{
+	char *at;
+
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	at = map_aligned(bytes);
+	touch(at, bytes, HUGE);
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+	return at;
+}
+
 static void take_sparse(struct work *w)
 {
-	w->at = map_aligned(w->bytes);
-	madvise(w->at, w->bytes, MADV_NOHUGEPAGE);
-	touch(w->at, w->bytes, HUGE);
-	madvise(w->at, w->bytes, MADV_HUGEPAGE);
+	w->at = map_sparse(w->bytes);
 	finish(w);
 }
 
-/* As above, and then all of it. */
 static void take_collapse(struct work *w)
 {
-	w->at = map_aligned(w->bytes);
-	madvise(w->at, w->bytes, MADV_NOHUGEPAGE);
-	touch(w->at, w->bytes, HUGE);
-	madvise(w->at, w->bytes, MADV_HUGEPAGE);
+	w->at = map_sparse(w->bytes);
 	madvise(w->at, w->bytes, MADV_COLLAPSE);
+	finish(w);
+}
+
+/* Left to that thread; what it does meanwhile is seen at the top. */
+static void take_advised(struct work *w)
+{
+	w->at = map_sparse(w->bytes);
+	madvise(w->at, w->bytes, MADV_HUGEPAGE);
 	finish(w);
 }
 
@@ -254,12 +267,17 @@ static void take_spawn(struct work *w)
 	w->after = look(w);
 }
 
-static void wait_for_byte(const char *what)
+static void say_held(void)
+{
+	printf("held %d\n", gettid());
+	fflush(stdout);
+}
+
+static void wait_for_byte(void)
 {
 	char byte;
 
-	printf("%s\n", what);
-	fflush(stdout);
+	say_held();
 	if (read(STDIN_FILENO, &byte, 1) != 1)
 		_exit(1);
 }
@@ -268,7 +286,7 @@ static void wait_for_byte(const char *what)
 static void take_hold(struct work *w)
 {
 	begin(w, map_small(w->bytes));
-	wait_for_byte("held");
+	wait_for_byte();
 	keep(map_small(w->bytes), w->bytes);
 	w->top = w->after = look(w);
 }
@@ -277,8 +295,7 @@ static void take_hold(struct work *w)
 static void take_churn(struct work *w)
 {
 	begin(w, map_small(w->bytes));
-	printf("held\n");
-	fflush(stdout);
+	say_held();
 	for (;;)
 		munmap(map_small(64 * PAGE), 64 * PAGE);
 }
@@ -308,7 +325,7 @@ static void take_read(struct work *w)
 
 const struct way memory_faults[] = {
 	{ "pageout", take_pageout }, { "freed", take_freed },	  { "alike", take_alike },	 { "zeros", take_zeros },
-	{ "sparse", take_sparse },   { "collapse", take_collapse }, { "hugetlb", take_hugetlb }, { "shrink", take_shrink },
+	{ "sparse", take_sparse }, { "advised", take_advised },   { "collapse", take_collapse }, { "hugetlb", take_hugetlb }, { "shrink", take_shrink },
 	{ "move", take_move },	     { "leave", take_leave },	  { "given", take_given },	 { "taken", take_taken },
 	{ "storm", take_storm },     { "spawn", take_spawn },	  { "hold", take_hold },	 { "churn", take_churn },
 	{ "overrun", take_overrun }, { "read", take_read },	  { NULL, NULL },
