@@ -19,6 +19,16 @@ FILE = FILE_MIB * MIB
 SWAP_MIB = 256
 
 
+SPIN_NS = 50_000_000
+CPU_SLACK_NS = 10_000_000  # the requests that warm the server up
+
+
+def ran_ns(pid):
+    """CPU that a thread has had."""
+    with open("/proc/%d/schedstat" % pid, encoding="ascii") as stat:
+        return int(stat.read().split()[0])
+
+
 class Limited(memory_server.MemoryTest):
     """Servers in a cgroup that may have LIMIT."""
 
@@ -166,10 +176,11 @@ class Moved(memory_server.MemoryTest):
     def setUp(self):
         self.second, self.first = self.make_cgroup("-2"), self.make_cgroup("-1")
 
-    def begin(self, server):
+    def begin(self, server, way="hold"):
         """Starts a request that holds; (the thread that waits for it, the thread that serves it, [(id, answer)])."""
         answers = []
-        thread = threading.Thread(target=lambda: answers.append(server.ask("/hold/%d/keep" % (self.SIZE // KIB))))
+        path = "/%s/%d/keep" % (way, self.SIZE // KIB)
+        thread = threading.Thread(target=lambda: answers.append(server.ask(path)))
         thread.start()
         return thread, server.wait_held(), answers
 
@@ -178,19 +189,22 @@ class Moved(memory_server.MemoryTest):
         self.cgroup = cgroup
         return self.wait_ledger(what, predicate)
 
-    def test_process(self):
+    def move(self, way):
         """Each cgroup has what the request took while it was there; the process takes along what it holds."""
         with Server(prefix=self.first.prefix, file_mib=1) as server:
             server.ask("/mmap/4/give")
             # The name of a cgroup is known once a thread has been seen there.
             self.wait_in(self.first, "process", lambda now: now["background_bytes"] > 0)
-            thread, _, answers = self.begin(server)
+            thread, _, answers = self.begin(server, way)
+            cpu_ns = ran_ns(server.pid)
+            if way == "spin":
+                agent.poll_until(lambda: ran_ns(server.pid) > cpu_ns + SPIN_NS, 20)
             self.second.add(server.pid)
             server.let_go()
             thread.join()
             name, truth = answers[0]
-            memory = self.check("moved", self.row_of(name), truth)
-            self.near("moved", memory["growth_bytes"], 2 * self.SIZE)
+            row = self.row_of(name)
+            self.near("moved", self.check("moved", row, truth)["growth_bytes"], 2 * self.SIZE)
             resident = rollup(server.pid)[0]
             for cgroup, sign in ((self.first, -1), (self.second, 1)):
                 ledger = self.wait_in(cgroup, "its part", lambda now: now["requests_bytes"] > self.SIZE - SLACK)
@@ -198,6 +212,24 @@ class Moved(memory_server.MemoryTest):
                 self.assertGreater(sign * ledger["moved_bytes"], self.SIZE // 2)
                 self.check_closes(2 * self.SIZE)
             self.near("resident", ledger["rss_delta_bytes"] + ledger["moved_bytes"], resident)
+            return row
+
+    def test_at_rest(self):
+        """A process that is moved while its request waits."""
+        self.move("hold")
+
+    def test_at_work(self):
+        """One that is moved while its request is on the CPU, whose time is divided as its memory is."""
+        row = self.move("spin")
+        first, second = (self.cpu_ledger(cgroup) for cgroup in (self.first, self.second))
+        self.assertGreater(first["requests_ns"], SPIN_NS)
+        self.assertLess(second["requests_ns"], row["cpu_ns"] - SPIN_NS + CPU_SLACK_NS)
+        self.assertLess(abs(first["requests_ns"] + second["requests_ns"] - row["cpu_ns"]), CPU_SLACK_NS)
+
+    def cpu_ledger(self, cgroup):
+        """The cgroup's ledger of CPU."""
+        report = self.meter.stats(scope="cgroup:" + cgroup.path, sections="cgroups")
+        return next(entry["ledger"]["cpu"] for entry in report["cgroups"] if entry["path"] == cgroup.path)
 
     def test_thread(self):
         """A thread that goes alone leaves the memory with its process, whose ledger has what it takes from then on."""

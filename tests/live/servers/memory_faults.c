@@ -6,6 +6,7 @@
 #include "memory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -291,6 +292,20 @@ static void take_hold(struct work *w)
 	w->top = w->after = look(w);
 }
 
+/* The same, never off the CPU of its own will. */
+static void take_spin(struct work *w)
+{
+	struct pollfd byte = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	begin(w, map_small(w->bytes));
+	say_held();
+	while (poll(&byte, 1, 0) == 0)
+		;
+	wait_for_byte();
+	keep(map_small(w->bytes), w->bytes);
+	w->top = w->after = look(w);
+}
+
 /* Takes and gives back until the end of the process. */
 static void take_churn(struct work *w)
 {
@@ -327,6 +342,6 @@ const struct way memory_faults[] = {
 	{ "pageout", take_pageout }, { "freed", take_freed },	  { "alike", take_alike },	 { "zeros", take_zeros },
 	{ "sparse", take_sparse }, { "advised", take_advised },   { "collapse", take_collapse }, { "hugetlb", take_hugetlb }, { "shrink", take_shrink },
 	{ "move", take_move },	     { "leave", take_leave },	  { "given", take_given },	 { "taken", take_taken },
-	{ "storm", take_storm },     { "spawn", take_spawn },	  { "hold", take_hold },	 { "churn", take_churn },
+	{ "storm", take_storm },     { "spawn", take_spawn },	  { "hold", take_hold }, { "spin", take_spin },	 { "churn", take_churn },
 	{ "overrun", take_overrun }, { "read", take_read },	  { NULL, NULL },
 };
