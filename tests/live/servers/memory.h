@@ -9,7 +9,8 @@
 #define PAGE 4096ul
 #define HUGE (2ul << 20)
 
-/* One request: what is asked of it, and what a walk of the page tables showed before, at the top and after. */
+/* One request: what is asked of it, and what a walk of the page tables showed before, at the top and after.
+ */
 struct work {
 	char *at;
 	size_t bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ways in which processes, the kernel or other threads do something to memory in the middle of a request. A byte on
- * standard input ends a wait; a line on standard output says that it has begun.
+ * Ways in which processes, the kernel or other threads do something to memory in the middle of a request. A
+ * byte on standard input ends a wait; a line on standard output says that it has begun.
  */
 #include "memory.h"
 
@@ -236,7 +236,8 @@ static void fork_some(const struct work *w)
 			die("fork");
 		if (child == 0) {
 			touch(w->at, STORM_PAGES * PAGE, PAGE);
-			touch(map(STORM_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1), STORM_PAGES * PAGE, PAGE);
+			touch(map(STORM_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1), STORM_PAGES * PAGE,
+			      PAGE);
 			_exit(0);
 		}
 	}
@@ -338,10 +339,31 @@ static void take_read(struct work *w)
 	w->top = w->after = look(w);
 }
 
+/* Adds to its end. */
+static void take_store(struct work *w)
+{
+	static const char from[READ_BYTES];
+	int fd = open(file_path, O_WRONLY | O_APPEND);
+
+	if (fd < 0)
+		die(file_path);
+	for (size_t done = 0; done < w->bytes; done += sizeof(from))
+		if (write(fd, from, sizeof(from)) != sizeof(from))
+			die(file_path);
+	close(fd);
+	w->top = w->after = look(w);
+}
+
 const struct way memory_faults[] = {
-	{ "pageout", take_pageout }, { "freed", take_freed },	  { "alike", take_alike },	 { "zeros", take_zeros },
-	{ "sparse", take_sparse }, { "advised", take_advised },   { "collapse", take_collapse }, { "hugetlb", take_hugetlb }, { "shrink", take_shrink },
-	{ "move", take_move },	     { "leave", take_leave },	  { "given", take_given },	 { "taken", take_taken },
-	{ "storm", take_storm },     { "spawn", take_spawn },	  { "hold", take_hold }, { "spin", take_spin },	 { "churn", take_churn },
-	{ "overrun", take_overrun }, { "read", take_read },	  { NULL, NULL },
+	{ "pageout", take_pageout },   { "freed", take_freed },
+	{ "alike", take_alike },       { "zeros", take_zeros },
+	{ "sparse", take_sparse },     { "advised", take_advised },
+	{ "collapse", take_collapse }, { "hugetlb", take_hugetlb },
+	{ "shrink", take_shrink },     { "move", take_move },
+	{ "leave", take_leave },       { "given", take_given },
+	{ "taken", take_taken },       { "storm", take_storm },
+	{ "spawn", take_spawn },       { "hold", take_hold },
+	{ "spin", take_spin },         { "churn", take_churn },
+	{ "overrun", take_overrun },   { "read", take_read },
+	{ "store", take_store },       { NULL, NULL },
 };
