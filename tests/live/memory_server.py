@@ -110,7 +110,10 @@ class MemoryTest(unittest.TestCase):
     def row_of(self, name):
         """The finished row with that id; the test fails without."""
         rows = agent.poll_until(lambda: self.meter.stats(id=name, sections="requests")["requests"]["recent"], 20, 0.05)
-        self.assertTrue(rows, "no row of " + name)
+        if not rows:
+            report = self.meter.stats(id=name, sections="requests,agent")
+            losses = {key: value for key, value in report["agent"]["losses"].items() if value}
+            self.fail("no row of %s; in flight: %s; losses: %s" % (name, report["requests"]["active"], losses))
         return rows[0]
 
     def near(self, what, value, truth):
