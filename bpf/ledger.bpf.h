@@ -24,54 +24,75 @@ static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent
 	return sums;
 }
 
-/* The same for its memory. */
-static __noinline __attribute__((unused)) void memory_flush(struct thread_memory *m)
+/*
+ * The same for its memory. A stretch that is not over is taken for the request's while the thread works for one, as every
+ * snapshot takes it; where its end says otherwise, what is handed over next makes up for it.
+ */
+static __noinline __attribute__((unused)) void memory_flush(struct thread_state *s)
 {
+	struct thread_memory *m = &s->memory;
 	struct cgroup_sums *sums = cgroup_sums_of(m->cgroup_id, 0);
+	__s64 request_bytes = m->request_bytes;
 
+	if (m->by_program ? m->sdk_handle != 0 : s->exchange && !s->ended)
+		request_bytes += memory_growth(&m->stretch);
 	if (!sums) {
 		lose(LOSS_CGROUPS_FULL);
 		return;
 	}
 	__sync_fetch_and_add(&sums->memory.own_bytes, memory_own_bytes(m) - m->flushed_bytes);
-	__sync_fetch_and_add(&sums->memory.requests_bytes, m->request_bytes - m->flushed_request_bytes);
+	__sync_fetch_and_add(&sums->memory.requests_bytes, request_bytes - m->flushed_request_bytes);
 	if (m->seen_epoch == snapshot_epoch) {
 		__sync_fetch_and_add(&sums->twice_bytes, m->seen_bytes);
 		__sync_fetch_and_add(&sums->twice_request_bytes, m->seen_request_bytes);
 		m->seen_epoch = 0;
 	}
 	m->flushed_bytes = memory_own_bytes(m);
-	m->flushed_request_bytes = m->request_bytes;
+	m->flushed_request_bytes = request_bytes;
 }
 
-/* What came before this stays with the cgroup that the thread was in then. */
-static __always_inline void memory_follow(struct thread_memory *m, struct task_struct *task)
+/* What came before this stays with the cgroup that the thread's address space was in then. */
+static __always_inline void memory_follow(struct thread_state *s, struct task_struct *task)
 {
-	if (m->css_set == (__u64)task->cgroups)
+	struct task_struct *owner = memory_owner(task);
+	struct thread_memory *m = &s->memory;
+
+	if (!owner || m->css_set == (__u64)owner->cgroups)
 		return;
-	memory_flush(m);
-	m->css_set = (__u64)task->cgroups;
-	m->cgroup_id = task_cgroup_id(task);
+	memory_flush(s);
+	m->css_set = (__u64)owner->cgroups;
+	m->cgroup_id = task_cgroup_id(owner);
+}
+
+/* Of the work at hand only what no later edge will take back: after a block it may turn out to be nobody's. */
+static __always_inline __u64 request_cpu_at_least(const struct thread_state *s)
+{
+	bool until_block = s->ended || (s->rested && !s->sent);
+
+	if (!s->exchange || s->sdk_at)
+		return s->request_cpu_ns;
+	return s->request_cpu_ns + (until_block ? s->at_block.cpu_ns : s->total.cpu_ns) - s->mark.cpu_ns;
 }
 
 /* What the thread's total holds and its cgroup's sums do not goes to the cgroup it ran in until now. */
 static __always_inline void cgroup_flush(struct thread_state *s, __u64 parent_id)
 {
 	struct cgroup_sums *sums = cgroup_sums_of(s->cgroup_id, parent_id);
+	__u64 request_cpu_ns = request_cpu_at_least(s);
 
 	if (!sums) {
 		lose(LOSS_CGROUPS_FULL);
 		return;
 	}
 	__sync_fetch_and_add(&sums->cpu_ns, s->total.cpu_ns - s->flushed_cpu_ns);
-	__sync_fetch_and_add(&sums->request_cpu_ns, s->request_cpu_ns - s->flushed_request_cpu_ns);
+	__sync_fetch_and_add(&sums->request_cpu_ns, request_cpu_ns - s->flushed_request_cpu_ns);
 	if (s->seen_epoch == snapshot_epoch) {
 		__sync_fetch_and_add(&sums->twice_cpu_ns, s->seen_cpu_ns);
 		__sync_fetch_and_add(&sums->twice_request_cpu_ns, s->seen_request_cpu_ns);
 		s->seen_epoch = 0;
 	}
 	s->flushed_cpu_ns = s->total.cpu_ns;
-	s->flushed_request_cpu_ns = s->request_cpu_ns;
+	s->flushed_request_cpu_ns = request_cpu_ns;
 }
 
 static __always_inline __u64 task_parent_cgroup_id(struct task_struct *task)
@@ -87,7 +108,7 @@ static __always_inline void cgroup_follow(struct thread_state *s, struct task_st
 	if (s->css_set == (__u64)task->cgroups)
 		return;
 	cgroup_flush(s, 0);
-	memory_follow(&s->memory, task);
+	memory_follow(s, task);
 	s->css_set = (__u64)task->cgroups;
 	s->cgroup_id = task_cgroup_id(task);
 }

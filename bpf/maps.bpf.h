@@ -23,7 +23,7 @@ struct thread_memory {
 	__s64 flushed_bytes, flushed_request_bytes;
 	__u64 seen_epoch;
 	__s64 seen_bytes, seen_request_bytes;
-	__u64 css_set, cgroup_id; /* as the thread's, but they follow at the first event after a move, not at a switch */
+	__u64 css_set, cgroup_id; /* of its address space; they follow at the first event after a move, not at a switch */
 	__u64 reclaim_since_ns; /* 0: not in reclaim */
 	__u64 mapped_before;	/* 1 + bytes of address space when it began to change it; 0: it does not */
 	__u64 sdk_handle;	/* of the program's request whose the stretch is; 0: none's */

@@ -241,7 +241,7 @@ static __noinline int cache_follow(struct space_cache *c, struct task_struct *ta
 	c->reclaims = s->memory.reclaim_since_ns != 0;
 	change_begin(s);
 	cache_collect(c, &s->memory);
-	memory_follow(&s->memory, task);
+	memory_follow(s, task);
 	memory_turn(s, task);
 	change_end(s);
 	c->sdk_at = s->sdk_at;
@@ -334,7 +334,7 @@ static __always_inline void add_counted(struct mm_struct *mm, __u32 kind, __s64 
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s)
 		return;
-	memory_follow(&s->memory, task);
+	memory_follow(s, task);
 	memory_turn(s, task);
 	pending = pending_of(task, kind);
 	/* What the task hands over is set to 0 after this event; else there is a change beside what it keeps. */

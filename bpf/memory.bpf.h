@@ -9,6 +9,19 @@
 #include "context.bpf.h"
 #include "resident.bpf.h"
 
+/*
+ * The task that stands for the thread's address space. Threads may be in other cgroups than their process's memory:
+ * single ones on v1, those of a threaded cgroup on v2. NULL: no memory, or nobody stands for it any more.
+ */
+static __always_inline struct task_struct *memory_owner(struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+
+	if (!mm)
+		return NULL;
+	return bpf_core_field_exists(mm->owner) ? mm->owner : task->group_leader;
+}
+
 /* Page faults are counted by the kernel in the task, remote ones (ptrace, get_user_pages) for who caused them. */
 static __always_inline void faults_collect(struct thread_memory *m, struct task_struct *task)
 {

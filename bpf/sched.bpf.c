@@ -54,7 +54,7 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 		sdk_died(s, task, now);
 		memory_settle(&s->memory, task, false);
 		cgroup_flush(s, task_parent_cgroup_id(task));
-		memory_flush(&s->memory);
+		memory_flush(s);
 		process_hand_over(s, task);
 	}
 	change_end(s);

@@ -122,9 +122,11 @@ static __always_inline void row_memory(struct thread_row *row, const struct thre
 /* What the task has not handed to its address space yet belongs to what is resident. */
 static __always_inline void row_resident(struct thread_row *row, struct task_struct *task)
 {
+	struct task_struct *owner = memory_owner(task);
+
 	if (resident == RESIDENT_COUNTED && task->mm)
 		row->resident_bytes = pending_of(task, RSS_FILE) + pending_of(task, RSS_ANON) + pending_of(task, RSS_SHMEM);
-	row->resident_cgroup_id = task_cgroup_id(task);
+	row->resident_cgroup_id = task_cgroup_id(owner ? owner : task);
 	if (!owns_memory(task))
 		return;
 	row->flags |= THREAD_OWNS_MEMORY;

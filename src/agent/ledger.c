@@ -141,13 +141,13 @@ static struct entry *entry_above(struct ledger *ledger, const char *path)
 	return e;
 }
 
-/* The path comes from a process in the cgroup, and counts only if it leads to the same cgroup. */
-static void entry_resolve(struct ledger *ledger, struct entry *e, pid_t pid)
+/* The path comes from a thread in the cgroup, and counts only if it leads to the same cgroup. */
+static void entry_resolve(struct ledger *ledger, struct entry *e, pid_t tid)
 {
 	char path[CGROUP_PATH_MAX];
 	uint64_t id;
 
-	if (e->path || cgroup_of_process(ledger->tree, pid, CGROUP_CPUACCT, path, sizeof(path)))
+	if (e->path || cgroup_of_process(ledger->tree, tid, CGROUP_CPUACCT, path, sizeof(path)))
 		return;
 	if (cgroup_id_of_path(ledger->tree, CGROUP_CPUACCT, path, &id) || id != e->id)
 		return;
@@ -195,7 +195,7 @@ static void add_threads(struct ledger *ledger, const struct sample *sample)
 
 		if (!e)
 			continue;
-		entry_resolve(ledger, e, (pid_t)row->pid);
+		entry_resolve(ledger, e, (pid_t)row->tid);
 		e->own_ns += row->unflushed_cpu_ns;
 		e->own_request_ns += row->unflushed_request_cpu_ns;
 		add_memory(ledger, row);

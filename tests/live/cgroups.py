@@ -79,6 +79,26 @@ class Cgroup:
         except OSError as error:
             raise CgroupError("cannot set a quota: %s" % error) from None
 
+    def set_memory_limit(self, size, swap=None):
+        """Lets the cgroup have so many bytes of memory and of swap (None: as it was)."""
+        v2 = "memory" not in self.dirs
+        directory = self.dirs.get("memory", self.dirs.get("v2"))
+        try:
+            with open(directory + ("/memory.max" if v2 else "/memory.limit_in_bytes"), "w", encoding="ascii") as file:
+                file.write(str(size))
+            name = directory + ("/memory.swap.max" if v2 else "/memory.memsw.limit_in_bytes")
+            if swap is not None and os.path.exists(name):
+                with open(name, "w", encoding="ascii") as file:
+                    file.write(str(swap if v2 else size + swap))
+        except OSError as error:
+            raise CgroupError("cannot set a limit: %s" % error) from None
+
+    def add(self, pid, file="cgroup.procs"):
+        """Moves a process here; file="tasks": a thread, on v1."""
+        for directory in sorted(set(self.dirs.values())):
+            with open("%s/%s" % (directory, file), "w", encoding="ascii") as procs:
+                procs.write(str(pid))
+
     def throttled_ns(self):
         """Time that the kernel says the quota held the cgroup back, over its CPUs."""
         with open(self.dirs.get("cpu", self.dirs.get("v2")) + "/cpu.stat", encoding="ascii") as stat:

@@ -124,7 +124,7 @@ Test(report_scope, threads_by_cgroup)
 	struct ledger *ledger;
 
 	tree_recorded("v2");
-	tree_file("proc/60/cgroup", "0::/one/two\n", 12);
+	tree_file("proc/61/cgroup", "0::/one/two\n", 12); /* the thread's own: its process may be elsewhere */
 	tree_file("sys/fs/cgroup/one/cpu.stat", "usage_usec 1\n", 13);
 	tree_file("sys/fs/cgroup/one/two/cpu.stat", "usage_usec 1\n", 13);
 	cr_assert_eq(cgroup_tree_open(&tree, tree_root), 0);

@@ -5,12 +5,13 @@
  *
  * usage: memory PROCESSES THREADS FILE   (FILE: to be mapped; the port comes on stdout)
  */
+#include "memory.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE	   4096ul
-#define HUGE	   (2ul << 20)
 #define KEPT_MAX   4096
 #define WALK_PAGES 1024
 
-static const char *file_path;
+const char *file_path;
 static int listener;
 
 /* What requests have left behind, for others to give back. */
@@ -36,24 +35,16 @@ static struct {
 } kept[KEPT_MAX];
 static size_t n_kept;
 
-struct work {
-	char *at;
-	size_t bytes;
-	bool keeps;
-	bool by_region; /* several threads: only this request's own pages count */
-	long before, top, after;
-};
-
 /* --- the truth --- */
 
-static void die(const char *what)
+void die(const char *what)
 {
 	perror(what);
 	_exit(1);
 }
 
-/* Resident bytes of the process, by the kernel's walk of its page tables. */
-static long resident(void)
+/* Bytes of the process under that name, by the kernel's walk of its page tables. */
+static long rollup(const char *name)
 {
 	char text[2048];
 	int fd = open("/proc/self/smaps_rollup", O_RDONLY);
@@ -64,8 +55,8 @@ static long resident(void)
 		die("smaps_rollup");
 	close(fd);
 	text[n] = 0;
-	at = strstr(text, "Rss:");
-	return at ? atol(at + 4) * 1024 : -1;
+	at = strstr(text, name);
+	return at ? atol(at + strlen(name)) * 1024 : -1;
 }
 
 /* Resident bytes of one region, by its page-table entries. */
@@ -90,29 +81,29 @@ static long resident_region(const char *at, size_t bytes)
 	return present * (long)PAGE;
 }
 
-static long look(const struct work *w)
+long look(const struct work *w)
 {
 	if (!w->by_region)
-		return resident();
+		return rollup("\nRss:");
 	return w->at ? resident_region(w->at, w->bytes) : 0;
 }
 
 /* --- ways to take memory --- */
 
-static void touch(char *at, size_t bytes, size_t step)
+void touch(char *at, size_t bytes, size_t step)
 {
 	for (size_t i = 0; i < bytes; i += step)
 		((volatile char *)at)[i] = 1;
 }
 
-static char *map(size_t bytes, int flags, int fd)
+char *map(size_t bytes, int flags, int fd)
 {
 	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
 
 	return at == MAP_FAILED ? NULL : at;
 }
 
-static void keep(char *at, size_t bytes)
+void keep(char *at, size_t bytes)
 {
 	pthread_mutex_lock(&kept_lock);
 	if (n_kept < KEPT_MAX) {
@@ -122,7 +113,7 @@ static void keep(char *at, size_t bytes)
 	pthread_mutex_unlock(&kept_lock);
 }
 
-static void finish(struct work *w)
+void finish(struct work *w)
 {
 	w->top = look(w);
 	if (w->keeps) {
@@ -148,18 +139,22 @@ static void take_populate(struct work *w)
 	finish(w);
 }
 
-/* The region is aligned to huge pages, so that the whole of it can be made of them. */
-static void take_huge(struct work *w)
+char *map_aligned(size_t bytes)
 {
-	size_t more = w->bytes + HUGE;
+	size_t more = bytes + HUGE;
 	char *at = map(more, MAP_PRIVATE | MAP_ANONYMOUS, -1), *aligned;
 
 	aligned = (char *)(((uintptr_t)at + HUGE - 1) & ~(HUGE - 1));
 	if (aligned > at)
 		munmap(at, (size_t)(aligned - at));
-	if (at + more > aligned + w->bytes)
-		munmap(aligned + w->bytes, (size_t)(at + more - aligned - w->bytes));
-	w->at = aligned;
+	if (at + more > aligned + bytes)
+		munmap(aligned + bytes, (size_t)(at + more - aligned - bytes));
+	return aligned;
+}
+
+static void take_huge(struct work *w)
+{
+	w->at = map_aligned(w->bytes);
 	madvise(w->at, w->bytes, MADV_HUGEPAGE);
 	touch(w->at, w->bytes, PAGE);
 	finish(w);
@@ -279,13 +274,12 @@ static void take_many(struct work *w)
 	w->after = look(w);
 }
 
-/* Maps without touching, for others to write to: says where. */
+/* Maps without touching, for others to write to. */
 static void take_reserve(struct work *w)
 {
 	w->at = map(w->bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	madvise(w->at, w->bytes, MADV_NOHUGEPAGE);
-	w->top = (long)w->at;
-	w->after = w->before;
+	w->top = w->after = w->before;
 }
 
 /* Takes memory, and never answers. */
@@ -301,15 +295,43 @@ static void take_exec(struct work *w)
 	execl("/bin/sleep", "sleep", "2", NULL);
 }
 
-static const struct {
-	const char *name;
-	void (*take)(struct work *);
-} ways[] = {
+/* Reads a byte of each page that others have left. */
+static void take_use(struct work *w)
+{
+	volatile char sum = 0;
+
+	pthread_mutex_lock(&kept_lock);
+	for (size_t k = 0; k < n_kept; k++)
+		for (size_t i = 0; i < kept[k].bytes; i += PAGE)
+			sum += kept[k].at[i];
+	pthread_mutex_unlock(&kept_lock);
+	w->top = w->after = look(w);
+}
+
+/* The same, written to. */
+static void take_write(struct work *w)
+{
+	pthread_mutex_lock(&kept_lock);
+	for (size_t k = 0; k < n_kept; k++)
+		touch(kept[k].at, kept[k].bytes, PAGE);
+	pthread_mutex_unlock(&kept_lock);
+	w->top = w->after = look(w);
+}
+
+static const struct way ways[] = {
 	{ "mmap", take_mmap },	       { "populate", take_populate }, { "huge", take_huge },   { "tmpfs", take_tmpfs },
 	{ "file", take_file },	       { "malloc", take_malloc },     { "dontneed", take_dontneed },
 	{ "free", take_free },	       { "mremap", take_mremap },     { "fork", take_fork },   { "drop", take_drop },
 	{ "many", take_many },	       { "die", take_die },	      { "exec", take_exec },	       { "reserve", take_reserve },
+	{ "use", take_use },	       { "write", take_write },	      { NULL, NULL },
 };
+
+static void take(const struct way *way, const char *name, struct work *w)
+{
+	for (; way->name; way++)
+		if (strcmp(way->name, name) == 0)
+			way->take(w);
+}
 
 /* --- HTTP --- */
 
@@ -318,7 +340,7 @@ static void answer(int fd, char *head)
 {
 	char way[32] = "", then[32] = "", body[256], text[512];
 	struct work w = { 0 };
-	long kilobytes = 0;
+	long kilobytes = 0, swapped;
 	int n;
 
 	if (sscanf(head, "%*s /%31[^/]/%ld/%31[^/ ]", way, &kilobytes, then) != 3)
@@ -326,12 +348,13 @@ static void answer(int fd, char *head)
 	w.bytes = (size_t)kilobytes * 1024;
 	w.by_region = strcmp(then, "region") == 0;
 	w.keeps = w.by_region || strcmp(then, "keep") == 0;
+	swapped = rollup("\nSwap:");
 	w.before = look(&w);
-	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
-		if (strcmp(ways[i].name, way) == 0)
-			ways[i].take(&w);
-	n = snprintf(body, sizeof(body), "{\"pid\": %d, \"before\": %ld, \"top\": %ld, \"after\": %ld}", getpid(), w.before,
-		     w.top, w.after);
+	take(ways, way, &w);
+	take(memory_faults, way, &w);
+	n = snprintf(body, sizeof(body),
+		     "{\"pid\": %d, \"at\": %lu, \"before\": %ld, \"top\": %ld, \"after\": %ld, \"swap\": %ld}", getpid(),
+		     (unsigned long)w.at, w.before, w.top, w.after, rollup("\nSwap:") - swapped);
 	n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", n, body);
 	if (write(fd, text, (size_t)n) != n)
 		perror("write");
