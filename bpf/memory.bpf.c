@@ -105,7 +105,7 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 	if (parts && c->is_known)
 		*parts = c->last;
 	c->ctx_id = mm->context.ctx_id;
-	c->anon_count = -1;
+	c->faulting = 0;
 	parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 	if (!parts) {
 		space_meet(mm);
@@ -234,6 +234,7 @@ static __noinline int cache_follow(struct space_cache *c, struct task_struct *ta
 		c->changed = 0;
 	}
 	c->task = (__u64)task;
+	c->faulting = 0;
 	c->css_set = (__u64)task->cgroups;
 	c->is_watched = s != NULL;
 	if (!s)
@@ -265,6 +266,7 @@ static __always_inline void add_change(struct space_cache *c, struct mm_struct *
 		if (!cache_is_right(c, task))
 			cache_follow(c, task);
 		cache_add(c, kind, pages);
+		c->faulting = kind == RSS_ANON && c->is_watched && !c->reclaims ? (__u64)mm : 0;
 	} else if (kind != RSS_SWAP) {
 		add_elsewhere(mm, task, pages << PAGE_BYTES_SHIFT);
 	}
@@ -280,8 +282,8 @@ static __always_inline bool can_wait(const struct space_cache *c, struct mm_stru
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return kind == RSS_ANON && ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count &&
-	       is_own(mm, task) && c->is_watched && !c->reclaims && cache_is_right(c, task) &&
+	return kind == RSS_ANON && c->faulting == (__u64)mm && task->mm == mm &&
+	       ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count && cache_is_right(c, task) &&
 	       ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
 }
 
@@ -299,12 +301,12 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 	/* The knob first: where it says otherwise, the event is of another form and nothing below may be looked at. */
 	if (resident != RESIDENT_BY_CPU || !c || kind >= RSS_KINDS)
 		return 0;
-	if (c->ctx_id != mm->context.ctx_id ? !cache_turn(c, mm) : !c->is_known)
-		return 0;
 	if (can_wait(c, mm, kind)) {
 		c->n_pending++;
 		return 0;
 	}
+	if (c->ctx_id != mm->context.ctx_id ? !cache_turn(c, mm) : !c->is_known)
+		return 0;
 	pages = pages_changed(mm, kind, c);
 	if (kind == RSS_ANON) {
 		/* Those that waited brought a page each; what is more came now. */
@@ -518,6 +520,7 @@ static __always_inline void cache_reclaims(struct task_struct *task, bool reclai
 	if (!c || c->task != (__u64)task)
 		return;
 	cache_catch_up(c);
+	c->faulting = 0;
 	c->reclaims = reclaims;
 }
 

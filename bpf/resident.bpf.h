@@ -72,20 +72,23 @@ struct {
  * it has done to its own memory since it came or since its last edge, so that it costs no look-up of the thread either.
  */
 struct space_cache {
-	__u64 self;	 /* its own address: from it follows where this CPU's part of anything lies */
-	__u64 ctx_id;	 /* 0: none */
-	struct space_parts last;
-	__s64 anon_count; /* the common part of anonymous pages when it was last looked at; -1: not yet */
-	__u64 anon_part;  /* address of this CPU's */
+	/* What nearly every event looks at, in a cache line. */
 	__u64 task;	 /* address; 0: not looked up yet */
+	__u64 faulting;	 /* address of its address space, where its faults may wait to be read; 0: none may */
+	__s64 anon_count; /* the common part of anonymous pages when it was last looked at */
 	__u64 css_set;	 /* address of its cgroups: what was before a move stays with the old ones */
 	__u64 sdk_at;	 /* where the program says what the thread works for; 0: it does not */
 	__u64 sdk_handle;
+	__u32 n_pending; /* faults of the thread that are not in the stretch yet, nor in the last part */
 	__u8 is_known;	 /* the address space; else its events are passed over */
 	__u8 is_watched; /* the thread */
 	__u8 changed;	 /* the stretch holds something */
 	__u8 reclaims;	 /* the thread looks for memory to free */
-	__u32 n_pending; /* faults of the thread that are not in the stretch yet, nor in the last part */
+
+	__u64 self;	 /* its own address: from it follows where this CPU's part of anything lies */
+	__u64 ctx_id;	 /* 0: none */
+	__u64 anon_part;  /* address of this CPU's part of anonymous pages */
+	struct space_parts last;
 	struct memory stretch;
 };
 
