@@ -7,6 +7,7 @@
 #ifndef REQMETER_ATTRIBUTION_BPF_H
 #define REQMETER_ATTRIBUTION_BPF_H
 
+#include "handoff.bpf.h"
 #include "ledger.bpf.h"
 
 static __always_inline void record_begin(struct record *r, __u32 type, const struct thread_state *s,
@@ -102,6 +103,8 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 		unpark(s->exchange, work);
 		memory_unpark(s->exchange, &s->memory.work);
 	}
+	if (infer_handoff && handed_take(s->exchange, work))
+		why |= RECORD_INHERITED;
 	if (s->silent)
 		return;
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -161,6 +164,7 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 static __always_inline void work_enter(struct thread_state *s, const struct cost *at, __u64 exchange, __u64 connection,
 				       bool fresh)
 {
+	heir_leaves(s, at);
 	s->mark = *at;
 	__builtin_memset(&s->kept, 0, sizeof(s->kept));
 	memory_enter(&s->memory, bpf_get_current_task_btf());
@@ -179,6 +183,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
  */
 static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
 {
+	heir_leaves(s, at);
 	if (s->ended && s->loops) {
 		work_take(s, &s->at_block, &s->work);
 		cost_add(&s->kept, &s->work);

@@ -81,7 +81,11 @@ struct thread_state {
 	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */
 	__u64 sdk_handle; /* that the record named at the last look */
 	__u64 sdk_worked; /* for any request, by the record */
-	struct cost sdk_mark; /* of total: what has been looked at */
+	struct cost sdk_mark; /* of total: what has been looked at; of an heir, too */
+
+	/* Work that was handed to it, as guessed: see handoff.bpf.h. Both are written by the waker. */
+	__u64 heir_exchange; /* 0: none */
+	__u64 heir_ns;	     /* woken for it then, and not looked at since; 0: it has been */
 
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
@@ -183,6 +187,15 @@ struct {
 	__type(value, struct sdk_cost);
 } sdk_costs __weak SEC(".maps");
 
+/* Cost of work that was handed on; one place unless that is asked for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, HANDED_MAX);
+	__type(key, __u32);
+	__type(value, struct handed);
+} handed __weak SEC(".maps");
+
 /* Times of requests above the row limit; claimed here, emptied and freed by user space, which maps them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -244,6 +257,7 @@ __weak const volatile __u32 rows_per_second = 5000; /* requests that get records
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
 __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, 6.10 and later */
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
+__weak const volatile bool infer_handoff = false; /* on_waking is attached */
 __weak const volatile __u32 rss_batch = 32; /* pages at which a CPU's part of a sum is folded */
 __weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
 

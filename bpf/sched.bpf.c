@@ -3,6 +3,7 @@
  * Threads on and off the CPU. Runs under the run-queue lock at every switch of the machine: task storage is looked
  * up and never created, no event is sent, no hash is touched but when a thread ends or has changed its cgroup.
  */
+#include "handoff.bpf.h"
 #include "ledger.bpf.h"
 #include "waits.bpf.h"
 
@@ -22,8 +23,11 @@ static __always_inline void note_block(struct thread_state *s, struct task_struc
 	s->ended = s->sent || s->loops;
 }
 
-/* The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. */
-static __always_inline void switch_out(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
+/*
+ * The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. True if the
+ * thread waits for anybody.
+ */
+static __always_inline bool switch_out(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
 				       __u64 now, bool blocked, unsigned int state)
 {
 	__u64 exec = task->se.sum_exec_runtime;
@@ -36,19 +40,32 @@ static __always_inline void switch_out(struct thread_state *s, struct task_struc
 	s->blocked = 0;
 	throttled_mark(s, task);
 	if (!blocked)
-		return;
+		return false;
 	s->blocked = 1 + blocked_kind(task, state, &anybody);
 	note_block(s, task, anybody, now);
+	return anybody;
+}
+
+/* What was handed to it goes on until it waits for the next, or for anybody. */
+static __always_inline void heir_switch_out(struct thread_state *s, bool anybody, unsigned int state)
+{
+	if (is_heir(s))
+		heir_settle(s, &s->total, anybody || s->blocked == 1 + BLOCKED_LOCK || state & TASK_DEAD);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
 				      __u64 now, bool preempt, unsigned int state)
 {
+	bool anybody;
+
 	change_begin(s);
 	cache_leave(&s->memory, task);
-	switch_out(s, task, cpu, now, state && !preempt, state);
+	if (is_heir(s))
+		heir_begin(s);
+	anybody = switch_out(s, task, cpu, now, state && !preempt, state);
 	if (s->sdk_at)
 		sdk_settle(s, task, &s->total, now, state & TASK_DEAD);
+	heir_switch_out(s, anybody, state);
 	cgroup_follow(s, task);
 	if (state & TASK_DEAD) {
 		sdk_died(s, task, now);

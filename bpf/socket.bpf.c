@@ -103,6 +103,8 @@ static __always_inline void emit_close(struct socket_state *ss, struct task_stru
 	struct record *r;
 
 	unpark(ss->exchange, &parked_cost);
+	if (infer_handoff && handed_take(ss->exchange, &parked_cost))
+		why |= RECORD_INHERITED;
 	if (ss->silent) {
 		bpf_map_delete_elem(&parked_memory, &ss->exchange);
 		return;

@@ -209,7 +209,8 @@ static const struct {
 static int load(struct agent *agent, char *error, size_t size)
 {
 	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second,
-					   .traces_memory = !agent->settings.no_memory };
+					   .traces_memory = !agent->settings.no_memory,
+					   .infers_handoff = agent->settings.infer_handoff };
 	int root, rc = cgroup_tree_open(&agent->tree, "/");
 
 	if (rc) {
@@ -232,8 +233,8 @@ static int load(struct agent *agent, char *error, size_t size)
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
 	cgroup_facts_features(&agent->features, agent->tree);
 	features_set(&agent->features, "time_info", FEATURE_ON,
-		     "by duration_ns; of requests that programs tell of, from begin to the response's start; those above "
-		     "--max-rows-per-second count in all_requests alone, as their paths are not known");
+		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
+		     "all_requests alone: their paths are not known");
 	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,

@@ -18,6 +18,7 @@ struct agent_settings {
 	uint64_t keep_ns; /* how long others are kept */
 	struct http_id_headers id_headers; /* names must outlive the agent */
 	bool show_args;
+	bool infer_handoff; /* guess which threads work for a request that touch no socket of its */
 	bool no_memory; /* page faults are counted, and nothing else of memory */
 	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
 };

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/handoffs.h"
 #include "agent/unseen.h"
 
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
@@ -25,6 +26,7 @@ struct collector {
 	struct probe_maps maps;
 	struct ring_buffer *ring;
 	struct unseen_sums *unseen;
+	struct handoffs *handoffs; /* NULL: none are guessed */
 	collector_sink sink;
 	void *context;
 	uint64_t malformed;
@@ -58,7 +60,8 @@ int collector_new(struct collector **ret, struct probe *probe, collector_sink si
 	c->n_cpus = libbpf_num_possible_cpus();
 	probe_maps(probe, &c->maps);
 	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
-	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen)) {
+	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen) ||
+	    (c->maps.handed >= 0 && handoffs_new(&c->handoffs, c->maps.handed))) {
 		collector_free(c);
 		return -ENOMEM;
 	}
@@ -72,6 +75,7 @@ void collector_free(struct collector *c)
 		return;
 	ring_buffer__free(c->ring);
 	unseen_free(c->unseen);
+	handoffs_free(c->handoffs);
 	free(c->sample.threads);
 	free(c->sample.cgroups);
 	free(c->sample.processes);
@@ -268,6 +272,8 @@ int collector_sample(struct collector *c, bool with_unix, const struct sample **
 	if (with_unix)
 		read_open_unix(c);
 	read_losses(c);
+	if (c->handoffs)
+		c->sample.n_handed = handoffs_read(c->handoffs, &c->sample.handed);
 	c->sample.n_unseen = unseen_take(c->unseen, &c->sample.unseen);
 	*ret = &c->sample;
 	return rc;
@@ -277,6 +283,8 @@ void collector_forget_parked(struct collector *c, uint64_t exchange)
 {
 	bpf_map_delete_elem(c->maps.parked, &exchange);
 	bpf_map_delete_elem(c->maps.parked_memory, &exchange);
+	if (c->handoffs)
+		handoffs_forget(c->handoffs, exchange);
 }
 
 void collector_forget_cgroup(struct collector *c, uint64_t id)

@@ -236,6 +236,18 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }
 
+/* Guessing who works for whom is off unless it is asked for: its program, and the rest of its map. */
+static void choose_handoff(struct reqmeter *skeleton, bool wanted, struct features *features)
+{
+	skeleton->rodata->infer_handoff = wanted;
+	bpf_program__set_autoload(skeleton->progs.on_waking, wanted);
+	if (!wanted)
+		bpf_map__set_max_entries(skeleton->maps.handed, 1);
+	features_set(features, "handoff", wanted ? FEATURE_ON : FEATURE_OFF,
+		     wanted ? "guessed: a thread that a request's thread wakes from a futex works for it, without its memory"
+			    : "without --infer-handoff, threads that touch no socket of a request work for nobody");
+}
+
 int probe_new(struct probe **ret, const struct probe_settings *settings, struct features *features, char *error,
 	      size_t size)
 {
@@ -263,6 +275,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");
 	choose_edges(probe->skeleton, btf, features);
+	choose_handoff(probe->skeleton, settings->infers_handoff, features);
 	probe_memory_choose(probe->skeleton, btf, settings->traces_memory, features);
 	btf__free(btf);
 	rc = reqmeter__load(probe->skeleton);
@@ -362,6 +375,7 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
 	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
 	ret->unseen = bpf_map__fd(skeleton->maps.unseen);
+	ret->handed = skeleton->rodata->infer_handoff ? bpf_map__fd(skeleton->maps.handed) : -1;
 }
 
 void probe_memory_sources(const struct probe *probe, struct memory_sources *ret)

@@ -26,11 +26,13 @@ struct probe_settings {
 	bool cpu_on_v1;	   /* cgroup CPU is accounted by cpuacct on a v1 mount */
 	uint32_t rows_per_second;
 	bool traces_memory;
+	bool infers_handoff;
 };
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */
 struct probe_maps {
 	int records, cgroups, processes, parked, parked_memory, listeners, losses, sdk_costs, unseen;
+	int handed; /* -1: hand-offs are not guessed */
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */

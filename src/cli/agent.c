@@ -75,6 +75,7 @@ static int watch(struct serving *s)
 		.id_headers = { (const char *const *)s->options.id_headers.items, s->options.id_headers.n },
 		.show_args = s->options.show_args,
 		.no_memory = s->options.no_memory,
+		.infer_handoff = s->options.infer_handoff,
 		.rows_per_second = s->options.max_rows_per_second,
 	};
 	char error[ERROR_BYTES];

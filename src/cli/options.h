@@ -40,6 +40,7 @@ struct agent_options {
 	uint64_t keep_ns;
 	struct config_list id_headers; /* in order, before the built-in list */
 	bool no_memory;
+	bool infer_handoff;
 	bool show_args;
 	uint32_t max_rows_per_second;
 	char *state_dir;

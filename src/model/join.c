@@ -284,6 +284,7 @@ static void note_end(struct request *r, const struct connection *c, const struct
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
+	r->inherited |= (record->flags & RECORD_INHERITED) != 0;
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	r->oom_killed |= (record->flags & RECORD_OOM_KILLED) != 0;
 	request_seen_by(r, record->tid);
@@ -363,6 +364,7 @@ static void on_close(struct join *j, const struct record *record)
 		/* It was parked: nobody worked on it, unless somebody has written and will say so when it turns away. */
 		cost_plus(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);
+		e->current->inherited |= (record->flags & RECORD_INHERITED) != 0;
 		if (e->current->status)
 			e->current->shared = true;
 		else

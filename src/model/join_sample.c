@@ -105,6 +105,21 @@ static void mark_threads(struct join *j, const struct sample *sample)
 	}
 }
 
+/* What was handed on and no end has told since. Cost alone: nobody holds the exchange by it. */
+static void mark_handed(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+{
+	for (size_t i = 0; i < sample->n_handed; i++) {
+		struct exchange *e = map_get(&j->exchanges, sample->handed[i].exchange);
+
+		if (!e || !e->current) {
+			forget(context, sample->handed[i].exchange);
+		} else if (sample->handed[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
+			cost_plus(&e->seen, &sample->handed[i].cost);
+			e->current->inherited = e->current->shared = true;
+		}
+	}
+}
+
 /* All exchanges, so that the table may change under them; NULL without memory. */
 static struct exchange **list_exchanges(struct join *j, size_t *n)
 {
@@ -290,6 +305,7 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	map_clear(&j->pids);
 	mark_parked(j, sample, forget, context);
 	mark_threads(j, sample);
+	mark_handed(j, sample, forget, context);
 	credit_live(j);
 	/* One that could not be read has no threads: it proves nobody's death. */
 	if (sample->n_threads == 0)

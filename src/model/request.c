@@ -271,7 +271,7 @@ const char *request_confidence(const struct request *r)
 {
 	if (r->told)
 		return "exact";
-	if (r->inferred)
+	if (r->inferred || r->inherited)
 		return "inferred";
 	return r->shared ? "boundary" : "exact";
 }

@@ -71,6 +71,7 @@ struct request {
 	bool has_memory; /* it is measured */
 	bool oom_killed; /* its process, while one of its threads was at it */
 	bool inferred; /* the connection is older than the agent */
+	bool inherited; /* some of its cost is that of threads to which it was handed on, as guessed */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
 	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */

@@ -472,5 +472,5 @@ const struct told_counts *told_counts(const struct told_join *t)
 
 size_t told_bytes_max(void)
 {
-	return TOLD_OPEN_MAX * REQUEST_BYTES_MAX + TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
+	return TOLD_MATCH_BYTES_MAX + TOLD_OPEN_MAX * REQUEST_BYTES_MAX + TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
 }

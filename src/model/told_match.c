@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Threads whose last head is remembered; beyond, all are forgotten, and what they read since is matched no more. */
-#define HEADS_MAX 65536
 /* Requests in flight that one thread has read, of which each told one is compared with all. */
 #define READ_MAX 256
 
 void told_match_init(struct told_match *m)
 {
-	map_init(&m->heads, HEADS_MAX);
+	map_init(&m->heads, TOLD_HEADS_MAX);
 	map_init(&m->foreign, 1 << 22); /* PID_MAX_LIMIT */
 	map_init(&m->names, SIZE_MAX);
 	map_init(&m->serving, 1 << 22);
@@ -37,7 +35,7 @@ static uint64_t last_head_ns(const struct told_match *m, uint32_t tid)
 
 void told_match_read(struct told_match *m, struct request *r, uint32_t tid, uint64_t now_ns)
 {
-	if (m->heads.n >= HEADS_MAX)
+	if (m->heads.n >= TOLD_HEADS_MAX)
 		map_clear(&m->heads);
 	r->head_tid = tid;
 	r->head_ns = now_ns;

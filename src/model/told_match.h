@@ -14,6 +14,11 @@
 #include "shared/map.h"
 #include "shared/sample.h"
 
+/* Threads whose last head is remembered; beyond, all are forgotten, and what they read before is matched no more. */
+#define TOLD_HEADS_MAX 65536
+/* With a place in a map at half load for each. What a sample needs is for its time alone. */
+#define TOLD_MATCH_BYTES_MAX (TOLD_HEADS_MAX * 32)
+
 /* A socket's request, by one of the names that a program may call it. */
 struct candidate {
 	struct request *request;

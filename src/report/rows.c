@@ -80,7 +80,7 @@ static const char *or_null(const char *text)
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
 	F("net.received_bytes", U64(has_socket(r) ? r->received_to - r->received_from : UNKNOWN), "of the request, head and body")               \
 	F("net.sent_bytes", U64(has_socket(r) ? r->sent_to - r->sent_from : UNKNOWN), "of the response, head and body")                          \
-	F("attribution.source", STRING(r->told ? "sdk" : "socket"), "who said which thread worked for it")                               \
+	F("attribution.source", STRING(r->told ? "sdk" : r->inherited ? "inherited" : "socket"), "who said which thread worked for it")                               \
 	F("attribution.confidence", STRING(request_confidence(r)), "exact, boundary or inferred")                      \
 	F("kept_because", STRING(kept_because), "why the row is still there: recent, or the list that keeps it; null in flight")
 

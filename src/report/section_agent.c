@@ -46,6 +46,7 @@ static void write_losses(struct writing *w)
 		[LOSS_SDK_READS] = "sdk_reads",
 		[LOSS_SDK_FULL] = "sdk_full",
 		[LOSS_UNSEEN_FULL] = "times_full",
+		[LOSS_HANDED_FULL] = "handed_full",
 	};
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);

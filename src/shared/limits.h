@@ -43,6 +43,10 @@
 #define UNSEEN_MAX	1024
 #define UNSEEN_PLACES	8
 
+/* Exchanges of which work was handed on, by --infer-handoff: 0.5 MiB; and the places where one may lie. */
+#define HANDED_MAX    4096
+#define HANDED_PLACES 8
+
 /* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */
 #define LINEAGE_MAX 8
 

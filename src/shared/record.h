@@ -152,6 +152,16 @@ struct unseen {
 #define UNSEEN_KEY(pid, cgroup_id) ((__u64)(pid) << 32 | (__u32)(cgroup_id))
 #define UNSEEN_HOME(key) ((__u32)((key)*0x9e3779b97f4a7c15ull >> 54))
 
+/*
+ * What threads to which work was handed on cost an exchange (--infer-handoff), until somebody takes it. In an array, at
+ * one of HANDED_PLACES places from HANDED_HOME on; claimed by the kernel side, freed by user space.
+ */
+struct handed {
+	__u64 exchange; /* 0: free */
+	struct cost cost;
+};
+#define HANDED_HOME(exchange) ((__u32)((exchange)*0x9e3779b97f4a7c15ull >> 52))
+
 struct listener_key {
 	__u32 netns;
 	__u32 port;
@@ -182,6 +192,7 @@ enum record_type {
 #define RECORD_PEER_EOF	 0x400u /* the client will send nothing more */
 #define RECORD_LAST_CHUNK 0x800u /* the last write ended as a chunked body ends */
 #define RECORD_MEMORY	 0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
+#define RECORD_INHERITED 0x4000u /* some of the cost is that of threads of which it is guessed that they worked for it */
 #define RECORD_OOM_KILLED 0x1000u /* with RECORD_KILLED: by the OOM killer */
 
 /* The head of every record in the ring; head_bytes of payload follow it. */
@@ -230,6 +241,7 @@ enum loss {
 	LOSS_SDK_READS,	       /* records of threads that could not be read from the program's memory */
 	LOSS_SDK_FULL,	       /* of a program's requests that found no account: they become no rows */
 	LOSS_UNSEEN_FULL,      /* of requests above the row limit those that found no place in the sums of times */
+	LOSS_HANDED_FULL,      /* stretches of work handed on that found no place */
 	LOSS_MAX,
 };
 

@@ -70,6 +70,9 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
+	/* What threads to which work was handed on have cost exchanges so far (--infer-handoff), not told with an end yet. */
+	const struct handed *handed;
+	size_t n_handed;
 	/* Times of requests above the row limit that have come since the last sample. */
 	const struct unseen *unseen;
 	size_t n_unseen;

@@ -74,6 +74,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct btf *kernel, enum 
 	skeleton->rodata->can_stay_on_cpu = knobs == MOST && ability_stay_on_cpu(kernel);
 	skeleton->rodata->throttling = knobs == MOST ? ability_throttling(kernel, &features) : THROTTLE_UNKNOWN;
 	skeleton->rodata->has_seconds = knobs == MOST;
+	skeleton->rodata->infer_handoff = knobs == MOST;
 	skeleton->rodata->resident = knobs == MOST ? ability_resident(kernel) : RESIDENT_UNKNOWN;
 }
 

@@ -19,6 +19,7 @@ SDK_HEADERS = ["../../src/shared/sdk_table.h", "../../include/reqmeter/reqmeter.
 PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
+    "handoff": (["servers/handoff.c"], ["-pthread"]),
     "memory": (["servers/memory.c", "servers/memory_faults.c", "servers/memory.h"], ["-pthread"]),
     "sdk_slices": (["servers/sdk_slices.c"] + SDK_HEADERS, SDK),
     "sdk_memory": (["servers/sdk_memory.c"] + SDK_HEADERS, SDK),

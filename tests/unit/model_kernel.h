@@ -40,6 +40,8 @@ struct kernel {
 	struct k_socket sockets[K_SOCKETS];
 	struct parked_sample parked[K_PARKED];
 	size_t n_parked;
+	struct handed handed[K_PARKED]; /* --infer-handoff */
+	size_t n_handed;
 	bool parked_full; /* nothing more can be parked */
 	bool row_limit;	  /* no more rows in this second */
 	unsigned drop;	  /* bits 1 << RECORD_*: those find no room in the ring */
@@ -217,12 +219,37 @@ static inline void k_park(struct kernel *k, const struct k_thread *t, const stru
 		k_send_record(k, &lost, "");
 }
 
+/* Another thread has run so long for the exchange, which was handed to it. */
+static inline void k_hand_on(struct kernel *k, uint64_t exchange, uint64_t ns)
+{
+	k->now_ns += ns;
+	k->request_cpu_ns += ns;
+	k->handed[k->n_handed++] = (struct handed){ exchange, { .wall_ns = ns, .cpu_ns = ns } };
+}
+
+/* True if there was anything. The place stays. */
+static inline bool k_take_handed(struct kernel *k, uint64_t exchange, struct cost *sum)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < k->n_handed; i++) {
+		if (k->handed[i].exchange != exchange)
+			continue;
+		any |= k->handed[i].cost.wall_ns != 0;
+		k_add(sum, &k->handed[i].cost);
+		k->handed[i].cost = (struct cost){ 0 };
+	}
+	return any;
+}
+
 static inline void k_send_end(struct kernel *k, struct k_thread *t, struct cost *work, uint32_t why)
 {
 	struct record r = k_record(k, RECORD_END, t);
 
 	if (t->shared)
 		k_unpark(k, t->exchange, work);
+	if (k_take_handed(k, t->exchange, work))
+		why |= RECORD_INHERITED;
 	if (t->silent)
 		return;
 	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) | (t->ended ? RECORD_BLOCKED : 0) |
@@ -475,6 +502,8 @@ static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket
 		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | (exiting ? RECORD_KILLED : 0) | k_socket_flags(s),
 	};
 	k_unpark(k, s->exchange, &r.cost);
+	if (k_take_handed(k, s->exchange, &r.cost))
+		r.flags |= RECORD_INHERITED;
 	if (!s->silent)
 		k_send_record(k, &r, "");
 }
@@ -519,6 +548,8 @@ static inline struct sample k_sample(struct kernel *k)
 	memcpy(k->parked_rows, k->parked, sizeof(k->parked));
 	ret.parked = k->parked_rows;
 	ret.n_parked = k->n_parked;
+	ret.handed = k->handed;
+	ret.n_handed = k->n_handed;
 	return ret;
 }
 
