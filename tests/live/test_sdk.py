@@ -43,6 +43,25 @@ def error_of(row, least, most):
     return row["cpu_ns"] - most if row["cpu_ns"] > most else min(0, row["cpu_ns"] - least)
 
 
+def wrong_ones(truth, rows):
+    """Ids of rows that are wrong by more than the hypervisor explains.
+
+    What it stole from a slice is taken off the slice's last request, and another may have paid for it: of the wrong rows
+    as many are excused as all rows together have lost.
+    """
+    left = sum(rows[i][0]["stolen_ns"] for i in truth)
+    errors = {i: abs(error_of(rows[i][0], *truth[i])) for i in truth
+              if rows[i][0]["stolen_ns"] <= STEAL_SHARE * rows[i][0]["cpu_ns"]}
+    wrong = []
+    for i in sorted(errors, key=errors.get):
+        if errors[i] <= bound(truth[i][1]):
+            continue
+        left -= errors[i]
+        if left < 0:
+            wrong.append(i)
+    return wrong
+
+
 @contextlib.contextmanager
 def hog(cpu):
     """A busy loop on one CPU."""
@@ -150,7 +169,7 @@ class Exact(unittest.TestCase):
         stolen = [i for i in truth if rows[i][0]["stolen_ns"] > STEAL_SHARE * rows[i][0]["cpu_ns"]]
         errors = {i: error_of(rows[i][0], *truth[i]) for i in truth}
         quiet = [i for i in truth if i not in set(stolen)]
-        good = sum(abs(errors[i]) <= bound(truth[i][1]) for i in quiet)
+        good = len(quiet) - len(wrong_ones(truth, rows))
         whole = sum(most for _, most in truth.values())
         wrong = sum(error for error in errors.values() if error > 0) / whole
         print("%-34s %5d rows, %d with more than 2 %% steal; %.2f %% within bounds, worst %+.0f us; too much %.3f %%, too "
@@ -247,12 +266,11 @@ class Agents(unittest.TestCase):
                     plan = {"old-%d-%d-%d" % (os.getpid(), turn, i): "/burn?us=2000&slices=4" for i in range(100)}
                     truth = server.ask(plan)
                     rows = rows_of(meter, set(truth))
-                    right = [i for i in truth if len(rows.get(i, ())) == 1 and rows[i][0]["attribution"]["source"] == "sdk" and
-                             (abs(error_of(rows[i][0], *truth[i])) <= bound(truth[i][1]) or
-                              rows[i][0]["stolen_ns"] > STEAL_SHARE * rows[i][0]["cpu_ns"])]
-                    wrong = ["%+d us of %d" % (error_of(rows[i][0], *truth[i]) // US, truth[i][1] // US) if i in rows else i
-                             for i in truth if i not in right]
-                    self.assertGreaterEqual(len(right), SHARE * len(truth), "agent %d: %s" % (turn, wrong))
+                    self.assertEqual([], [i for i in truth if len(rows.get(i, ())) != 1])
+                    self.assertEqual({"sdk"}, {rows[i][0]["attribution"]["source"] for i in truth})
+                    wrong = ["%+d us of %d" % (error_of(rows[i][0], *truth[i]) // US, truth[i][1] // US)
+                             for i in wrong_ones(truth, rows)]
+                    self.assertLessEqual(len(wrong), (1 - SHARE) * len(truth), "agent %d: %s" % (turn, wrong))
 
     def test_out_of_scope(self):
         """Of a program that is not watched nothing is told, whether it is older than the agent or not."""
