@@ -85,8 +85,10 @@ static __always_inline void unseen_sent(struct thread_state *s, struct socket_st
 {
 	bool first = !ss->sending;
 
-	if (first && sdk_current(s))
+	if (first && ss->begin_ns && sdk_current(s)) {
 		ss->begin_ns = 0;
+		lose(LOSS_SKIPPED_TOLD);
+	}
 	if (ss->begin_ns)
 		unseen_add(s, task, now - ss->begin_ns, now - (first ? ss->begin_ns : ss->last_send_ns), first);
 }

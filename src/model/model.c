@@ -16,7 +16,7 @@ struct model {
 	struct retention *ended;
 	struct routes *routes, *routes_by_process;
 	uint64_t last_seq;
-	uint64_t n_unseen; /* ended without a row, as counted by the routes */
+	uint64_t n_answered_unseen, n_unseen; /* ended without a row, as counted by the routes */
 	int64_t unix_minus_mono_ns;
 };
 
@@ -87,11 +87,16 @@ void model_record(struct model *m, const struct record *record, const char *byte
 		told_head_read(m->told, r, record->tid, record->time_ns);
 }
 
-/* Those above the row limit, and those whose cost was lost: counted, and no more. */
+/* Those above the row limit, by their answers, and those whose cost was lost: counted, and no more. */
 static void count_unseen(struct model *m)
 {
-	uint64_t n = m->sample->losses[LOSS_HEADS_SKIPPED] + join_counts(m->join)->rows + told_counts(m->told)->rows;
+	uint64_t n = m->sample->losses[LOSS_UNSEEN_FULL] + join_counts(m->join)->rows + told_counts(m->told)->rows;
 
+	for (size_t i = 0; i < m->sample->n_unseen; i++) {
+		clients_unseen(m->clients, &m->sample->unseen[i]);
+		m->n_answered_unseen += m->sample->unseen[i].count;
+	}
+	n += m->n_answered_unseen;
 	if (n > m->n_unseen)
 		routes_add_unseen(m->routes, m->sample->now_ns, n - m->n_unseen);
 	m->n_unseen = n;
@@ -102,8 +107,6 @@ void model_sample(struct model *m, const struct sample *sample, void (*forget)(v
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
 	join_sample(m->join, sample, forget, context);
-	for (size_t i = 0; i < sample->n_unseen; i++)
-		clients_unseen(m->clients, &sample->unseen[i]);
 	count_unseen(m);
 	retention_advance(m->ended, sample->now_ns);
 }

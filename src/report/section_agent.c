@@ -34,6 +34,7 @@ static void write_losses(struct writing *w)
 		[LOSS_HEADS_UNREADABLE] = "heads_unreadable",
 		[LOSS_HEADS_CUT] = NULL, /* told apart in user space */
 		[LOSS_HEADS_SKIPPED] = "heads_skipped",
+		[LOSS_SKIPPED_TOLD] = NULL, /* no loss: see sample_skipped() */
 		[LOSS_THREADS_FULL] = "threads_full",
 		[LOSS_SWITCHES_MISSED] = "switches_missed",
 		[LOSS_REQUESTS_FULL] = NULL, /* below, with user space's own */

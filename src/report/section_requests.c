@@ -6,7 +6,7 @@ static void write_counts(struct writing *w)
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
 	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
-	uint64_t skipped = sample->losses[LOSS_HEADS_SKIPPED];
+	uint64_t skipped = sample_skipped(sample);
 
 	json_open(&w->j, "counts", '{');
 	json_u64(&w->j, "started", counts->started + skipped);

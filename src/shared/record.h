@@ -229,6 +229,7 @@ enum loss {
 	LOSS_HEADS_UNREADABLE, /* bytes that could not be read from the program's memory */
 	LOSS_HEADS_CUT,	       /* heads beyond HEAD_TOTAL */
 	LOSS_HEADS_SKIPPED,    /* requests counted without a row, above --max-rows-per-second */
+	LOSS_SKIPPED_TOLD,     /* of those: no loss, their programs tell of them */
 	LOSS_THREADS_FULL,     /* tasks for which no storage could be had */
 	LOSS_SWITCHES_MISSED,  /* switches of tasks in scope without storage */
 	LOSS_REQUESTS_FULL,    /* requests whose cost could not be parked */

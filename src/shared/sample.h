@@ -83,4 +83,12 @@ struct sample {
 	uint64_t losses[LOSS_MAX];
 };
 
+/* Requests above the row limit of which nobody else tells. */
+static inline uint64_t sample_skipped(const struct sample *s)
+{
+	uint64_t skipped = s->losses[LOSS_HEADS_SKIPPED], told = s->losses[LOSS_SKIPPED_TOLD];
+
+	return skipped > told ? skipped - told : 0;
+}
+
 #endif

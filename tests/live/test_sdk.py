@@ -272,6 +272,17 @@ class Agents(unittest.TestCase):
                              for i in wrong_ones(truth, rows)]
                     self.assertLessEqual(len(wrong), (1 - SHARE) * len(truth), "agent %d: %s" % (turn, wrong))
 
+    def test_above_the_row_limit(self):
+        """What a program tells of is counted once, also where its sockets' heads are not looked at."""
+        with Server() as server, agent.Agent("--scope", "pid:%d" % server.process.pid, "--max-rows-per-second", "1") as meter:
+            plan = {"limit-%d-%d" % (os.getpid(), i): "/burn?us=200&slices=2" for i in range(200)}
+            server.ask(plan)
+            rows_of(meter, set(plan))
+            requests = meter.stats(sections="requests,agent", window="all", limit=0)
+            self.assertGreater(requests["agent"]["losses"]["heads_skipped"], 100)
+            self.assertEqual(len(plan), requests["requests"]["counts"]["finished"])
+            self.assertEqual(len(plan), sum(row["count"] for row in requests["requests"]["routes"]))
+
     def test_out_of_scope(self):
         """Of a program that is not watched nothing is told, whether it is older than the agent or not."""
         with slices(5, 50, 100) as before, slices(5, 50, 100) as watched:
