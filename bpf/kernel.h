@@ -44,6 +44,7 @@ enum bpf_map_type_used {
 
 #define PF_EXITING	  0x00000004
 #define PF_IO_WORKER	  0x00000010
+#define PF_MEMALLOC	  0x00000800
 #define PF_USER_WORKER	  0x00004000
 #define PF_KTHREAD	  0x00200000
 #define TASK_STOPPED_BIT  0x00000004

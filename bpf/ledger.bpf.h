@@ -131,6 +131,7 @@ static __always_inline void memory_hand_over(struct memory *sum, const struct me
 	__sync_fetch_and_add(&sum->mapped_bytes, m->mapped_bytes);
 	__sync_fetch_and_add(&sum->unmapped_bytes, m->unmapped_bytes);
 	__sync_fetch_and_add(&sum->page_cache_bytes, m->page_cache_bytes);
+	__sync_fetch_and_add(&sum->cow_bytes, m->cow_bytes);
 	__sync_fetch_and_add(&sum->reclaim_ns, m->reclaim_ns);
 	__sync_fetch_and_add(&sum->minor_faults, m->minor_faults);
 	__sync_fetch_and_add(&sum->major_faults, m->major_faults);

@@ -27,6 +27,9 @@ struct thread_memory {
 	__u64 reclaim_since_ns; /* 0: not in reclaim */
 	__u64 mapped_before;	/* 1 + bytes of address space when it began to change it; 0: it does not */
 	__u64 sdk_handle;	/* of the program's request whose the stretch is; 0: none's */
+	__u64 copied_in;	/* number of the page fault whose copy was counted last: see cow.bpf.c; 0: none yet */
+	__u64 wrote_in;		/* the same of the last in which the kernel wrote to a present page of the program's */
+	__u64 wrote_call;	/* for which system call that was */
 	__u8 changed;		/* the stretch holds something */
 	__u8 by_program;	/* the program tells what the thread works for */
 	__u8 pad[6];

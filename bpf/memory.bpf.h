@@ -171,7 +171,7 @@ static __always_inline void memory_unpark(__u64 exchange, struct memory *sum)
 static __always_inline bool memory_is_nothing(const struct memory *m)
 {
 	return !(m->gained_bytes | m->released_bytes | m->mapped_bytes | m->unmapped_bytes | m->page_cache_bytes |
-		 m->reclaim_ns | m->minor_faults | m->major_faults | m->swap_bytes);
+		 m->cow_bytes | m->reclaim_ns | m->minor_faults | m->major_faults | m->swap_bytes);
 }
 
 /* False: there was no room. */

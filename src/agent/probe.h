@@ -17,7 +17,7 @@ struct probe;
 
 /* Which figures of struct memory are measured here; page faults always are. */
 struct memory_sources {
-	bool resident, mapped, page_cache, reclaim;
+	bool resident, mapped, page_cache, cow, reclaim;
 };
 
 struct probe_settings {

@@ -2,16 +2,21 @@
 #include "agent/probe_memory.h"
 
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "agent/ability.h"
 #include "agent/btf.h"
 #include "reqmeter.skel.h"
 #include "shared/record.h"
+#include "system/file.h"
+#include "system/flushes.h"
 
 /* write, and success at the acquisition; until 6.13 there was the path of a cgroup too, which is dear to find. */
 #define LOCK_ACQUIRED_ARGUMENTS 3
 #define LOCK_RELEASED_ARGUMENTS 2
+/* reason and pages */
+#define FLUSH_ARGUMENTS 2
 
 /* Bytes of an entry beside its parts on the CPUs: two maps' keys, links and the common parts. */
 #define SPACE_BYTES 256
@@ -71,6 +76,31 @@ static void choose_page_cache(struct reqmeter *skeleton, const struct btf *btf, 
 	features_set(features, "memory-page-cache", FEATURE_ON, "read-ahead counts for who triggered it");
 }
 
+static void choose_cow(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+{
+	__attribute__((cleanup(file_close))) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char hypervisor[HYPERVISOR_BYTES];
+	const char *machine;
+
+	flushes_hypervisor(hypervisor);
+	machine = flushes_by_machine(root_fd, hypervisor);
+	if (machine) {
+		features_set(features, "memory-cow", FEATURE_OFF,
+			     "cow_bytes is null: some TLB flushes, by which copies are known, are made by %s and fire no event", machine);
+		return;
+	}
+	if (btf_tracepoint_arguments(btf, "tlb_flush") != FLUSH_ARGUMENTS || !btf_has_tracepoint(btf, "page_fault_kernel") ||
+	    btf__find_by_name_kind(btf, "tlb_flush_reason", BTF_KIND_ENUM) <= 0) {
+		features_set(features, "memory-cow", FEATURE_OFF,
+			     "cow_bytes is null: the kernel lacks tlb_flush, by which copies are known, or page_fault_kernel");
+		return;
+	}
+	bpf_program__set_autoload(skeleton->progs.on_tlb_flush, true);
+	bpf_program__set_autoload(skeleton->progs.on_page_fault_kernel, true);
+	features_set(features, "memory-cow", FEATURE_ON,
+		     "by flushes in page faults; not what is written through pinned pages (O_DIRECT, ptrace, process_vm_writev)");
+}
+
 static void choose_reclaim(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
 {
 	bool direct = btf_has_tracepoint(btf, "mm_vmscan_direct_reclaim_begin");
@@ -99,11 +129,10 @@ void probe_memory_choose(struct reqmeter *skeleton, const struct btf *btf, bool 
 	features_set(features, "memory", FEATURE_ON,
 		     kind == RESIDENT_BY_CPU ? "rss_stat with per-CPU sums; hugetlbfs lies outside resident memory"
 					     : "rss_stat with counts, peaks to 64 pages; hugetlbfs lies outside resident memory");
-	features_set(features, "memory-cow", FEATURE_OFF,
-		     "cow_bytes is null: no event tells a copy on write from a page that is taken over");
 	features_set(features, "memory-heap", FEATURE_OFF, "heap_allocated_bytes and heap_freed_bytes are null: not built yet");
 	choose_mapped(skeleton, btf, features);
 	choose_page_cache(skeleton, btf, features);
+	choose_cow(skeleton, btf, features);
 	choose_reclaim(skeleton, btf, features);
 }
 
@@ -113,6 +142,7 @@ struct memory_sources probe_memory_loaded(const struct reqmeter *skeleton)
 		.resident = skeleton->rodata->resident != RESIDENT_UNKNOWN,
 		.mapped = bpf_program__autoload(skeleton->progs.on_map_end),
 		.page_cache = bpf_program__autoload(skeleton->progs.on_page_cache),
+		.cow = bpf_program__autoload(skeleton->progs.on_tlb_flush),
 		.reclaim = bpf_program__autoload(skeleton->progs.on_reclaim_end),
 	};
 }

@@ -17,8 +17,9 @@ static bool memory_covers(const struct memory *whole, const struct memory *part)
 {
 	return whole->gained_bytes >= part->gained_bytes && whole->released_bytes >= part->released_bytes &&
 	       whole->mapped_bytes >= part->mapped_bytes && whole->unmapped_bytes >= part->unmapped_bytes &&
-	       whole->page_cache_bytes >= part->page_cache_bytes && whole->reclaim_ns >= part->reclaim_ns &&
-	       whole->minor_faults >= part->minor_faults && whole->major_faults >= part->major_faults;
+	       whole->page_cache_bytes >= part->page_cache_bytes && whole->cow_bytes >= part->cow_bytes &&
+	       whole->reclaim_ns >= part->reclaim_ns && whole->minor_faults >= part->minor_faults &&
+	       whole->major_faults >= part->major_faults;
 }
 
 struct account_part account_credit(struct account *a, const struct cost *so_far, const struct memory *memory, uint32_t tid)

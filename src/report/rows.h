@@ -42,7 +42,7 @@
 	F("memory.mapped_bytes", IF((has)->mapped, U64((m)->mapped_bytes)), "address space gained by mmap, mremap, brk and stacks") \
 	F("memory.unmapped_bytes", IF((has)->mapped, U64((m)->unmapped_bytes)), "address space given up")                  \
 	F("memory.page_cache_bytes", IF((has)->page_cache, U64((m)->page_cache_bytes)), "page cache that its reads and writes brought in, resident or not") \
-	F("memory.cow_bytes", NOTHING, "copied on write after fork")                                                   \
+	F("memory.cow_bytes", IF((has)->cow, U64((m)->cow_bytes)), "pages copied when written because they were shared: after fork, of private files") \
 	F("memory.reclaim_ns", IF((has)->reclaim, U64((m)->reclaim_ns)), "time in direct and cgroup reclaim")              \
 	F("memory.heap_allocated_bytes", NOTHING, "allocated by malloc")                                               \
 	F("memory.heap_freed_bytes", NOTHING, "freed by free")                                                         \

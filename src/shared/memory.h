@@ -16,6 +16,7 @@ struct memory {
 	__u64 gained_bytes, released_bytes; /* the two halves of the first three */
 	__u64 mapped_bytes, unmapped_bytes; /* of address space; each call's net change */
 	__u64 page_cache_bytes;
+	__u64 cow_bytes; /* copied because the page was another's too when it was written */
 	__u64 reclaim_ns;
 	__u64 minor_faults, major_faults;
 };
@@ -37,6 +38,7 @@ static inline __attribute__((always_inline)) void memory_sum(struct memory *sum,
 	sum->mapped_bytes += more->mapped_bytes;
 	sum->unmapped_bytes += more->unmapped_bytes;
 	sum->page_cache_bytes += more->page_cache_bytes;
+	sum->cow_bytes += more->cow_bytes;
 	sum->reclaim_ns += more->reclaim_ns;
 	sum->minor_faults += more->minor_faults;
 	sum->major_faults += more->major_faults;

@@ -265,7 +265,7 @@ struct scope {
 enum protocol { PROTOCOL_UNKNOWN, PROTOCOL_HTTP1, PROTOCOL_TLS, PROTOCOL_HTTP2, PROTOCOL_OTHER };
 
 _Static_assert(sizeof(struct cost) == 104, "cost");
-_Static_assert(sizeof(struct record) == 376, "record");
+_Static_assert(sizeof(struct record) == 384, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
 _Static_assert(sizeof(struct unseen) == 104, "unseen");

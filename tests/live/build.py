@@ -20,7 +20,7 @@ PARTS = {
     "truth.so": (["truth.c", "truth_calls.c", "truth.h"], SHARED),
     "threads": (["servers/threads.c"], ["-pthread"]),
     "handoff": (["servers/handoff.c"], ["-pthread"]),
-    "memory": (["servers/memory.c", "servers/memory_faults.c", "servers/memory.h"], ["-pthread"]),
+    "memory": (["servers/memory.c", "servers/memory_faults.c", "servers/memory_copies.c", "servers/memory.h"], ["-pthread"]),
     "sdk_slices": (["servers/sdk_slices.c"] + SDK_HEADERS, SDK),
     "sdk_memory": (["servers/sdk_memory.c"] + SDK_HEADERS, SDK),
     "sdk_shapes": (["servers/sdk_shapes.c"] + SDK_HEADERS, SDK),

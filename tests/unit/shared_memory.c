@@ -79,7 +79,7 @@ Test(shared_memory, kinds)
 {
 	struct memory sum = { .anon_bytes = 5, .swap_bytes = 3, .peak_bytes = 5 };
 	const struct memory later = { .file_bytes = 2, .shmem_bytes = -1, .swap_bytes = -3, .peak_bytes = 2, .mapped_bytes = 7,
-				      .unmapped_bytes = 8, .page_cache_bytes = 9, .reclaim_ns = 10, .minor_faults = 11,
+				      .unmapped_bytes = 8, .page_cache_bytes = 9, .cow_bytes = 13, .reclaim_ns = 10, .minor_faults = 11,
 				      .major_faults = 12 };
 
 	memory_append(&sum, &later);
@@ -89,6 +89,7 @@ Test(shared_memory, kinds)
 	cr_expect_eq(sum.mapped_bytes, 7);
 	cr_expect_eq(sum.unmapped_bytes, 8);
 	cr_expect_eq(sum.page_cache_bytes, 9);
+	cr_expect_eq(sum.cow_bytes, 13);
 	cr_expect_eq(sum.reclaim_ns, 10);
 	cr_expect_eq(sum.minor_faults, 11);
 	cr_expect_eq(sum.major_faults, 12);

@@ -352,6 +352,7 @@ static void answer(int fd, char *head)
 	w.before = look(&w);
 	take(ways, way, &w);
 	take(memory_faults, way, &w);
+	take(memory_copies, way, &w);
 	n = snprintf(body, sizeof(body),
 		     "{\"pid\": %d, \"at\": %lu, \"before\": %ld, \"top\": %ld, \"after\": %ld, \"swap\": %ld}", getpid(),
 		     (unsigned long)w.at, w.before, w.top, w.after, rollup("\nSwap:") - swapped);

@@ -28,6 +28,9 @@ struct way {
 /* What processes, the kernel or other threads do to memory in the middle of a request: memory_faults.c. */
 extern const struct way memory_faults[];
 
+/* Pages that are copied when written, and such as are not: memory_copies.c. */
+extern const struct way memory_copies[];
+
 extern const char *file_path;
 
 /* Prints errno for `what` and ends the process. */
