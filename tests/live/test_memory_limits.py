@@ -77,10 +77,12 @@ class Limited(memory_server.MemoryTest):
         return self.row_of(name), truth
 
     def check_reclaim(self, row):
-        """Time went into it, but not more than the request had."""
+        """Time went into it, but not more than the request had; pages that go are no copies."""
         if self.feature("memory-reclaim") == "on":
             self.assertGreater(row["memory"]["reclaim_ns"], 0)
             self.assertLess(row["memory"]["reclaim_ns"], row["occupied_ns"])
+        if self.feature("memory-cow") == "on":
+            self.assertLess(row["memory"]["cow_bytes"], SLACK)
 
     def test_read(self):
         """A file larger than the limit, read: all of it came into the page cache, and something had to go for it."""
