@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "report/losses.h"
+
 /* Of what is no terminal: a file is read on one later. */
 #define WIDTH_DEFAULT 100
 
@@ -191,29 +193,6 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 
 /* --- losses --- */
 
-static const char *loss_meaning(const char *name)
-{
-	static const struct {
-		const char *name, *meaning;
-	} known[] = {
-		{ "rows", "requests without a row: their cost is in the sums" },
-		{ "heads_skipped", "requests above the limit on rows: their cost is in the sums" },
-		{ "heads_cut", "heads too long to be read whole: an id at their end was missed" },
-		{ "heads_unreadable", "heads that could not be read: rows without a path" },
-		{ "head_parse", "messages that are no HTTP" },
-		{ "ring_full", "records that came faster than they were read" },
-		{ "threads_full", "threads that could not be watched" },
-		{ "requests_full", "requests beyond the limit on those in flight" },
-		{ "sockets_full", "connections that could not be watched" },
-		{ "switches_missed", "turns of threads on a CPU that were not seen" },
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (strcmp(known[i].name, name) == 0)
-			return known[i].meaning;
-	return "";
-}
-
 void view_losses(const struct view *view, const cJSON *losses)
 {
 	const char *before = "\nlost, so not everything above is whole:\n";
@@ -225,7 +204,7 @@ void view_losses(const struct view *view, const cJSON *losses)
 
 		if (name) {
 			fprintf(view->out, "%s  %12lld %s%s%s\n", before, (long long)view_integer(loss), name,
-				*loss_meaning(name) ? ": " : "", loss_meaning(name));
+				*losses_meaning(name) ? ": " : "", losses_meaning(name));
 			before = "";
 		}
 		free(name);

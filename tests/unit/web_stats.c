@@ -159,7 +159,7 @@ Test(web_stats, prints_what_a_person_reads)
 	    "\n"
 	    "lost, so not everything above is whole:\n"
 	    "             3 ring_full: records that came faster than they were read\n"
-	    "             1 stacks\n";
+	    "             1 stacks: not built yet\n";
 
 	script.replies[0] =
 	    REPORT(ROW("now", "null", ""), ROW("abc-123", "200", "") "," ROW("\\u001b[2Jx", "503", ""));
