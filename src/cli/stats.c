@@ -53,7 +53,7 @@ static const struct config_row rows[] = {
 	  "http://127.0.0.1:9790",
 	  &options_agent, INTO(agent) },
 	{ "scope", "SELECTOR", NULL, NULL,
-	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
+	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME",
 	  &parameter_type, INTO(scope) },
 	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id", &parameter_type,
 	  INTO(id) },
