@@ -180,7 +180,7 @@ static int print_reply(const struct stats_options *options, const struct web_rep
 	view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
-	} else if (stats_print(&view, options->wait_ns != 0, reply->body)) {
+	} else if (stats_print(&view, options->sort, options->wait_ns != 0, reply->body)) {
 		snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 		return -EPROTO;
 	}

@@ -155,16 +155,31 @@ static enum table_colour confidence_colour(const cJSON *value)
 	return text && strcmp(text, "exact") != 0 ? TABLE_YELLOW : TABLE_PLAIN;
 }
 
-void view_requests(const struct view *view, const char *title, const cJSON *list, size_t most)
+/* What rows are sorted by is worth its room, however narrow the terminal. */
+static void keep_sorted_column(const char *sort, const struct view_field *fields, struct table_column *columns,
+			       size_t n)
 {
-	static const struct table_column columns[] = {
+	static const char *const keys[][2] = { { "growth", "memory.growth_bytes" },
+					       { "peak", "memory.peak_growth_bytes" },
+					       { "runqueue", "runqueue_ns" },
+					       { "blocked", "blocked_ns" } };
+
+	for (size_t k = 0; sort && k < sizeof(keys) / sizeof(*keys); k++)
+		for (size_t i = 0; i < n && strcmp(sort, keys[k][0]) == 0; i++)
+			if (strcmp(fields[i].path, keys[k][1]) == 0)
+				columns[i].drop = 0;
+}
+
+void view_requests(const struct view *view, const char *title, const cJSON *list, const char *sort, size_t most)
+{
+	struct table_column columns[] = {
 		{ "START", true, 0, false, 0 },        { "METHOD", false, 0, false, 0 },
 		{ "ROUTE/PATH", false, 10, false, 0 }, { "STATUS", true, 0, false, 0 },
 		{ "DURATION", true, 0, false, 0 },     { "CPU", true, 0, false, 0 },
 		{ "RUNQ", true, 0, false, 2 },         { "BLOCKED", true, 0, false, 3 },
-		{ "GROWTH", true, 0, false, 7 },       { "PID", true, 0, false, 4 },
-		{ "COMM", false, 6, false, 6 },        { "ID", false, 8, false, 0 },
-		{ "CONF", false, 0, false, 5 },
+		{ "GROWTH", true, 0, false, 7 },       { "PEAK", true, 0, false, 8 },
+		{ "PID", true, 0, false, 4 },          { "COMM", false, 6, false, 6 },
+		{ "ID", false, 8, false, 0 },          { "CONF", false, 0, false, 5 },
 	};
 	static const struct view_field fields[] = {
 		{ "start_unix_ns", NULL, SHOW_CLOCK, NULL },
@@ -176,6 +191,7 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 		{ "runqueue_ns", NULL, SHOW_DURATION, NULL },
 		{ "blocked_ns", NULL, SHOW_DURATION, NULL },
 		{ "memory.growth_bytes", NULL, SHOW_BYTES, NULL },
+		{ "memory.peak_growth_bytes", NULL, SHOW_BYTES, NULL },
 		{ "pid", NULL, SHOW_NUMBER, NULL },
 		{ "comm", NULL, SHOW_TEXT, NULL },
 		{ "id", NULL, SHOW_TEXT, NULL },
@@ -186,6 +202,7 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 	size_t n;
 
 	_Static_assert(sizeof(columns) / sizeof(*columns) == N_FIELDS, "a field for each column");
+	keep_sorted_column(sort, fields, columns, N_FIELDS);
 	rows = view_members(list, &n);
 	view_table(view, title, columns, fields, N_FIELDS, rows, n < most ? n : most);
 	free(rows);

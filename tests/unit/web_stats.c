@@ -304,8 +304,8 @@ Test(web_stats, view_survives_any_json)
 	struct view view = { fopen("/dev/null", "w"), 80, true };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		cr_expect_eq(stats_print(&view, false, texts[i]), 0, "%s", texts[i]);
-	cr_expect_neq(stats_print(&view, false, ""), 0);
-	cr_expect_neq(stats_print(&view, false, "[]"), 0);
+		cr_expect_eq(stats_print(&view, NULL, false, texts[i]), 0, "%s", texts[i]);
+	cr_expect_neq(stats_print(&view, NULL, false, ""), 0);
+	cr_expect_neq(stats_print(&view, NULL, false, "[]"), 0);
 	fclose(view.out);
 }
