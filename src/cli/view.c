@@ -8,8 +8,8 @@
 
 #include "report/losses.h"
 
-/* Of what is no terminal: a file is read on one later. */
-#define WIDTH_DEFAULT 100
+/* Of what is no terminal, a file or a pipe that somebody searches: an id as long as a UUID stands there whole. */
+#define WIDTH_DEFAULT 140
 
 void view_init(struct view *view, FILE *out)
 {
