@@ -15,7 +15,7 @@ static const struct table_column ledger_columns[] = {
 };
 static const struct view_field ledger_fields[] = {
 	{ "path", NULL, SHOW_TEXT, NULL },
-	{ "ledger.cpu.cgroup_ns", "cpu.usage_ns", SHOW_DURATION, NULL },
+	{ "ledger.cpu.cgroup_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.requests_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.background_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.residual_ns", NULL, SHOW_DURATION, NULL },
@@ -74,8 +74,10 @@ static void print_ledger(const struct view *view, const cJSON *list)
 
 	if (n)
 		qsort(cgroups, n, sizeof(*cgroups), by_cpu);
-	view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
-		   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
+	/* Where none closes (an agent of a few processes) a table would be lines of "-". */
+	if (n && cJSON_IsNumber(view_at(cgroups[0], "ledger.cpu.cgroup_ns")))
+		view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
+			   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
 	if (n > MOST)
 		fprintf(view->out, "and %zu with less\n", n - MOST);
 	print_memory(view, cgroups, n < MOST ? n : MOST);

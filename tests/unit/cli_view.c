@@ -211,6 +211,8 @@ Test(view, memory_ledger)
 				    "\"residual_bytes\":4096}}}]}",
 			  unknown[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"ledger\":{"
 				      "\"memory\":null}}]}";
+	static const char no_ledger[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"cpu\":{"
+					"\"usage_ns\":34680000000000},\"ledger\":{\"cpu\":{\"cgroup_ns\":null}}}]}";
 	static const char *const terms[] = { "1.0MiB", "2.0MiB", "FORK", "-1.0MiB", "FOREIGN", "4.0KiB" };
 	struct view view = view_of(81);
 
@@ -223,6 +225,10 @@ Test(view, memory_ledger)
 	view = view_of(81);
 	cr_expect_eq(stats_print(&view, NULL, false, unknown), 0);
 	cr_expect_not(strstr(text_of(&view), "memory by cgroup"), "%s", printed);
+	free(printed);
+	view = view_of(81);
+	cr_expect_eq(stats_print(&view, NULL, false, no_ledger), 0);
+	cr_expect_not(strstr(text_of(&view), "by cgroup"), "a lifetime is no total of these requests: %s", printed);
 	free(printed);
 }
 
