@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # reqmeter: one non-recursive makefile. Everything generated goes to build/.
 #   make            build/reqmeter
 #   make help       the targets

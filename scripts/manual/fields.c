@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "model/histogram.h"
+#include "report/losses.h"
 #include "report/query.h"
 #include "report/rows.h"
 
@@ -20,12 +21,12 @@ static void print_text(const char *text)
 	}
 }
 
-static void print_field(const struct field *field)
+static void print_item(const char *name, const char *meaning)
 {
 	printf(".TP\n.B ");
-	print_text(field->name);
+	print_text(name);
 	printf("\n");
-	print_text(field->meaning);
+	print_text(meaning);
 	printf("\n");
 }
 
@@ -35,7 +36,17 @@ static void print_table(const struct field_table *table)
 	print_text(table->place);
 	printf("\"\n");
 	for (size_t i = 0; i < table->n; i++)
-		print_field(&table->fields[i]);
+		print_item(table->fields[i].name, table->fields[i].meaning);
+}
+
+static void print_losses(void)
+{
+	size_t n;
+	const struct loss_word *losses = losses_all(&n);
+
+	printf(".SH Losses\nMembers of\n.I \"\\&agent.losses\"\n");
+	for (size_t i = 0; i < n; i++)
+		print_item(losses[i].name, losses[i].meaning);
 }
 
 static void print_rules(void)
@@ -68,6 +79,7 @@ int main(void)
 	       "A dot stands between an object and its member.\n");
 	for (size_t i = 0; i < n; i++)
 		print_table(&tables[i]);
+	print_losses();
 	print_rules();
 	return ferror(stdout) || fflush(stdout) ? 1 : 0;
 }

@@ -111,7 +111,8 @@ void cgroup_facts_features(struct features *features, const struct cgroup_tree *
 
 	if (memory > 0)
 		features_set(features, "cgroup-memory", FEATURE_ON,
-			     memory == 1 ? "on cgroup v1: events.high and events.oom are null, they are not counted" :
+			     memory == 1 ? "on cgroup v1: events.high and .oom are not counted: null; all of it null where the processes of a "
+					   "cpu cgroup lie in several memory ones" :
 					   "on cgroup v2");
 	else
 		features_set(features, "cgroup-memory", FEATURE_OFF,

@@ -40,9 +40,13 @@ static const struct config_row rows[] = {
 
 static void print_features(const struct features *features, const char *error)
 {
+	size_t width = 0;
+
 	for (size_t i = 0; i < features->n; i++)
-		printf("%-14s %-7s %s\n", features->rows[i].name, feature_state_name(features->rows[i].state),
-		       features->rows[i].reason);
+		width = strlen(features->rows[i].name) > width ? strlen(features->rows[i].name) : width;
+	for (size_t i = 0; i < features->n; i++)
+		printf("%-*s %-6s %s\n", (int)width, features->rows[i].name,
+		       feature_state_name(features->rows[i].state), features->rows[i].reason);
 	if (error)
 		printf("\nThe agent cannot run here: %s\n", error);
 	else
@@ -112,9 +116,6 @@ static void print_json(const struct answer *answer)
 
 /* --- what an agent knows --- */
 
-/* Enough to say whether there are rows; the number of more is of no use. */
-#define ROWS_ASKED "1000"
-
 /* 404 is an answer: nothing that the agent watches is in that scope. */
 static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told,
 		char *error)
@@ -142,8 +143,8 @@ static int ask(const struct check_options *options, struct answer *answer, char 
 	text = token.is_set ? token.text : NULL;
 	if (rc == 0)
 		rc = web_ask(&answer->told, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
-	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=" ROWS_ASKED,
-		 options->pid);
+	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=%d",
+		 options->pid, CHECK_ROWS_ASKED);
 	if (rc == 0)
 		rc = web_fetch(&report, agent, target, text, error, ERROR_SIZE);
 	if (rc == 0)

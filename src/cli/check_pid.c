@@ -81,6 +81,7 @@ static void take_report(struct check_facts *f, const cJSON *root)
 	const cJSON *process;
 
 	count_rows(f, view_at(root, "requests.recent"));
+	f->has_more_rows = cJSON_GetArraySize(view_at(root, "requests.recent")) >= CHECK_ROWS_ASKED;
 	count_rows(f, view_at(root, "requests.active"));
 	cJSON_ArrayForEach(process, view_at(root, "processes")) take_process(f, process);
 }
@@ -163,15 +164,16 @@ static const char *verdict_of_rows(const struct check_facts *f, char *out, size_
 		return "agent";
 	}
 	if (f->n_rows) {
-		snprintf(out, size, "%d (%s) has rows: %" PRIu64 " now%s", f->pid, f->comm, f->n_rows,
+		snprintf(out, size, "%d (%s) has rows: %" PRIu64 "%s now%s", f->pid, f->comm, f->n_rows,
+			 f->has_more_rows ? " or more" : "",
 			 f->sockets.has_io_uring
 			     ? "; what it reads through io_uring cannot be read, so some have no path"
 			     : "");
 		return "has-rows";
 	}
 	if (f->n_rows_below) {
-		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64,
-			 f->pid, f->comm, f->n_rows_below);
+		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64 "%s",
+			 f->pid, f->comm, f->n_rows_below, f->has_more_rows ? " or more" : "");
 		return "descendants-have-rows";
 	}
 	if (!f->is_watched && !f->is_whole_node) {

@@ -11,6 +11,9 @@
 #include "system/process.h"
 #include "system/sockets.h"
 
+/* Enough to say whether there are rows: the agent is not asked for more finished ones. */
+#define CHECK_ROWS_ASKED 1000
+
 struct check_facts {
 	pid_t pid;
 
@@ -26,6 +29,7 @@ struct check_facts {
 	bool has_agent, is_whole_node, is_watched;
 	bool is_agent;                             /* the process asked about is that agent */
 	uint64_t n_rows, n_rows_below;             /* its own; its descendants' */
+	bool has_more_rows;                        /* than were asked for */
 	uint64_t n_http1, n_http2, n_tls, n_other; /* connections that it accepted */
 };
 

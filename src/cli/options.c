@@ -260,8 +260,8 @@ static const struct config_row rows[] = {
 	  "where to serve the report: HOST:PORT, [IPv6]:PORT or unix:PATH; one given replaces the defaults",
 	  &options_listen, INTO(listen) },
 	{ "scope", "SELECTOR", NULL, NULL,
-	  "what to watch, a union: node, pid:N, cgroup:PATH, container:ID-PREFIX, "
-	  "pod:NAMESPACE/NAME or comm:NAME; without it the whole node",
+	  "what to watch, a union: node, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME; "
+	  "without it the whole node",
 	  &scope_type, INTO(scopes) },
 	{ "default-scope", "SELECTOR", NULL, "node", "what a report shows when its reader names no scope",
 	  &selector_type, INTO(default_scope) },
@@ -283,7 +283,7 @@ static const struct config_row rows[] = {
 	{ "max-rows-per-second", "N", NULL, "5000",
 	  "above this, requests are counted but get no row of their own", &config_number,
 	  INTO(max_rows_per_second), 1, 1000000 },
-	{ "state-dir", "DIR", NULL, "/var/lib/reqmeter", "where the agent keeps its files", &config_text,
+	{ "state-dir", "DIR", NULL, "/var/lib/reqmeter", "where the agent keeps its files; it has none yet", &config_text,
 	  INTO(state_dir) },
 	{ "config", "FILE", NULL, NULL,
 	  "JSON whose keys are these options; what the command line and the environment say wins",

@@ -85,9 +85,9 @@ int run_print(const struct view *view, const struct run_summary *run, const char
 		print_end(view, run);
 		print_counts(view, requests);
 		print_cpu(view, run);
-		view_routes(view, "by route", requests, most);
-		view_requests(view, "slowest requests", view_at(requests, "recent"), most);
-		view_requests(view, "still in flight", view_at(requests, "active"), most);
+		view_routes(view, "by route", requests, NULL, most);
+		view_requests(view, "slowest requests", view_at(requests, "recent"), NULL, most);
+		view_requests(view, "still in flight", view_at(requests, "active"), NULL, most);
 		view_losses(view, view_at(root, "agent.losses"));
 	}
 	cJSON_Delete(root);

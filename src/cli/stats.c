@@ -53,7 +53,7 @@ static const struct config_row rows[] = {
 	  "http://127.0.0.1:9790",
 	  &options_agent, INTO(agent) },
 	{ "scope", "SELECTOR", NULL, NULL,
-	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
+	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME",
 	  &parameter_type, INTO(scope) },
 	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id", &parameter_type,
 	  INTO(id) },
@@ -180,7 +180,7 @@ static int print_reply(const struct stats_options *options, const struct web_rep
 	view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
-	} else if (stats_print(&view, options->wait_ns != 0, reply->body)) {
+	} else if (stats_print(&view, options->sort, options->wait_ns != 0, reply->body)) {
 		snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 		return -EPROTO;
 	}

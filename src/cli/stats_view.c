@@ -15,12 +15,33 @@ static const struct table_column ledger_columns[] = {
 };
 static const struct view_field ledger_fields[] = {
 	{ "path", NULL, SHOW_TEXT, NULL },
-	{ "ledger.cpu.cgroup_ns", "cpu.usage_ns", SHOW_DURATION, NULL },
+	{ "ledger.cpu.cgroup_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.requests_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.background_ns", NULL, SHOW_DURATION, NULL },
 	{ "ledger.cpu.residual_ns", NULL, SHOW_DURATION, NULL },
 };
 _Static_assert(N(ledger_columns) == N(ledger_fields), "a field for each column");
+
+static const struct table_column memory_columns[] = {
+	{ "CGROUP", false, 12, true, 0 },    { "USED", true, 0, false, 1 },
+	{ "LIMIT", true, 0, false, 2 },      { "RSS CHANGE", true, 0, false, 0 },
+	{ "REQUESTS", true, 0, false, 0 },   { "BACKGROUND", true, 0, false, 0 },
+	{ "FORK", true, 0, false, 0 },       { "TEARDOWN", true, 0, false, 0 },
+	{ "FOREIGN", true, 0, false, 0 },    { "RESIDUAL", true, 0, false, 0 },
+};
+static const struct view_field memory_fields[] = {
+	{ "path", NULL, SHOW_TEXT, NULL },
+	{ "memory.current_bytes", NULL, SHOW_BYTES, NULL },
+	{ "memory.limit_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.rss_delta_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.requests_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.background_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.fork_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.teardown_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.foreign_bytes", NULL, SHOW_BYTES, NULL },
+	{ "ledger.memory.residual_bytes", NULL, SHOW_BYTES, NULL },
+};
+_Static_assert(N(memory_columns) == N(memory_fields), "a field for each column");
 
 static int by_cpu(const void *a, const void *b)
 {
@@ -28,6 +49,20 @@ static int by_cpu(const void *a, const void *b)
 	int64_t right = view_integer(view_at(*(const cJSON *const *)b, "ledger.cpu.cgroup_ns"));
 
 	return (left < right) - (left > right);
+}
+
+/* The same cgroups; those without a figure, as all are where no memory is traced, are left out. */
+static void print_memory(const struct view *view, const cJSON **cgroups, size_t n)
+{
+	size_t n_known = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (cJSON_IsNumber(view_at(cgroups[i], "ledger.memory.rss_delta_bytes")))
+			cgroups[n_known++] = cgroups[i];
+	view_table(view,
+		   "memory by cgroup: change of resident memory = requests + background + fork + teardown + foreign "
+		   "+ residual",
+		   memory_columns, memory_fields, N(memory_columns), cgroups, n_known);
 }
 
 /* A node has hundreds of them; the idle end of the list says nothing. */
@@ -39,10 +74,13 @@ static void print_ledger(const struct view *view, const cJSON *list)
 
 	if (n)
 		qsort(cgroups, n, sizeof(*cgroups), by_cpu);
-	view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
-		   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
+	/* Where none closes (an agent of a few processes) a table would be lines of "-". */
+	if (n && cJSON_IsNumber(view_at(cgroups[0], "ledger.cpu.cgroup_ns")))
+		view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
+			   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
 	if (n > MOST)
 		fprintf(view->out, "and %zu with less\n", n - MOST);
+	print_memory(view, cgroups, n < MOST ? n : MOST);
 	free(cgroups);
 }
 
@@ -78,7 +116,7 @@ static void print_facts(const struct view *view, const cJSON *root)
 	fputc('\n', view->out);
 }
 
-int stats_print(const struct view *view, bool only_rows, const char *report)
+int stats_print(const struct view *view, const char *sort, bool only_rows, const char *report)
 {
 	cJSON *root = cJSON_Parse(report);
 	const cJSON *requests = view_at(root, "requests"), *recent = view_at(requests, "recent"),
@@ -90,11 +128,11 @@ int stats_print(const struct view *view, bool only_rows, const char *report)
 			print_facts(view, root);
 		if (!cJSON_GetArraySize(recent) && !cJSON_GetArraySize(active))
 			fputs("\nno request matches\n", view->out);
-		view_requests(view, "finished", recent, SIZE_MAX);
-		view_requests(view, "active", active, SIZE_MAX);
+		view_requests(view, "finished", recent, sort, SIZE_MAX);
+		view_requests(view, "active", active, sort, SIZE_MAX);
 	}
 	if (is_report && !only_rows) {
-		view_routes(view, "by route", requests, SIZE_MAX);
+		view_routes(view, "by route", requests, sort, SIZE_MAX);
 		print_ledger(view, view_at(root, "cgroups"));
 		view_losses(view, view_at(root, "agent.losses"));
 	}

@@ -6,8 +6,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Of what is no terminal: a file is read on one later. */
-#define WIDTH_DEFAULT 100
+#include "report/losses.h"
+
+/* Of what is no terminal, a file or a pipe that somebody searches: an id as long as a UUID stands there whole. */
+#define WIDTH_DEFAULT 140
 
 void view_init(struct view *view, FILE *out)
 {
@@ -153,16 +155,31 @@ static enum table_colour confidence_colour(const cJSON *value)
 	return text && strcmp(text, "exact") != 0 ? TABLE_YELLOW : TABLE_PLAIN;
 }
 
-void view_requests(const struct view *view, const char *title, const cJSON *list, size_t most)
+/* What rows are sorted by is worth its room, however narrow the terminal. */
+static void keep_sorted_column(const char *sort, const struct view_field *fields, struct table_column *columns,
+			       size_t n)
 {
-	static const struct table_column columns[] = {
+	static const char *const keys[][2] = { { "growth", "memory.growth_bytes" },
+					       { "peak", "memory.peak_growth_bytes" },
+					       { "runqueue", "runqueue_ns" },
+					       { "blocked", "blocked_ns" } };
+
+	for (size_t k = 0; sort && k < sizeof(keys) / sizeof(*keys); k++)
+		for (size_t i = 0; i < n && strcmp(sort, keys[k][0]) == 0; i++)
+			if (strcmp(fields[i].path, keys[k][1]) == 0)
+				columns[i].drop = 0;
+}
+
+void view_requests(const struct view *view, const char *title, const cJSON *list, const char *sort, size_t most)
+{
+	struct table_column columns[] = {
 		{ "START", true, 0, false, 0 },        { "METHOD", false, 0, false, 0 },
 		{ "ROUTE/PATH", false, 10, false, 0 }, { "STATUS", true, 0, false, 0 },
 		{ "DURATION", true, 0, false, 0 },     { "CPU", true, 0, false, 0 },
 		{ "RUNQ", true, 0, false, 2 },         { "BLOCKED", true, 0, false, 3 },
-		{ "GROWTH", true, 0, false, 7 },       { "PID", true, 0, false, 4 },
-		{ "COMM", false, 6, false, 6 },        { "ID", false, 8, false, 0 },
-		{ "CONF", false, 0, false, 5 },
+		{ "GROWTH", true, 0, false, 7 },       { "PEAK", true, 0, false, 8 },
+		{ "PID", true, 0, false, 4 },          { "COMM", false, 6, false, 6 },
+		{ "ID", false, 8, false, 0 },          { "CONF", false, 0, false, 5 },
 	};
 	static const struct view_field fields[] = {
 		{ "start_unix_ns", NULL, SHOW_CLOCK, NULL },
@@ -174,6 +191,7 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 		{ "runqueue_ns", NULL, SHOW_DURATION, NULL },
 		{ "blocked_ns", NULL, SHOW_DURATION, NULL },
 		{ "memory.growth_bytes", NULL, SHOW_BYTES, NULL },
+		{ "memory.peak_growth_bytes", NULL, SHOW_BYTES, NULL },
 		{ "pid", NULL, SHOW_NUMBER, NULL },
 		{ "comm", NULL, SHOW_TEXT, NULL },
 		{ "id", NULL, SHOW_TEXT, NULL },
@@ -184,35 +202,13 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 	size_t n;
 
 	_Static_assert(sizeof(columns) / sizeof(*columns) == N_FIELDS, "a field for each column");
+	keep_sorted_column(sort, fields, columns, N_FIELDS);
 	rows = view_members(list, &n);
 	view_table(view, title, columns, fields, N_FIELDS, rows, n < most ? n : most);
 	free(rows);
 }
 
 /* --- losses --- */
-
-static const char *loss_meaning(const char *name)
-{
-	static const struct {
-		const char *name, *meaning;
-	} known[] = {
-		{ "rows", "requests without a row: their cost is in the sums" },
-		{ "heads_skipped", "requests above the limit on rows: their cost is in the sums" },
-		{ "heads_cut", "heads too long to be read whole: an id at their end was missed" },
-		{ "heads_unreadable", "heads that could not be read: rows without a path" },
-		{ "head_parse", "messages that are no HTTP" },
-		{ "ring_full", "records that came faster than they were read" },
-		{ "threads_full", "threads that could not be watched" },
-		{ "requests_full", "requests beyond the limit on those in flight" },
-		{ "sockets_full", "connections that could not be watched" },
-		{ "switches_missed", "turns of threads on a CPU that were not seen" },
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (strcmp(known[i].name, name) == 0)
-			return known[i].meaning;
-	return "";
-}
 
 void view_losses(const struct view *view, const cJSON *losses)
 {
@@ -225,7 +221,7 @@ void view_losses(const struct view *view, const cJSON *losses)
 
 		if (name) {
 			fprintf(view->out, "%s  %12lld %s%s%s\n", before, (long long)view_integer(loss), name,
-				*loss_meaning(name) ? ": " : "", loss_meaning(name));
+				*losses_meaning(name) ? ": " : "", losses_meaning(name));
 			before = "";
 		}
 		free(name);

@@ -45,8 +45,10 @@ void view_table(const struct view *, const char *title, const struct table_colum
 /* The members of a list, malloc'd, and how many; NULL and 0 for what is no list. */
 const cJSON **view_members(const cJSON *list, size_t *n);
 
-/* Rows of requests. `most`: no more than that many of them. */
-void view_requests(const struct view *, const char *title, const cJSON *list, size_t most);
+/* Rows of requests. `sort`: the key that they are sorted by, whose column stays; or NULL. `most`: no more than that
+ * many of them. */
+void view_requests(const struct view *, const char *title, const cJSON *list, const char *sort,
+		   size_t most);
 
 /* What was lost, in words; nothing when nothing was. */
 void view_losses(const struct view *, const cJSON *losses);

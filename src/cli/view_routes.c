@@ -136,6 +136,15 @@ static int by_cpu(const void *a, const void *b)
 	return (left < right) - (left > right);
 }
 
+/* Which route left memory behind: what all its requests together did. */
+static int by_growth(const void *a, const void *b)
+{
+	int64_t left = view_integer(view_at(*(const cJSON *const *)a, "growth_bytes.sum"));
+	int64_t right = view_integer(view_at(*(const cJSON *const *)b, "growth_bytes.sum"));
+
+	return (left < right) - (left > right);
+}
+
 /* Beside the sums that the report has; a person thinks in what one request costs. */
 static void add_means(cJSON *routes)
 {
@@ -156,16 +165,17 @@ static void add_means(cJSON *routes)
 	}
 }
 
-static void print(const struct view *view, const char *title, const cJSON *routes, size_t most)
+static void print(const struct view *view, const char *title, const cJSON *routes, const char *sort, size_t most)
 {
-	static const struct table_column columns[] = {
+	bool is_by_growth = sort && strcmp(sort, "growth") == 0;
+	const struct table_column columns[] = {
 		{ "METHOD", false, 0, false, 0 },    { "ROUTE", false, 10, false, 0 },
 		{ "SERVICE", false, 6, false, 4 },   { "COUNT", true, 0, false, 0 },
 		{ "ERRORS", true, 0, false, 0 },     { "CPU", true, 0, false, 0 },
 		{ "CPU MEAN", true, 0, false, 0 },   { "CPU P99", true, 0, false, 3 },
 		{ "CPU MAX", true, 0, false, 0 },    { "TIME MEAN", true, 0, false, 0 },
 		{ "TIME P99", true, 0, false, 2 },   { "TIME MAX", true, 0, false, 1 },
-		{ "GROWTH MAX", true, 0, false, 5 },
+		{ "GROWTH", true, 0, false, is_by_growth ? 0 : 5 },     { "GROWTH MAX", true, 0, false, 6 },
 	};
 	static const struct view_field fields[] = {
 		{ "method", NULL, SHOW_TEXT, NULL },
@@ -180,6 +190,7 @@ static void print(const struct view *view, const char *title, const cJSON *route
 		{ "duration_mean", NULL, SHOW_DURATION, NULL },
 		{ "duration_ns.p99", NULL, SHOW_DURATION, NULL },
 		{ "duration_ns.max", NULL, SHOW_DURATION, NULL },
+		{ "growth_bytes.sum", NULL, SHOW_BYTES, NULL },
 		{ "growth_bytes.max", NULL, SHOW_BYTES, NULL },
 	};
 	enum { N_FIELDS = sizeof(fields) / sizeof(*fields) };
@@ -189,14 +200,15 @@ static void print(const struct view *view, const char *title, const cJSON *route
 	_Static_assert(sizeof(columns) / sizeof(*columns) == N_FIELDS, "a field for each column");
 	sorted = view_members(routes, &n);
 	if (n)
-		qsort(sorted, n, sizeof(*sorted), by_cpu);
+		qsort(sorted, n, sizeof(*sorted), is_by_growth ? by_growth : by_cpu);
 	view_table(view, title, columns, fields, N_FIELDS, sorted, n < most ? n : most);
 	if (n > most)
-		fprintf(view->out, "and %zu with less CPU\n", n - most);
+		fprintf(view->out, "and %zu with less %s\n", n - most, is_by_growth ? "growth" : "CPU");
 	free(sorted);
 }
 
-void view_routes(const struct view *view, const char *title, const cJSON *requests, size_t most)
+void view_routes(const struct view *view, const char *title, const cJSON *requests, const char *sort,
+		 size_t most)
 {
 	const cJSON *given = view_at(requests, "routes"), *rows = view_at(requests, "recent");
 	cJSON *routes = cJSON_IsArray(given) ? cJSON_Duplicate(given, true) : view_group(rows);
@@ -207,6 +219,6 @@ void view_routes(const struct view *view, const char *title, const cJSON *reques
 	if (!cJSON_IsArray(given))
 		snprintf(text, sizeof(text), "%s, of the %d finished requests shown", title,
 			 cJSON_GetArraySize(rows));
-	print(view, text, routes, most);
+	print(view, text, routes, sort, most);
 	cJSON_Delete(routes);
 }

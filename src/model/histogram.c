@@ -55,11 +55,13 @@ void histogram_add(struct histogram *h, uint64_t value)
 		return;
 	octave[cell % HISTOGRAM_CELLS]++;
 	h->n++;
+	h->n_zero += value == 0;
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *more)
 {
 	into->sum += more->sum;
+	into->n_zero += more->n_zero;
 	into->max = more->max > into->max ? more->max : into->max;
 	for (size_t i = 0; i < HISTOGRAM_OCTAVES; i++) {
 		uint64_t *octave = more->octaves[i] ? octave_at(into, i) : NULL;
@@ -78,6 +80,8 @@ uint64_t histogram_quantile(const struct histogram *h, double q)
 	if (!h->n)
 		return UNKNOWN;
 	rank = rank < 1 ? 1 : rank > h->n ? h->n : rank;
+	if (rank <= h->n_zero)
+		return 0;
 	for (unsigned cell = 0; cell < HISTOGRAM_OCTAVES * HISTOGRAM_CELLS; cell++) {
 		const uint64_t *octave = h->octaves[cell / HISTOGRAM_CELLS];
 

@@ -26,6 +26,7 @@ struct histogram {
 	uint64_t *octaves[HISTOGRAM_OCTAVES]; /* NULL: nothing fell there */
 	uint64_t n;			      /* in cells: without memory, less than were added */
 	uint64_t sum, max;
+	uint64_t n_zero; /* of n: exactly 0, which its cell does not tell from what is nearly so */
 };
 
 /* What one may take, its cells included, allocator's overhead and all. */

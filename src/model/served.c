@@ -48,11 +48,6 @@ void served_free(struct served *s)
 	free(s);
 }
 
-size_t served_n(const struct served *s)
-{
-	return s->n;
-}
-
 /* FNV-1a; never the map's reserved 0. */
 static uint64_t hash_of(const struct served_by *by)
 {

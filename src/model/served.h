@@ -44,6 +44,4 @@ void served_settle(struct served *, bool (*take)(void *context, const struct ser
 void served_walk(const struct served *, void (*look)(void *context, const struct served_by *, const struct time_sums *),
 		 void *context);
 
-size_t served_n(const struct served *);
-
 #endif

@@ -13,9 +13,10 @@ static bool in_flight(const struct request *r)
 	return r->seq == 0;
 }
 
+/* In flight: its threads were looked at one after the other, a little after the report's instant. */
 static uint64_t occupied_ns(const struct request *r, const struct row_clock *clock)
 {
-	uint64_t end = in_flight(r) ? clock->now_ns : r->end_ns;
+	uint64_t end = in_flight(r) && clock->now_ns > r->end_ns ? clock->now_ns : r->end_ns;
 
 	return end > r->start_ns ? end - r->start_ns : 0;
 }

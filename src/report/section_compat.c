@@ -26,6 +26,14 @@ static struct value seconds(uint64_t ns)
 
 /* --- the processes --- */
 
+/* Linux starts it before anything else but init, and it starts all other threads of the kernel. */
+#define KTHREADD_PID 2
+
+static bool is_of_kernel(const struct thread_row *t)
+{
+	return t->pid == KTHREADD_PID || t->lineage[0] == KTHREADD_PID;
+}
+
 void compat_gather(struct writing *w)
 {
 	struct process_facts facts;
@@ -35,8 +43,9 @@ void compat_gather(struct writing *w)
 	w->drum = calloc(w->processes.n + 1, sizeof(*w->drum));
 	for (size_t i = 0; w->drum && i < w->processes.n; i++) {
 		const struct process_row *p = &w->processes.rows[i];
+		const struct thread_row *first = w->processes.sorted[p->first];
 
-		if (scope_has_thread(w->scope, w->processes.sorted[p->first], p->comm) &&
+		if (!is_of_kernel(first) && scope_has_thread(w->scope, first, p->comm) &&
 		    w->in->process_facts(w->in->context, p->key.pid, &facts))
 			w->drum[w->n_drum++] = (struct drum_row){ p, facts.rss_bytes };
 	}

@@ -113,33 +113,6 @@ const char *process_cmdline_next(const struct process_cmdline *cmdline, const ch
 	return NULL;
 }
 
-int process_uids_parse(const char *text, struct process_uids *ret)
-{
-	const char *p = text_find(text, "Uid:");
-	uint64_t uid[4];
-
-	if (!p)
-		return -ENOENT;
-	for (int i = 0; i < 4; i++) {
-		while (*p == ' ' || *p == '\t')
-			p++;
-		if (text_to_u64(p, &p, &uid[i]) < 0 || uid[i] > UINT32_MAX)
-			return -EINVAL;
-	}
-	*ret = (struct process_uids){ uid[0], uid[1], uid[2], uid[3] };
-	return 0;
-}
-
-int process_status_uids(int root_fd, pid_t pid, struct process_uids *ret)
-{
-	/* The list of groups, which may be long, comes after the ids. */
-	char text[2048];
-	bool cut;
-	ssize_t n = read_of(root_fd, pid, "status", text, sizeof(text), &cut);
-
-	return n < 0 ? n : process_uids_parse(text, ret);
-}
-
 int process_of_thread(int root_fd, pid_t tid, pid_t *ret)
 {
 	/* Tgid stands near the top. */

@@ -48,18 +48,6 @@ int process_cmdline(int root_fd, pid_t pid, struct process_cmdline *ret);
 /* The argument after one, the first for NULL; NULL after the last. */
 const char *process_cmdline_next(const struct process_cmdline *cmdline, const char *after);
 
-struct process_uids {
-	uid_t real;
-	uid_t effective;
-	uid_t saved;
-	uid_t filesystem;
-};
-
-int process_status_uids(int root_fd, pid_t pid, struct process_uids *ret);
-
-/* The pure part: the text of /proc/PID/status. -ENOENT: no such line. -EINVAL. */
-int process_uids_parse(const char *text, struct process_uids *ret);
-
 /*
  * Every process (not thread) there is. fn returns 0 to go on, else that ends the walk, which returns it.
  * -E2BIG.

@@ -19,7 +19,7 @@ static const char *reason(int code)
 		int code;
 		const char *text;
 	} known[] = {
-		{ EADDRINUSE, "the port is in use" },
+		{ EADDRINUSE, "the port is in use, perhaps by another agent; --listen takes another" },
 		{ EADDRNOTAVAIL, "this machine has no such address" },
 		{ EACCES, "not permitted; a port below 1024 needs CAP_NET_BIND_SERVICE" },
 		{ EEXIST, "another program answers on that socket" },

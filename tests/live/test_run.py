@@ -336,11 +336,12 @@ class Server(Case):
         return int(answer.split()[1])
 
     def test_tables(self):
-        """Routes and requests, on lines that fit a file's width."""
+        """Routes and requests, on lines that fit a file's width, where a UUID stands whole however long others are."""
         process, port = self.serve(3)
+        uuid = "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"
         with process:
             statuses = [self.ask(port, path, request_id) for path, request_id in
-                        (("/", "one-" + "x" * 100), ("/item/12", "two"), ("/item/13", "three"))]
+                        (("/", "one-" + "x" * 200), ("/item/12", uuid), ("/item/13", "three"))]
             _, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, statuses), (0, [200, 404, 404]))
         report = err[err.index("\nreqmeter run:"):]
@@ -349,7 +350,8 @@ class Server(Case):
         self.assertRegex(report, r"GET +/item/\{id\} +404 .* three ")
         self.assertRegex(report, r"CPU +\S+ = \S+ for requests \+ \S+ background")
         self.assertNotIn("lost", report)
-        self.assertEqual([line for line in report.splitlines() if len(line) > 100], [])
+        self.assertIn(uuid, report)
+        self.assertEqual([line for line in report.splitlines() if len(line) > 140], [])
 
     def test_nothing_listens(self):
         """Unless it is asked to, and then the report can be read while the command runs."""

@@ -11,6 +11,7 @@
 #include "cli/check.h"
 #include "cli/run.h"
 #include "cli/stats.h"
+#include "report/query.h"
 
 static char page[1 << 16];
 
@@ -135,6 +136,28 @@ Test(man, every_option_is_documented)
 		free(help);
 		free(section);
 	}
+}
+
+/* The parameters are those that the refusal of an unknown one lists. */
+Test(man, every_query_parameter_is_documented)
+{
+	char error[QUERY_ERROR_SIZE], item[64], *list, *name, *save;
+	struct query query;
+	int n = 0;
+
+	read_page();
+	query_init(&query);
+	cr_assert_neq(query_set(&query, "nonesuch", "1", error, sizeof(error)), 0);
+	list = strstr(error, "there are ");
+	cr_assert(list, "%s", error);
+	for (name = strtok_r(list + strlen("there are "), ", ", &save); name; name = strtok_r(NULL, ", ", &save)) {
+		if (strcmp(name, "and") == 0)
+			continue;
+		snprintf(item, sizeof(item), ".It Cm %s Ns =", name);
+		cr_expect(strstr(page, item), "%s is not in the manual page", name);
+		n++;
+	}
+	cr_expect_geq(n, 17);
 }
 
 Test(man, a_missing_option_is_noticed)

@@ -123,7 +123,7 @@ Test(view, routes_of_the_report)
 	struct view view = view_of(120);
 	const char *text, *dear, *cheap;
 
-	view_routes(&view, "by route", requests, 10);
+	view_routes(&view, "by route", requests, NULL, 10);
 	text = text_of(&view);
 	dear = strstr(text, "/dear");
 	cheap = strstr(text, "/cheap");
@@ -143,15 +143,93 @@ Test(view, a_column_without_values_takes_no_room)
 	cJSON *without = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":null") "]");
 	struct view view = view_of(150);
 
-	view_requests(&view, "t", with, 10);
+	view_requests(&view, "t", with, NULL, 10);
 	cr_expect(strstr(text_of(&view), "GROWTH") && strstr(printed, "-4.0MiB"), "%s", printed);
 	free(printed);
 	view = view_of(150);
-	view_requests(&view, "t", without, 10);
+	view_requests(&view, "t", without, NULL, 10);
 	cr_expect_not(strstr(text_of(&view), "GROWTH"), "%s", printed);
 	free(printed);
 	cJSON_Delete(with);
 	cJSON_Delete(without);
+}
+
+/* However narrow: who sorts by a figure wants to see it. */
+Test(view, the_column_sorted_by_stays)
+{
+	static const struct {
+		const char *key, *title;
+	} keys[] = { { "growth", "GROWTH" }, { "peak", "PEAK" }, { "runqueue", "RUNQ" }, { "blocked", "BLOCKED" } };
+	cJSON *rows = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1,
+					  ",\"runqueue_ns\":1,\"blocked_ns\":2,\"memory\":{\"growth_bytes\":4096,"
+					  "\"peak_growth_bytes\":8192},\"comm\":\"server\",\"pid\":1") "]");
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		struct view view = view_of(40);
+
+		view_requests(&view, "t", rows, keys[i].key, 10);
+		cr_expect(strstr(text_of(&view), keys[i].title), "%s: %s", keys[i].key, printed);
+		free(printed);
+		view = view_of(40);
+		view_requests(&view, "t", rows, NULL, 10);
+		cr_expect_not(strstr(text_of(&view), keys[i].title), "%s: %s", keys[i].key, printed);
+		free(printed);
+	}
+	cJSON_Delete(rows);
+}
+
+/* The route that leaks leaves little each time: the sum says which it is, not the highest of one request. */
+Test(view, routes_by_what_they_left_behind)
+{
+	cJSON *requests =
+	    cJSON_Parse("{\"recent\":[],\"routes\":["
+			"{\"method\":\"GET\",\"route\":\"/once\",\"count\":1,\"cpu_ns\":{\"sum\":9000},"
+			"\"growth_bytes\":{\"sum\":1048576,\"max\":1048576}},"
+			"{\"method\":\"GET\",\"route\":\"/leak\",\"count\":100,\"cpu_ns\":{\"sum\":10},"
+			"\"growth_bytes\":{\"sum\":10485760,\"max\":104857}}]}");
+	struct view view = view_of(60);
+	const char *once, *leak;
+
+	view_routes(&view, "by route", requests, "growth", 10);
+	text_of(&view);
+	once = strstr(printed, "/once");
+	leak = strstr(printed, "/leak");
+	cr_assert(once && leak, "%s", printed);
+	cr_expect_lt(leak, once, "%s", printed);
+	cr_expect(strstr(leak, "10.0MiB"), "%s", printed);
+	free(printed);
+	cJSON_Delete(requests);
+}
+
+/* Where memory is traced, and on a terminal of 80 columns whole: a sum without one of its terms is a riddle. */
+Test(view, memory_ledger)
+{
+	static const char known[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/system.slice/w.service\","
+				    "\"memory\":{\"current_bytes\":9437184,\"limit_bytes\":null},\"ledger\":{\"memory\":{"
+				    "\"rss_delta_bytes\":1048576,\"requests_bytes\":2097152,\"background_bytes\":0,"
+				    "\"fork_bytes\":0,\"teardown_bytes\":-1048576,\"foreign_bytes\":0,"
+				    "\"residual_bytes\":4096}}}]}",
+			  unknown[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"ledger\":{"
+				      "\"memory\":null}}]}";
+	static const char no_ledger[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"cpu\":{"
+					"\"usage_ns\":34680000000000},\"ledger\":{\"cpu\":{\"cgroup_ns\":null}}}]}";
+	static const char *const terms[] = { "1.0MiB", "2.0MiB", "FORK", "-1.0MiB", "FOREIGN", "4.0KiB" };
+	struct view view = view_of(81);
+
+	cr_expect_eq(stats_print(&view, NULL, false, known), 0);
+	text_of(&view);
+	for (size_t i = 0; i < sizeof(terms) / sizeof(*terms); i++)
+		cr_expect(strstr(strstr(printed, "memory by cgroup"), terms[i]), "%s: %s", terms[i], printed);
+	cr_expect_not(strstr(printed, "LIMIT"), "%s", printed);
+	free(printed);
+	view = view_of(81);
+	cr_expect_eq(stats_print(&view, NULL, false, unknown), 0);
+	cr_expect_not(strstr(text_of(&view), "memory by cgroup"), "%s", printed);
+	free(printed);
+	view = view_of(81);
+	cr_expect_eq(stats_print(&view, NULL, false, no_ledger), 0);
+	cr_expect_not(strstr(text_of(&view), "by cgroup"), "a lifetime is no total of these requests: %s", printed);
+	free(printed);
 }
 
 Test(view, losses_in_words_or_not_at_all)

@@ -97,3 +97,21 @@ Test(model_histogram, empty_and_beyond)
 	histogram_done(&h);
 	cr_expect_eq(h.n, 0);
 }
+
+/* Zero is what most requests leave behind, and is said to be zero, also after a merge. */
+Test(model_histogram, zero_is_zero)
+{
+	struct histogram h = { 0 }, more = { 0 };
+
+	for (int i = 0; i < 6; i++)
+		histogram_add(&h, 0);
+	for (int i = 0; i < 3; i++)
+		histogram_add(&more, 0);
+	histogram_add(&more, 4096);
+	histogram_merge(&h, &more);
+	cr_expect_eq(histogram_quantile(&h, 0.5), 0);
+	cr_expect_eq(histogram_quantile(&h, 0.9), 0);
+	cr_expect_eq(histogram_quantile(&h, 0.99), 4096);
+	histogram_done(&h);
+	histogram_done(&more);
+}

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/losses.h"
 #include "report/report.h"
 
 #define MIB	  1048576ull
@@ -354,5 +355,24 @@ Test(report_compat, the_parts_make_the_whole)
 		free(common);
 		free(whole);
 	}
+	unset(&s);
+}
+
+/* A loss without a word says nothing to a person; a word without a loss is of a loss that is gone. */
+Test(report_compat, losses_have_meanings)
+{
+	const cJSON *losses, *loss;
+	struct setting s;
+	cJSON *root;
+	size_t n;
+
+	set(&s, SELECTOR_NODE, 11);
+	root = report(&s);
+	losses = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(root, "agent"), "losses");
+	cr_assert(cJSON_IsObject(losses));
+	cJSON_ArrayForEach(loss, losses) cr_expect_str_neq(losses_meaning(loss->string), "", "%s", loss->string);
+	for (const struct loss_word *known = losses_all(&n), *end = known + n; known < end; known++)
+		cr_expect(cJSON_HasObjectItem(losses, known->name), "%s", known->name);
+	cJSON_Delete(root);
 	unset(&s);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "system/process.h"
-#include "system/process_tree.h"
 #include "system_tree.h"
 
 TestSuite(system_process, .fini = tree_remove);
@@ -176,28 +174,11 @@ Test(system_process, cmdline_bounds)
 	cr_assert_not(cmdline.cut);
 }
 
-Test(system_process, uids)
-{
-	struct process_uids uids = { 9, 9, 9, 9 };
-
-	cr_assert_eq(process_uids_parse("Name:\tUid: 7\nUid:\t1000\t0\t33\t4294967295\nGid:\t5\n", &uids), 0);
-	cr_assert(uids.real == 1000 && uids.effective == 0 && uids.saved == 33 &&
-		  uids.filesystem == UINT32_MAX);
-	uids.real = 9;
-	cr_assert_eq(process_uids_parse("", &uids), -ENOENT);
-	cr_assert_eq(process_uids_parse("Uid:\t1\t2\t3\n", &uids), -EINVAL);
-	cr_assert_eq(process_uids_parse("Uid:\t1\t2\t3\t4294967296\n", &uids), -EINVAL);
-	cr_assert_eq(process_uids_parse("Uid:\t1\t2\tx\t4\n", &uids), -EINVAL);
-	cr_assert_eq(process_uids_parse("Uid:\t-1\t2\t3\t4\n", &uids), -EINVAL);
-	cr_assert_eq(uids.real, 9);
-}
-
 Test(system_process, myself)
 {
 	int root = live_root();
 	struct process_cmdline cmdline;
 	struct process_stat stat;
-	struct process_uids uids;
 
 	prctl(PR_SET_NAME, ") R 0 (\n)");
 	cr_assert_eq(process_stat(root, getpid(), &stat), 0);
@@ -207,18 +188,9 @@ Test(system_process, myself)
 	cr_assert_geq(stat.n_threads, 1);
 	cr_assert_gt(stat.rss_pages, 0);
 	cr_assert_gt(stat.start_ticks, 0);
-	cr_assert_eq(process_status_uids(root, getpid(), &uids), 0);
-	cr_assert_eq(uids.real, getuid());
-	cr_assert_eq(uids.effective, geteuid());
 	cr_assert_eq(process_cmdline(root, getpid(), &cmdline), 0);
 	cr_assert_geq(cmdline.n_args, 1);
 	close(root);
-}
-
-static int kill_at_exit(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	return waitpid(pid, NULL, 0);
 }
 
 Test(system_process, zombie_and_gone)
@@ -272,59 +244,4 @@ Test(system_process, pids)
 	tree_remove();
 	tree_unpack("");
 	cr_assert_eq(process_pids(tree_fd(), count_all, &n), -ENOENT);
-}
-
-/* 1 ← 10 ← 100 ← 1000; 5 and 6 are each other's parent; 7 its own; 8's parent is not there; 9 is garbage. */
-#define STAT(pid, ppid) "==> proc/" #pid "/stat <==\n" #pid " (x) S " #ppid REST
-static const char family[] = STAT(1, 0) STAT(10, 1) STAT(100, 10) STAT(1000, 100) STAT(5, 6) STAT(6, 5)
-    STAT(7, 7) STAT(8, 4711) "==> proc/9/stat <==\nnonsense\n";
-
-Test(system_process, family)
-{
-	struct process_tree *tree;
-
-	tree_unpack(family);
-	cr_assert_eq(process_tree_new(&tree, tree_fd()), 0);
-	cr_assert_eq(process_tree_size(tree), 8);
-	cr_assert_eq(process_tree_parent(tree, 1000), 100);
-	cr_assert_eq(process_tree_parent(tree, 1), 0);
-	cr_assert_eq(process_tree_parent(tree, 9), 0);
-	cr_assert(process_tree_descends(tree, 1000, 1));
-	cr_assert(process_tree_descends(tree, 1000, 10));
-	cr_assert(process_tree_descends(tree, 1000, 1000));
-	cr_assert_not(process_tree_descends(tree, 10, 1000));
-	cr_assert_not(process_tree_descends(tree, 8, 1));
-	cr_assert_not(process_tree_descends(tree, 8, 4711), "not in the snapshot");
-	cr_assert_not(process_tree_descends(tree, 9, 9));
-	cr_assert_not(process_tree_descends(tree, 1, 0));
-	cr_assert_not(process_tree_descends(tree, 0, 0));
-	cr_assert(process_tree_descends(tree, 5, 6));
-	cr_assert(process_tree_descends(tree, 6, 5));
-	cr_assert_not(process_tree_descends(tree, 5, 1), "a loop ends");
-	cr_assert_not(process_tree_descends(tree, 7, 1));
-	process_tree_free(tree);
-	process_tree_free(NULL);
-	tree_remove();
-	tree_unpack("==> proc/self/stat <==\n");
-	cr_assert_eq(process_tree_new(&tree, tree_fd()), 0);
-	cr_assert_eq(process_tree_size(tree), 0);
-	cr_assert_not(process_tree_descends(tree, 1, 1));
-	process_tree_free(tree);
-}
-
-Test(system_process, my_child_descends_from_me)
-{
-	int root = live_root();
-	struct process_tree *tree;
-	pid_t child = fork();
-
-	if (child == 0)
-		pause();
-	cr_assert_eq(process_tree_new(&tree, root), 0);
-	cr_expect(process_tree_descends(tree, child, getpid()));
-	cr_expect(process_tree_descends(tree, child, getppid()));
-	cr_expect_not(process_tree_descends(tree, getpid(), child));
-	process_tree_free(tree);
-	kill_at_exit(child);
-	close(root);
 }

@@ -325,7 +325,9 @@ Test(web_server, says_why_it_cannot_listen)
 	char address[200], message[400];
 
 	snprintf(address, sizeof(address), "127.0.0.1:%d", bench.port);
-	snprintf(message, sizeof(message), "cannot listen on %s: the port is in use", address);
+	snprintf(message, sizeof(message),
+		 "cannot listen on %s: the port is in use, perhaps by another agent; --listen takes another",
+		 address);
 	expect_no_listen(address, -EADDRINUSE, message);
 	snprintf(address, sizeof(address), "unix:%s", bench.path);
 	snprintf(message, sizeof(message), "cannot listen on %s: another program answers on that socket",
