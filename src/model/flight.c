@@ -56,6 +56,7 @@ struct connection *flight_connection(struct join *j, const struct record *record
 	if (!c)
 		return NULL;
 	c->id = record->connection;
+	c->receiver.budget = &j->heads;
 	c->receiver.offset = record->received_bytes - record->edge_bytes;
 	c->is_unix = record->flags & RECORD_UNIX;
 	if (map_set(&j->connections, c->id, c)) {
@@ -302,7 +303,7 @@ void flight_connection_over(struct join *j, struct connection *c, uint64_t now_n
 
 uint64_t join_bytes_max(void)
 {
-	uint64_t connection = sizeof(struct connection) + HEAD_TOTAL + sizeof(struct exchange) + 4 * 16;
+	uint64_t connection = sizeof(struct connection) + sizeof(struct exchange) + 4 * 16;
 
-	return JOIN_REQUESTS_MAX * (uint64_t)REQUEST_BYTES_MAX + JOIN_CONNECTIONS_MAX * connection;
+	return JOIN_REQUESTS_MAX * (uint64_t)REQUEST_BYTES_MAX + JOIN_CONNECTIONS_MAX * connection + JOIN_HEADS_BYTES_MAX;
 }

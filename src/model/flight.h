@@ -65,6 +65,7 @@ struct join {
 	struct connection *newest_connection, *oldest_connection;
 	struct request *newest_request;
 	struct join_counts counts;
+	struct receiver_budget heads;
 	size_t n_unix; /* of those in flight */
 	uint64_t last_own_handle;
 	/* While one record is fed. */

@@ -454,6 +454,7 @@ int join_new(struct join **ret, const struct http_id_headers *extra, join_sink s
 	if (!j)
 		return -ENOMEM;
 	j->extra = extra;
+	j->heads.bytes_max = JOIN_HEADS_BYTES_MAX;
 	j->sink = sink;
 	j->context = context;
 	map_init(&j->connections, JOIN_CONNECTIONS_MAX);

@@ -18,6 +18,8 @@ struct join;
 #define JOIN_CONNECTIONS_MAX 131072
 /* Requests that one client may have sent ahead on one connection. */
 #define JOIN_PIPELINE_MAX 256
+/* Of heads that are not whole: 4,000 of the largest at a time, or 100,000 slow senders of ordinary ones. */
+#define JOIN_HEADS_BYTES_MAX ((size_t)64 << 20)
 
 struct join_counts {
 	uint64_t started, finished;

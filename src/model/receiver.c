@@ -15,6 +15,8 @@ struct feeding {
 
 static void drop_head(struct receiver *r)
 {
+	if (r->budget)
+		r->budget->bytes -= r->head_bytes;
 	free(r->head);
 	r->head = NULL;
 	r->head_bytes = 0;
@@ -124,10 +126,18 @@ static size_t head_keep(struct receiver *r, const char *bytes, size_t n)
 
 	if (!bigger)
 		return 0;
+	if (r->budget)
+		r->budget->bytes += take;
 	r->head = bigger;
 	memcpy(bigger + r->head_bytes, bytes, take);
 	r->head_bytes += take;
 	return take;
+}
+
+/* May no more of this head be waited for? One that comes whole needs no room for longer. */
+static bool is_full(const struct receiver *r)
+{
+	return r->head_bytes >= HEAD_TOTAL || (r->budget && r->budget->bytes > r->budget->bytes_max);
 }
 
 /* Bytes of a head, not all of which need be its own. The number used. */
@@ -148,7 +158,7 @@ static size_t feed_head(struct receiver *r, const char *bytes, size_t n, const s
 	}
 	taken = head_keep(r, bytes, n);
 	rc = taken ? http_request_parse(r->head, r->head_bytes, false, f->extra, &head) : -1;
-	if (rc == 0 && r->head_bytes < HEAD_TOTAL)
+	if (rc == 0 && !is_full(r))
 		return taken;
 	if (rc == 0) {
 		head_cut(r, f);

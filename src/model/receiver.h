@@ -2,7 +2,8 @@
 /*
  * Finds the heads in what a connection receives, of which the kernel side shows the beginnings of reads only. Knows
  * where the next head must begin; where it cannot know, it says that it lost its place and waits for a sure sign (a
- * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head.
+ * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head and by the budget of all. A head that
+ * finds no room in that is cut where it is.
  */
 #ifndef REQMETER_RECEIVER_H
 #define REQMETER_RECEIVER_H
@@ -19,7 +20,13 @@ enum receiver_state {
 	RECEIVE_LOST,
 };
 
+/* What the receivers of all connections keep together of heads that are not whole. */
+struct receiver_budget {
+	size_t bytes, bytes_max;
+};
+
 struct receiver {
+	struct receiver_budget *budget; /* NULL: none */
 	enum receiver_state state;
 	uint64_t offset; /* stream bytes accounted for */
 	uint64_t body_left;

@@ -544,3 +544,30 @@ Test(model_receiver, gaps_invent_nothing)
 		receiver_done(&f.receiver);
 	}
 }
+
+/* Half heads of others take no room from one that comes whole; the next half one is cut where it is. */
+Test(model_receiver, budget_of_all)
+{
+	struct receiver_budget budget = { .bytes_max = 100 };
+	struct feed slow[3] = { 0 }, whole = { 0 };
+
+	whole.receiver.budget = &budget;
+	for (int i = 0; i < 3; i++) {
+		slow[i].receiver.budget = &budget;
+		read_text(&slow[i], "GET /slow HTTP/1.1\r\nHost: example.org\r\n"); /* 39 bytes */
+	}
+	cr_expect_eq(slow[0].losses.heads_cut + slow[1].losses.heads_cut, 0);
+	cr_expect_eq(slow[2].losses.heads_cut, 1);
+	cr_assert_eq(slow[2].n_heads, 1);
+	cr_expect(slow[2].heads[0].cut);
+	cr_expect_str_eq(slow[2].heads[0].path, "/slow");
+	read_text(&whole, "GET /whole HTTP/1.1\r\nHost: example.org\r\nX-Request-ID: 1\r\n\r\n");
+	cr_assert_eq(whole.n_heads, 1);
+	cr_expect_not(whole.heads[0].cut);
+	read_text(&slow[0], "\r\n");
+	cr_expect_eq(slow[0].n_heads, 1);
+	for (int i = 0; i < 3; i++)
+		receiver_done(&slow[i].receiver);
+	receiver_done(&whole.receiver);
+	cr_expect_eq(budget.bytes, 0);
+}
