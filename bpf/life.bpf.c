@@ -138,6 +138,8 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 	s = bpf_task_storage_get(&threads, task, first, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!s)
 		lose(LOSS_THREADS_FULL);
+	else if (n_scopes)
+		__sync_fetch_and_add(&came_into_scope, 1);
 	return s;
 }
 

@@ -274,6 +274,7 @@ __weak __u64 snapshot_epoch = 0; /* raised by user space before each snapshot */
 __weak __u64 last_handle = 0;	  /* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
 __weak __u64 rows_second = 0;	  /* the second that rows_in_second counts */
 __weak __u64 rows_in_second = 0;
+__weak __u64 came_into_scope = 0; /* tasks that have, other than by birth: what is unknown of their memory may be no longer */
 __weak bool watching = false;	  /* true once the tasks that were there have been found */
 
 static __always_inline void lose(enum loss what)

@@ -112,6 +112,7 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 		parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 	}
 	c->is_known = parts != NULL;
+	c->came_into_scope = came_into_scope;
 	if (parts)
 		c->last = *parts;
 	return c->is_known;
@@ -305,7 +306,9 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 		c->n_pending++;
 		return 0;
 	}
-	if (c->ctx_id != mm->context.ctx_id ? !cache_turn(c, mm) : !c->is_known)
+	if (c->ctx_id != mm->context.ctx_id || (!c->is_known && c->came_into_scope != came_into_scope))
+		cache_turn(c, mm);
+	if (!c->is_known)
 		return 0;
 	pages = pages_changed(mm, kind, c);
 	if (kind == RSS_ANON) {
@@ -389,6 +392,18 @@ int BPF_PROG(on_exit_mmap, struct mm_struct *mm)
 	return 0;
 }
 
+/* Memory of a process that has come into scope: what it holds now came with it. */
+static __always_inline void space_enter(struct mm_struct *mm, struct task_struct *task, __u64 cgroup_id)
+{
+	struct cgroup_sums *sums;
+
+	if (!n_scopes || !watching || !bpf_task_storage_get(&threads, task, 0, 0) || !space_find(mm, cgroup_id))
+		return;
+	sums = cgroup_sums_of(cgroup_id, 0);
+	if (sums)
+		__sync_fetch_and_add(&sums->memory.moved_bytes, resident_bytes_of(mm));
+}
+
 /* The process belongs to another cgroup than its memory did: it takes with it what it holds. */
 static __noinline void space_move(struct mm_struct *mm, struct task_struct *task)
 {
@@ -397,7 +412,11 @@ static __noinline void space_move(struct mm_struct *mm, struct task_struct *task
 	struct cgroup_sums *sums;
 	__s64 bytes;
 
-	if (!space || space->cgroup_id == to)
+	if (!space) {
+		space_enter(mm, task, to);
+		return;
+	}
+	if (space->cgroup_id == to)
 		return;
 	bytes = resident_bytes_of(mm);
 	from = space->cgroup_id;
@@ -424,6 +443,15 @@ SEC("?tp_btf/task_newtask")
 int BPF_PROG(on_memory_newtask, struct task_struct *task)
 {
 	if (owns_memory(task))
+		space_move(task->mm, task);
+	return 0;
+}
+
+/* A program that is in scope by its name. Called after on_exec(). */
+SEC("?tp_btf/sched_process_exec")
+int BPF_PROG(on_memory_exec, struct task_struct *task)
+{
+	if (n_scopes && owns_memory(task))
 		space_move(task->mm, task);
 	return 0;
 }

@@ -88,6 +88,7 @@ struct space_cache {
 	__u64 self;	 /* its own address: from it follows where this CPU's part of anything lies */
 	__u64 ctx_id;	 /* 0: none */
 	__u64 anon_part;  /* address of this CPU's part of anonymous pages */
+	__u64 came_into_scope; /* when the address space was found to be unknown */
 	struct space_parts last;
 	struct memory stretch;
 };

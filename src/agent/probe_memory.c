@@ -49,6 +49,7 @@ static void load_resident(struct reqmeter *skeleton, enum resident kind)
 	bpf_program__set_autoload(skeleton->progs.on_exit_mmap, true);
 	bpf_program__set_autoload(skeleton->progs.on_memory_attach, true);
 	bpf_program__set_autoload(skeleton->progs.on_memory_newtask, true);
+	bpf_program__set_autoload(skeleton->progs.on_memory_exec, true);
 	bpf_program__set_autoload(skeleton->progs.find_spaces, true);
 }
 

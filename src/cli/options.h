@@ -30,6 +30,19 @@ extern const struct config_type options_listen, options_header, options_agent;
 
 enum { OPTIONS_MAX_SCOPES = 64 };
 
+/* Rows are under 3 kB: so many are what a machine may give to a report. */
+#define OPTIONS_RECENT_MAX 1000000
+/* No server comes near; it means no limit. */
+#define OPTIONS_ROWS_PER_SECOND_MAX 1000000
+
+/* What options of the agent that reqmeter run has, too, do. */
+#define OPTIONS_NO_MEMORY \
+	"trace no memory: page faults get cheaper, and everything about memory but their number is null"
+#define OPTIONS_INFER_HANDOFF \
+	"guess that a thread works for the request whose thread wakes it from a wait for a lock: rows say 'inferred'"
+#define OPTIONS_SHOW_ARGS "show the arguments of processes, not only the program"
+#define OPTIONS_MAX_ROWS  "above this, requests are counted but get no row of their own"
+
 struct agent_options {
 	struct config_list listen;
 	bool listen_is_default;  /* then a Unix socket that cannot be made is no failure */

@@ -33,7 +33,7 @@ enum { ERROR_SIZE = 1024 };
 
 struct run_options {
 	char *user, *output;
-	bool wait_all, json;
+	bool wait_all, json, no_memory, infer_handoff, show_args;
 	struct config_list listen, id_headers;
 	uint32_t limit, recent, max_rows_per_second;
 	uint64_t keep_ns;
@@ -84,9 +84,11 @@ static const struct config_row rows[] = {
 	{ "id-header", "NAME", NULL, NULL,
 	  "a request header that holds the id, looked for before the built-in ones", &options_header,
 	  INTO(id_headers) },
-	{ "max-rows-per-second", "N", NULL, "5000",
-	  "above this, requests are counted but get no row of their own", &config_number,
-	  INTO(max_rows_per_second), 1, 1000000 },
+	{ "no-memory", NULL, NULL, NULL, OPTIONS_NO_MEMORY, &config_switch, INTO(no_memory) },
+	{ "infer-handoff", NULL, NULL, NULL, OPTIONS_INFER_HANDOFF, &config_switch, INTO(infer_handoff) },
+	{ "show-args", NULL, NULL, NULL, OPTIONS_SHOW_ARGS, &config_switch, INTO(show_args) },
+	{ "max-rows-per-second", "N", NULL, "5000", OPTIONS_MAX_ROWS, &config_number, INTO(max_rows_per_second), 1,
+	  OPTIONS_ROWS_PER_SECOND_MAX },
 };
 
 static uint64_t now_ns(void)
@@ -145,6 +147,9 @@ static int watch(struct run *run)
 		.id_headers = { (const char *const *)run->options.id_headers.items,
 				run->options.id_headers.n },
 		.rows_per_second = run->options.max_rows_per_second,
+		.no_memory = run->options.no_memory,
+		.infer_handoff = run->options.infer_handoff,
+		.show_args = run->options.show_args,
 	};
 
 	run->scope = (struct selector){ .kind = SELECTOR_PID, .pid = run->launch.pid };
