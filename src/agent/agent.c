@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,9 @@
 #define SAMPLE_AGAIN_NS 2000000ull
 /* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
 #define SAMPLE_IDLE_NS 1000000000ull
+
+/* Of the thread that drains: ten times the weight of an ordinary one. */
+#define DRAIN_NICE -10
 
 struct agent {
 	struct agent_settings settings;
@@ -206,6 +210,16 @@ static const struct {
 	{ "io", "not built yet: io is null" },
 };
 
+/* Tried and taken back: threads that are made meanwhile would have it, too. */
+static bool may_hurry(void)
+{
+	int before = getpriority(PRIO_PROCESS, 0);
+	bool ret = before <= DRAIN_NICE || setpriority(PRIO_PROCESS, 0, DRAIN_NICE) == 0;
+
+	setpriority(PRIO_PROCESS, 0, before);
+	return ret;
+}
+
 static int load(struct agent *agent, char *error, size_t size)
 {
 	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second,
@@ -236,6 +250,11 @@ static int load(struct agent *agent, char *error, size_t size)
 		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
 		     "all_requests alone: their paths are not known");
 	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
+	if (may_hurry())
+		features_set(&agent->features, "priority", FEATURE_ON, "the thread that drains goes before others");
+	else
+		features_set(&agent->features, "priority", FEATURE_FAILED,
+			     "no CAP_SYS_NICE: where there is too much to do records may be lost (losses.ring_full)");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -315,6 +334,12 @@ static void take_sample(struct agent *agent)
 	agent->usage = USAGE_NONE;
 	readers_settle(agent->model, agent->ledger);
 	agent->sampled_ns = sample->now_ns;
+}
+
+void agent_hurry(void)
+{
+	if (getpriority(PRIO_PROCESS, 0) > DRAIN_NICE)
+		setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 }
 
 void agent_drain(struct agent *agent)

@@ -33,6 +33,12 @@ int agent_check(struct features *, char *error, size_t size);
 /* Takes what the kernel side has told. Cheap when there is nothing. */
 void agent_drain(struct agent *);
 
+/*
+ * The calling thread is the one that drains. Where that is allowed it goes before others: it runs little, but when it has
+ * to wait for a CPU for a second, records find no room. To be called when no other thread is to be made by it.
+ */
+void agent_hurry(void);
+
 /* CPU since the agent began, of all watched threads and the part of it that requests used, as of the last report. */
 struct agent_totals {
 	uint64_t threads_ns, requests_ns;

@@ -136,6 +136,7 @@ static int turn_until_signal(struct serving *s)
 
 	if (epoll < 0 || add(epoll, agent_fd(s->agent)) || add(epoll, s->signals))
 		return complain("cannot wait for events");
+	agent_hurry();
 	while (!stop) {
 		n = epoll_wait(epoll, events, 8, DRAIN_MS);
 		for (int i = 0; i < n; i++)

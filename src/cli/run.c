@@ -292,6 +292,7 @@ static void follow(struct run *run)
 {
 	uint64_t end;
 
+	agent_hurry();
 	while (!is_over(run))
 		turn(run);
 	for (end = now_ns() + SETTLE_NS; now_ns() < end;)

@@ -26,8 +26,8 @@
 #define PROCESSES_MAX 16384
 /* Listening ports at the agent's start, over all network namespaces. */
 #define LISTENERS_MAX 16384
-/* Drained every 100 ms at the latest: room for 80,000 small records a second. */
-#define RING_BYTES (8 << 20)
+/* Drained every 100 ms, but a machine with too much to do may keep the agent waiting: room for 30,000 small records. */
+#define RING_BYTES (16 << 20)
 
 /*
  * Requests told by programs during which a thread was switched, until their rows are made. Those that never are need

@@ -27,7 +27,7 @@ RECENT = 5000  # rows that the agent keeps: few, so that what grows is not these
 GROWTH_BYTES = 8 << 20
 # Routes keep a tally of each half minute of the last quarter of an hour; junk makes as many routes as there may be.
 TALLIES_BYTES, TALLY_SECONDS = 6 << 20, 30
-LOSSES = ("rows", "heads_skipped", "ring_full", "requests_full", "sockets_full", "threads_full", "torn")
+LOSSES = ("rows", "heads_skipped", "ring_full", "requests_full", "sockets_full", "threads_full")
 
 GOOD = [(Request("GET", path, b""), weight) for path, weight in (
     ("/small", 4), ("/middle", 2), ("/none", 1), ("/back/burn?us=200", 6), ("/back/burn?us=3000", 2),
