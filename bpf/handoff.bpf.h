@@ -76,14 +76,15 @@ static __noinline __attribute__((unused)) bool handed_take(__u64 exchange, struc
  */
 static __always_inline void heir_begin(struct thread_state *s)
 {
-	__u32 kind = s->blocked - 1;
-
 	if (!s->heir_ns)
 		return;
 	s->sdk_mark = s->total;
 	s->sdk_mark.wall_ns = minus(s->heir_ns, s->since_ns);
-	if (kind < BLOCKED_KINDS)
-		s->sdk_mark.blocked_ns[kind] += minus(s->heir_ns, s->off_ns);
+	/* By constants: of an index that has been to the stack the verifier of 6.1 forgets the bound. */
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		if (s->blocked == kind + 1)
+			s->sdk_mark.blocked_ns[kind] += minus(s->heir_ns, s->off_ns);
 	s->heir_ns = 0;
 	if (s->ended)
 		s->loops = 1;
