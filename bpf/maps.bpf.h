@@ -144,8 +144,8 @@ struct {
  */
 struct cpu_state {
 	__u64 switch_ns;
-	__u64 switch_clock; /* rq->clock at that switch */
-	__u64 pad[6];	    /* a cache line each */
+	__s64 ahead_ns; /* our clock - rq->clock */
+	__u64 pad[6];	/* a cache line each */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -291,10 +291,25 @@ static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
 	return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
-/* Our clock at an instant of the scheduler's, by the nearest instant of which both are known. */
+/* The two clocks drift by less: a clock is slewed by at most 500 ppm. One in 2^10. */
+#define CLOCKS_DRIFT_BITS 10
+
+/*
+ * At a switch both clocks are read, the scheduler's first. What lies between, which may be a hypervisor's long absence,
+ * makes ours seem further ahead than it is; so the least counts, but for what they may have drifted since.
+ */
+static __always_inline void clocks_meet(struct cpu_state *cpu, __u64 now, __u64 clock)
+{
+	__s64 ahead = now - clock, most = cpu->ahead_ns + ((now - cpu->switch_ns) >> CLOCKS_DRIFT_BITS);
+
+	cpu->ahead_ns = cpu->switch_ns && ahead > most ? most : ahead;
+	cpu->switch_ns = now;
+}
+
+/* Our clock at an instant of the scheduler's. */
 static __always_inline __u64 clock_to_ns(const struct cpu_state *cpu, __u64 clock)
 {
-	return cpu->switch_ns + clock - cpu->switch_clock;
+	return clock + cpu->ahead_ns;
 }
 
 static __always_inline __u64 new_handle(void)

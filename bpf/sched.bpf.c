@@ -108,8 +108,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 		else
 			unwatched_leave(prev);
 	}
-	cpu->switch_ns = now;
-	cpu->switch_clock = compat_task_rq(prev)->clock;
+	clocks_meet(cpu, now, compat_task_rq(prev)->clock);
 	return 0;
 }
 
