@@ -150,6 +150,12 @@ int unix_socket_parse(const char *line, struct unix_socket *ret)
 	return 0;
 }
 
+/*
+ * The kernel hands out this table by the page, and where sockets come and go between two pages others are left out: so it
+ * is read more than once, and each socket counts once.
+ */
+#define UNIX_PASSES 3
+
 static void look_at_unix(struct look *look)
 {
 	__attribute__((cleanup(close_stream))) FILE *table = open_of(look->root_fd, look->pid, "net/unix");
@@ -162,6 +168,7 @@ static void look_at_unix(struct look *look)
 			continue;
 		look->ret->n_listening += socket.is_listening;
 		look->ret->n_connected += !socket.is_listening && socket.is_named;
+		map_remove(&look->inodes, socket.inode);
 	}
 }
 
@@ -178,7 +185,7 @@ int process_sockets(int root_fd, pid_t pid, struct process_sockets *ret)
 		look_at_tcp(&look, "net/tcp", pass == 0);
 		look_at_tcp(&look, "net/tcp6", pass == 0);
 	}
-	if (rc == 0)
+	for (int pass = 0; rc == 0 && pass < UNIX_PASSES; pass++)
 		look_at_unix(&look);
 	map_done(&look.inodes);
 	map_done(&look.listening);
