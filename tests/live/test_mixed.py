@@ -24,6 +24,8 @@ from servers import nginx
 SECONDS = float(os.environ.get("REQMETER_MIXED_SECONDS", "20"))
 CLIENTS = 6
 RECENT = 5000  # rows that the agent keeps: few, so that what grows is not these
+SERVERS = 2  # nginx and gunicorn behind it: a row each, for one request
+BETWEEN_LOOKS = RECENT // 2  # rows that the clients may cause between two looks, so that none is lost to a late look
 GROWTH_BYTES = 8 << 20
 # Routes keep a tally of each half minute of the last quarter of an hour; junk makes as many routes as there may be.
 TALLIES_BYTES, TALLY_SECONDS = 6 << 20, 30
@@ -67,6 +69,38 @@ def rss_bytes(pid):
         return 1024 * int([line for line in status if line.startswith("VmRSS")][0].split()[1])
 
 
+class Allowance:
+    """What may be done until the next look: a fast machine must not outrun the test's own eyes."""
+
+    def __init__(self):
+        self.changed, self.left, self.over = threading.Condition(), BETWEEN_LOOKS, False
+
+    def take(self, n):
+        """Waits until n more rows may come."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.left >= n or self.over)
+            self.left -= n
+            if self.left < BETWEEN_LOOKS // 2:
+                self.changed.notify_all()
+
+    def wait_until_short(self, seconds):
+        """Until half is taken, or time is up."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.left < BETWEEN_LOOKS // 2, seconds)
+
+    def renew(self):
+        """A look begins."""
+        with self.changed:
+            self.left = BETWEEN_LOOKS
+            self.changed.notify_all()
+
+    def end(self):
+        """Nobody waits any more."""
+        with self.changed:
+            self.over = True
+            self.changed.notify_all()
+
+
 class Background:
     """Threads that work until the block ends."""
 
@@ -96,8 +130,8 @@ class Background:
 class Good:
     """One client: a request at a time, on a connection that is kept for a while."""
 
-    def __init__(self, endpoint, number):
-        self.endpoint, self.rng = endpoint, random.Random(number)
+    def __init__(self, endpoint, number, allowance):
+        self.endpoint, self.rng, self.allowance = endpoint, random.Random(number), allowance
         self.prefix, self.asked = load.unique_prefix(), []
 
     def work(self):
@@ -105,6 +139,7 @@ class Good:
         client = load.Client(self.endpoint, keep_alive=True)
         for _ in range(self.rng.choice((1, 2, 10))):
             request = self.rng.choices([request for request, _ in GOOD], [weight for _, weight in GOOD])[0]
+            self.allowance.take(SERVERS)
             result = client.ask(request, "%s-%05d" % (self.prefix, len(self.asked)))
             self.asked.append((request, result))
         client.close()
@@ -113,8 +148,8 @@ class Good:
 class Junk:
     """Connections on which no good client speaks. Ids of heads among it begin with "junk"."""
 
-    def __init__(self, endpoint, seed):
-        self.endpoint, self.rng, self.n = endpoint, random.Random(seed), 0
+    def __init__(self, endpoint, seed, allowance):
+        self.endpoint, self.rng, self.allowance, self.n = endpoint, random.Random(seed), allowance, 0
 
     def head(self, path="/back/burn?us=20000"):
         """A good head."""
@@ -140,10 +175,12 @@ class Junk:
     def work(self):
         """One connection: closed at once, reset, or after what comes back."""
         self.n += 1
+        data = self.bytes()
+        self.allowance.take(max(SERVERS, data.count(b"HTTP/1.1")))
         with load.connect(self.endpoint) as sock:
             sock.settimeout(0.3)
             try:
-                sock.sendall(self.bytes())
+                sock.sendall(data)
                 end = self.rng.choice(("close", "reset", "read", "read"))
                 if end == "read":
                     sock.shutdown(socket.SHUT_WR)
@@ -158,12 +195,13 @@ class Junk:
 class Watch:
     """Collects rows as they come, and what the agent occupies."""
 
-    def __init__(self, meter):
-        self.meter, self.rows, self.missed = meter, {}, 0
+    def __init__(self, meter, allowance):
+        self.meter, self.allowance, self.rows, self.missed = meter, allowance, {}, 0
         self.parked, self.rss, self.in_flight = [], [], None
 
     def look(self):
         """All rows since the last look; memory."""
+        self.allowance.renew()
         after, more = max(self.rows, default=0), 1
         while more:
             requests = self.meter.stats(after=after, limit=100000, sections="requests")["requests"]
@@ -176,9 +214,9 @@ class Watch:
         self.rss.append(rss_bytes(self.meter.pid))
 
     def work(self):
-        """A look each second."""
+        """A look each second, or when there is much to see."""
         self.look()
-        time.sleep(1)
+        self.allowance.wait_until_short(1)
 
 
 class Mixed(unittest.TestCase):
@@ -197,11 +235,14 @@ class Mixed(unittest.TestCase):
         meter = agent.Agent("--recent", str(RECENT), "--max-rows-per-second", "1000000",
                             "--scope", "pid:%d" % behind.pid, "--scope", "pid:%d" % front.process.pid)
         self.addCleanup(meter.stop)
-        good = [Good(front.endpoint, number) for number in range(CLIENTS)]
-        junk = [Junk(front.endpoint, 1), Junk(front.endpoint, 2), Junk(behind.endpoint, 3)]
-        watch = Watch(meter)
+        allowance = Allowance()
+        good = [Good(front.endpoint, number, allowance) for number in range(CLIENTS)]
+        junk = [Junk(endpoint, seed, allowance)
+                for seed, endpoint in enumerate((front.endpoint, front.endpoint, behind.endpoint))]
+        watch = Watch(meter, allowance)
         with Background(*(one.work for one in [*good, *junk, watch])) as background:
             time.sleep(SECONDS)
+            allowance.end()
         self.check_none("threads failed", background.errors)
         asked = [pair for one in good for pair in one.asked]
         self.wait_for_rest(watch, {result.id for _, result in asked})
