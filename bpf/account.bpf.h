@@ -151,6 +151,18 @@ static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_
 	return task->se.sum_exec_runtime + unbooked + minus(since, stolen_since_clock(rq));
 }
 
+/*
+ * What is booked as the CPU time of the thread that runs here, and passed before it came to the CPU: after a wake-up by
+ * another CPU the scheduler does not read its clock again when it switches, and until then a CPU whose host was away, or
+ * that slept, may have taken its time.
+ */
+static __always_inline __u64 booked_early(struct task_struct *task)
+{
+	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
+
+	return cpu ? minus(cpu->switch_ns, clock_to_ns(cpu, task->sched_info.last_arrival)) : 0;
+}
+
 /* The sums at `now` of the thread that runs here, in s->at. */
 static __always_inline const struct cost *cost_running(struct thread_state *s, struct task_struct *task, __u64 now)
 {

@@ -183,14 +183,16 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
  */
 static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+
 	heir_leaves(s, at);
 	if (s->ended && s->loops) {
 		work_take(s, &s->at_block, &s->work);
 		cost_add(&s->kept, &s->work);
 		cost_take(&s->mark, at, &s->work);
-		if (s->work.cpu_ns > EXACT_WITHIN_NS)
+		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
 			s->shared = 1;
-		memory_settle(&s->memory, bpf_get_current_task_btf(), false);
+		memory_settle(&s->memory, task, false);
 	}
 	s->ended = s->rested = s->loops = 0;
 }
