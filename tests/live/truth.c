@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ static struct truth_edge edge_now(void)
 
 	e.mono_ns = clock_ns(CLOCK_MONOTONIC);
 	e.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	e.read_ns = clock_ns(CLOCK_MONOTONIC);
 	return e;
 }
 
@@ -110,6 +112,7 @@ static struct truth_edge edge_of(pid_t tid)
 
 	e.mono_ns = clock_ns(CLOCK_MONOTONIC);
 	e.cpu_ns = clock_ns((~(clockid_t)tid << 3) | 6);
+	e.read_ns = clock_ns(CLOCK_MONOTONIC);
 	return e;
 }
 
@@ -160,10 +163,11 @@ static void request_write(const struct request *r)
 
 	n = snprintf(line, sizeof(line),
 		     "{\"pid\":%d,\"tid\":%d,\"id\":\"%s\",\"path\":\"%s\",\"start_mono_ns\":%llu,"
+		     "\"start_read_ns\":%llu,"
 		     "\"end_mono_ns\":%llu,\"last_send_mono_ns\":%llu,\"cpu_ns\":%llu,\"occupied_ns\":%llu,"
 		     "\"received_bytes\":%llu,\"sent_bytes\":%llu,\"end\":\"%s\",\"cpu_low_ns\":%llu,"
 		     "\"cpu_sent_ns\":%llu,\"late\":%d,\"pipelined\":%d}\n",
-		     (int)pid, (int)r->tid, r->id, r->path, (unsigned long long)r->start.mono_ns,
+		     (int)pid, (int)r->tid, r->id, r->path, (unsigned long long)r->start.mono_ns, (unsigned long long)r->start.read_ns,
 		     (unsigned long long)r->end.mono_ns, (unsigned long long)r->last_send.mono_ns,
 		     (unsigned long long)cpu, (unsigned long long)(r->end.mono_ns - r->start.mono_ns),
 		     (unsigned long long)r->received, (unsigned long long)r->sent, r->why,
@@ -267,6 +271,9 @@ static void request_begin(struct conn *c, int fd, const struct truth_edge *edge)
 	if (!r)
 		return;
 	request_seal(r);
+	/* Another thread, to whom the connection went, may just be writing it down: what it reads must stay, and it ends last. */
+	while (atomic_load(&r->state) == SEALED)
+		sched_yield();
 	r->fd = fd;
 	r->start = r->last_send = *edge;
 	r->responded = r->in_call = r->unseen = r->late = r->pipelined = false;

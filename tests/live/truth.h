@@ -20,9 +20,11 @@
 
 #define TRUTH_API __attribute__((visibility("hidden")))
 
+/* Read in this order. The machine's host may be away in between, as it may at any instant. */
 struct truth_edge {
 	uint64_t mono_ns;
 	uint64_t cpu_ns;
+	uint64_t read_ns; /* CLOCK_MONOTONIC again: how late cpu_ns may have been read */
 };
 
 /* What a wrapper keeps between the two sides of a call that may block. */
