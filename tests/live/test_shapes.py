@@ -90,7 +90,7 @@ class Shapes:
         """Nothing is left over from the test before."""
         self.rows = Rows(METER, PUPPET.pid)
         self.rows.seen = {row["handle"] for rows in self.rows.new() for row in rows}
-        self.open = []
+        self.open, self.disturbed = [], PUPPET.disturbed
         self.addCleanup(self.close_all)
 
     def close_all(self):
@@ -110,9 +110,13 @@ class Shapes:
         talk.close()
 
     def check(self, *wants):
-        """Exactly these rows, as they should be."""
+        """
+        Exactly these rows, as they should be. For every order that a thread spent unusual CPU time on, one may be less
+        sure than it should.
+        """
         lines = self.rows.mismatches(wants)
-        if lines:
+        unsure = [line for line in lines if line.endswith("confidence 'boundary', not 'exact'")]
+        if lines and (lines != unsure or len(lines) > PUPPET.disturbed - self.disturbed):
             self.fail("\n  " + "\n  ".join(lines))
 
     def one(self, request, answer, **want):

@@ -112,6 +112,7 @@ class Truth(unittest.TestCase):
         if below:
             self.fail("%d of %d rows are below the handler's own CPU:\n%s" % (
                 len(below), len(pairs), compare.worst(below)))
+        self.assertLessEqual(numbers["late"], compare.LATE_SHARE * numbers["n"], compare.worst(pairs))
         self.assertGreaterEqual(numbers["within"], SHARE, "CPU against the truth:\n" + compare.worst(pairs))
         self.assertGreaterEqual(numbers["closing"], SHARE, "time does not close:\n" + compare.worst(pairs))
 

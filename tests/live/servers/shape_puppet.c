@@ -51,12 +51,22 @@ struct order {
 static struct worker workers[WORKERS];
 static char *self;
 
-static long long now_ns(void)
+static long long clock_ns(clockid_t clock)
 {
         struct timespec t;
 
-        clock_gettime(CLOCK_MONOTONIC, &t);
+        clock_gettime(clock, &t);
         return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+static long long now_ns(void)
+{
+        return clock_ns(CLOCK_MONOTONIC);
+}
+
+static long long cpu_ns(void)
+{
+        return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static long number(const struct order *o, int i)
@@ -394,7 +404,7 @@ static long op_exec(struct order *o)
 /* The thread ends; others go on. Answered before, for there is no after. */
 static long op_leave(struct order *o)
 {
-        dprintf(1, "%s 0 0 0 0 0 -\n", o->words[0]);
+        dprintf(1, "%s 0 0 0 0 0 0 -\n", o->words[0]);
         pthread_exit(NULL);
 }
 
@@ -437,17 +447,22 @@ static bool parse(struct order *o)
         return n >= 3;
 }
 
+/* The thread's CPU time when it last began to wait for an order. */
+static __thread long long waiting_since_cpu;
+
 static void carry_out(struct order *o)
 {
         long long before = now_ns(), after;
         long result;
+        int error;
 
         errno = 0;
         strcpy(o->extra, "-");
         result = run(o);
+        error = result < 0 ? errno : 0;
         after = now_ns();
-        dprintf(1, "%s %ld %d %lld %lld %d %s\n", o->words[0], result, result < 0 ? errno : 0, before, after,
-                gettid(), o->extra);
+        dprintf(1, "%s %ld %d %lld %lld %lld %d %s\n", o->words[0], result, error, before, after,
+                cpu_ns() - waiting_since_cpu, gettid(), o->extra);
 }
 
 /* The next order of a pipe: a fixed line and its bytes. False when the test has gone. */
@@ -468,6 +483,7 @@ static void work(int index, bool loops)
 
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
         for (;;) {
+                waiting_since_cpu = cpu_ns();
                 while (loops && epoll_wait(epoll, &event, 1, -1) != 1)
                         ;
                 if (!next_order(fd, &o))
@@ -537,7 +553,7 @@ int main(int argc, char **argv)
                 if (pipe(workers[i].ends))
                         return 1;
         if (argc > 1)
-                dprintf(1, "%s 0 0 0 0 0 -\n", argv[1]);
+                dprintf(1, "%s 0 0 0 0 0 0 -\n", argv[1]);
         else
                 dprintf(1, "ready %d\n", getpid());
         while (hand_on(stdin))
