@@ -6,6 +6,7 @@
 #include "report/losses.h"
 #include "report/query.h"
 #include "report/rows.h"
+#include "report/tables.h"
 
 /* A hyphen is a minus, a backslash is itself, and nothing at a line's beginning is a request. */
 static void print_text(const char *text)
@@ -32,7 +33,7 @@ static void print_item(const char *name, const char *meaning)
 
 static void print_table(const struct field_table *table)
 {
-	printf(".SH %s\nRows of\n.I \"", table->title);
+	printf(".SH %s\n%s of\n.I \"", table->title, table->is_object ? "Members" : "Rows");
 	print_text(table->place);
 	printf("\"\n");
 	for (size_t i = 0; i < table->n; i++)
@@ -77,9 +78,19 @@ int main(void)
 	       ".SH DESCRIPTION\nNumbers are integers in the unit that their name ends with. Every field is always there;\n"
 	       "what is not known, not built or not available is null, and\n.I agent.features\nsays why.\n"
 	       "A dot stands between an object and its member.\n");
+	print_table(&host_table);
+	print_table(&mem_info_table);
+	print_table(&drum_info_table);
+	print_table(&time_info_table);
 	for (size_t i = 0; i < n; i++)
 		print_table(&tables[i]);
+	print_table(&process_table);
+	print_table(&requests_table);
+	print_table(&agent_table);
+	print_table(&program_table);
 	print_losses();
+	print_table(&feature_table);
+	print_table(&unreadable_table);
 	print_rules();
 	return ferror(stdout) || fflush(stdout) ? 1 : 0;
 }

@@ -6,6 +6,7 @@
 #ifndef REQMETER_FIELD_H
 #define REQMETER_FIELD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,11 +38,12 @@ struct field {
 	const char *meaning;
 };
 
-/* The fields of one kind of row, and where in the report it stands. */
+/* The fields of one kind of row or of one object, and where in the report it stands. */
 struct field_table {
 	const char *title, *place;
 	const struct field *fields;
 	size_t n;
+	bool is_object; /* its place is one object, not a list of them */
 };
 
 /* For use in a list: the three things a line becomes. */

@@ -5,19 +5,29 @@
 #include <stdlib.h>
 
 #include "report/section.h"
+#include "report/tables.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
 
 #define SCHEMA_VERSION 1
+
+#define HOST_FIELDS(F)                                                                                                 \
+	F("name", STRING(host->name), "as uname says")                                                                 \
+	F("kernel", STRING(host->kernel), "its release")                                                               \
+	F("cpus", U64(host->cpus), "that are online")                                                                  \
+	F("memory_bytes", U64(host->memory_bytes), "physical memory")                                                  \
+	F("boot_id", STRING(host->boot_id), "another after every boot")
+
+static const struct field host_fields[] = { HOST_FIELDS(FIELD_ENTRY) };
+const struct field_table host_table = { "The machine", "host", host_fields, LENGTH(host_fields), true };
 
 static void write_host(struct writing *w)
 {
 	const struct host *host = w->in->host;
+	const struct value values[] = { HOST_FIELDS(FIELD_VALUE) };
 
 	json_open(&w->j, "host", '{');
-	json_string(&w->j, "name", host->name);
-	json_string(&w->j, "kernel", host->kernel);
-	json_u64(&w->j, "cpus", host->cpus);
-	json_u64(&w->j, "memory_bytes", host->memory_bytes);
-	json_string(&w->j, "boot_id", host->boot_id);
+	fields_write(&w->j, host_fields, values, LENGTH(values));
 	json_close(&w->j, '}');
 }
 

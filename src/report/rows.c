@@ -186,13 +186,13 @@ void row_process_memory(struct json *j, const struct process_row *p, const struc
 
 /* --- the tables --- */
 
-#define TABLE(title, place, fields) { title, place, fields, LENGTH(fields) }
+#define TABLE(title, place, fields) { title, place, fields, LENGTH(fields), false }
 
 static struct field_table tables[] = {
 	TABLE("Requests", "requests.active, requests.recent, requests.top.*", request_fields),
 	TABLE("Routes", "requests.routes", route_fields),
 	TABLE("Threads", "threads", thread_fields),
-	{ "cgroups", "cgroups", NULL, 0 },
+	{ "cgroups", "cgroups", NULL, 0, false },
 };
 
 const struct field_table *row_tables(size_t *n)

@@ -1,17 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/section.h"
 
+#include "report/tables.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
+
+#define AGENT_FIELDS(F)                                                                                                \
+	F("version", STRING(REQMETER_VERSION), "of reqmeter")                                                          \
+	F("pid", U64(w->in->pid), "in its own PID namespace")                                                          \
+	F("uptime_ns", U64(w->in->now_ns - w->in->since_ns), "since it began to count")                                \
+	F("cpu_ns", U64(w->in->cpu_ns), "CPU time of its own threads; without its BPF programs, which run as part of others") \
+	F("rss_bytes", U64(w->in->rss_bytes), "its resident memory")                                                   \
+	F("bpf_map_bytes", U64(w->in->map_bytes), "memory of its BPF maps, as the kernel says")                        \
+	F("memory_bound_bytes", U64(b->rows + b->routes + b->in_flight), "what follows from the settings: the most that it keeps") \
+	F("memory_bound.rows_bytes", U64(b->rows), "of that: rows, with the lists that keep them")                                      \
+	F("memory_bound.routes_bytes", U64(b->routes), "routes")                                           \
+	F("memory_bound.in_flight_bytes", U64(b->in_flight), "requests in flight, and connections with heads that are coming in")
+
+#define PROGRAM_FIELDS(F)                                                                                              \
+	F("name", STRING(p->name), "of the BPF program")                                                               \
+	F("attach", STRING(p->attach), "the hook")                                                                     \
+	F("run_count", U64(p->run_count), "runs that the kernel counted; null while it does not (kernel.bpf_stats_enabled)") \
+	F("run_ns", U64(p->run_ns), "time in them")
+
+#define FEATURE_FIELDS(F)                                                                                              \
+	F("name", STRING(f->name), "what may be measured, or not")                                                     \
+	F("state", STRING(feature_state_name(f->state)), "on, off, failed")                                            \
+	F("reason", STRING(f->reason), "why")
+
+static const struct field agent_fields[] = { AGENT_FIELDS(FIELD_ENTRY) };
+static const struct field program_fields[] = { PROGRAM_FIELDS(FIELD_ENTRY) };
+static const struct field feature_fields[] = { FEATURE_FIELDS(FIELD_ENTRY) };
+const struct field_table agent_table = { "The agent", "agent", agent_fields, LENGTH(agent_fields), true };
+const struct field_table program_table = { "BPF programs", "agent.programs", program_fields, LENGTH(program_fields), false };
+const struct field_table feature_table = { "Features", "agent.features", feature_fields, LENGTH(feature_fields), false };
+
 static void write_programs(struct writing *w)
 {
 	json_open(&w->j, "programs", '[');
 	for (size_t i = 0; i < w->in->n_programs; i++) {
 		const struct probe_program *p = &w->in->programs[i];
 
+		const struct value values[] = { PROGRAM_FIELDS(FIELD_VALUE) };
+
 		json_open(&w->j, NULL, '{');
-		json_string(&w->j, "name", p->name);
-		json_string(&w->j, "attach", p->attach);
-		json_u64(&w->j, "run_count", p->run_count);
-		json_u64(&w->j, "run_ns", p->run_ns);
+		fields_write(&w->j, program_fields, values, LENGTH(values));
 		json_close(&w->j, '}');
 	}
 	json_close(&w->j, ']');
@@ -76,39 +109,23 @@ static void write_features(struct writing *w)
 	json_open(&w->j, "features", '[');
 	for (size_t i = 0; i < w->in->features->n; i++) {
 		const struct feature *f = &w->in->features->rows[i];
+		const struct value values[] = { FEATURE_FIELDS(FIELD_VALUE) };
 
 		json_open(&w->j, NULL, '{');
-		json_string(&w->j, "name", f->name);
-		json_string(&w->j, "state", feature_state_name(f->state));
-		json_string(&w->j, "reason", f->reason);
+		fields_write(&w->j, feature_fields, values, LENGTH(values));
 		json_close(&w->j, '}');
 	}
 	json_close(&w->j, ']');
 }
 
-/* What follows from the settings and the limits in the code; the present figure is rss_bytes. */
-static void write_bound(struct writing *w)
-{
-	const struct model_bytes *b = &w->in->bound;
-
-	json_u64(&w->j, "memory_bound_bytes", b->rows + b->routes + b->in_flight);
-	json_open(&w->j, "memory_bound", '{');
-	json_u64(&w->j, "rows_bytes", b->rows);
-	json_u64(&w->j, "routes_bytes", b->routes);
-	json_u64(&w->j, "in_flight_bytes", b->in_flight);
-	json_close(&w->j, '}');
-}
-
 void section_agent(struct writing *w)
 {
+	/* What follows from the settings and the limits in the code; the present figure is rss_bytes. */
+	const struct model_bytes *b = &w->in->bound;
+	const struct value values[] = { AGENT_FIELDS(FIELD_VALUE) };
+
 	json_open(&w->j, "agent", '{');
-	json_string(&w->j, "version", REQMETER_VERSION);
-	json_u64(&w->j, "pid", w->in->pid);
-	json_u64(&w->j, "uptime_ns", w->in->now_ns - w->in->since_ns);
-	json_u64(&w->j, "cpu_ns", w->in->cpu_ns);
-	json_u64(&w->j, "rss_bytes", w->in->rss_bytes);
-	json_u64(&w->j, "bpf_map_bytes", w->in->map_bytes);
-	write_bound(w);
+	fields_write(&w->j, agent_fields, values, LENGTH(values));
 	write_programs(w);
 	write_losses(w);
 	write_features(w);

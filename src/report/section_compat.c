@@ -2,8 +2,9 @@
 /* mem_info, drum_info, time_info: the report that clients of DRUM's /stats/ read. Sizes in MiB, not rounded. */
 #include "report/section.h"
 
-#include <math.h>
 #include <stdlib.h>
+
+#include "report/tables.h"
 
 #define LENGTH(a)      (sizeof(a) / sizeof(*(a)))
 #define BYTES_PER_MIB  1048576.0
@@ -93,6 +94,7 @@ static struct compat_memory memory_of(const struct writing *w)
 	F("container_used", mebibytes(memory.current_bytes), "charged to the scope's own cgroup now")
 
 static const struct field mem_fields[] = { MEM_FIELDS(FIELD_ENTRY) };
+const struct field_table mem_info_table = { "Memory, in MiB", "mem_info", mem_fields, LENGTH(mem_fields), true };
 
 void section_mem_info(struct writing *w)
 {
@@ -144,21 +146,28 @@ static void remember(struct writing *w)
 	}
 }
 
+#define DRUM_FIELDS(F)                                                                                                 \
+	F("pid", U64(row->process->key.pid), "in the agent's PID namespace")                                           \
+	F("cmdline", NOTHING, "a list: the program, with --show-args its arguments, too")                              \
+	F("mem", mebibytes(row->rss_bytes), "resident memory")                                                         \
+	F("cpu_percent", REAL(cpu_percent(w, row->process)), "of one core, since this client's last read; 0.0 at the first")
+
+#define DRUM_CMDLINE 1 /* its place in the list: no plain value */
+
+static const struct field drum_fields[] = { DRUM_FIELDS(FIELD_ENTRY) };
+const struct field_table drum_info_table = { "Processes, in MiB", "drum_info", drum_fields, LENGTH(drum_fields), false };
+
 static void write_process(struct writing *w, const struct drum_row *row)
 {
 	struct process_facts facts = { .rss_bytes = UNKNOWN };
-	const struct value mem = mebibytes(row->rss_bytes);
+	const struct value values[] = { DRUM_FIELDS(FIELD_VALUE) };
 
 	/* Known a moment ago, and kept for a second; should it be gone now, it has no command line any more. */
 	w->in->process_facts(w->in->context, row->process->key.pid, &facts);
 	json_open(&w->j, NULL, '{');
-	json_u64(&w->j, "pid", row->process->key.pid);
-	json_open(&w->j, "cmdline", '[');
-	for (size_t i = 0; i < facts.n_args; i++)
-		json_string(&w->j, NULL, facts.cmdline[i]);
-	json_close(&w->j, ']');
-	json_double(&w->j, "mem", mem.kind == VALUE_NULL ? NAN : mem.real);
-	json_double(&w->j, "cpu_percent", cpu_percent(w, row->process));
+	fields_write(&w->j, drum_fields, values, DRUM_CMDLINE);
+	write_cmdline(w, &facts);
+	fields_write(&w->j, drum_fields + DRUM_CMDLINE + 1, values + DRUM_CMDLINE + 1, LENGTH(values) - DRUM_CMDLINE - 1);
 	json_close(&w->j, '}');
 }
 
@@ -185,6 +194,8 @@ void section_drum_info(struct writing *w)
 	F("count", U64(sum->count), "requests that ended since this client's last read")
 
 static const struct field time_fields[] = { TIME_FIELDS(FIELD_ENTRY) };
+const struct field_table time_info_table = { "Times, in seconds", "time_info.run_predictor_total, time_info.all_requests",
+					     time_fields, LENGTH(time_fields), true };
 
 static void write_times(struct json *j, const char *name, const struct time_sum *sum)
 {
@@ -205,11 +216,20 @@ void section_time_info(struct writing *w)
 
 /* --- what could not be read --- */
 
+#define UNREADABLE_FIELDS(F)                                                                                           \
+	F("name", STRING(name), "of a field of mem_info or drum_info that is null")                                    \
+	F("reason", STRING(reason), "why")
+
+static const struct field unreadable_fields[] = { UNREADABLE_FIELDS(FIELD_ENTRY) };
+const struct field_table unreadable_table = { "What could not be read", "agent.unreadable", unreadable_fields,
+					      LENGTH(unreadable_fields), false };
+
 static void name_unreadable(struct writing *w, const char *name, const char *reason)
 {
+	const struct value values[] = { UNREADABLE_FIELDS(FIELD_VALUE) };
+
 	json_open(&w->j, NULL, '{');
-	json_string(&w->j, "name", name);
-	json_string(&w->j, "reason", reason);
+	fields_write(&w->j, unreadable_fields, values, LENGTH(values));
 	json_close(&w->j, '}');
 }
 

@@ -1,6 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/section.h"
 
+#include "report/tables.h"
+
+#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
+
+#define COUNT_FIELDS(F)                                                                                                \
+	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")       \
+	F("counts.finished", U64(counts->finished + counts->rows + skipped), "of these: those that have ended")        \
+	F("counts.in_flight", U64(counts->in_flight), "those that have not")
+
+#define PAGE_FIELDS(F)                                                                                                 \
+	F("recent_oldest_unix_ns", U64(oldest_unix_ns(w->in->model)), "when the oldest row of the newest began")       \
+	F("next_after", U64(w->rows.next_after), "where the next page begins: after=")                                 \
+	F("missed", U64(w->rows.missed), "rows behind after= that are gone")                                           \
+	F("window_from_unix_ns", U64(window_from_unix_ns(w)), "where the window of top and routes begins")
+
+static const struct field count_fields[] = { COUNT_FIELDS(FIELD_ENTRY) };
+static const struct field page_fields[] = { PAGE_FIELDS(FIELD_ENTRY) };
+/* As one list, for whoever reads about it. */
+static const struct field all_fields[] = { COUNT_FIELDS(FIELD_ENTRY) PAGE_FIELDS(FIELD_ENTRY) };
+const struct field_table requests_table = { "Counts and pages", "requests", all_fields, LENGTH(all_fields), true };
+
 static void write_counts(struct writing *w)
 {
 	const struct join_counts *counts = model_counts(w->in->model);
@@ -8,11 +29,9 @@ static void write_counts(struct writing *w)
 	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
 	uint64_t skipped = sample_skipped(sample);
 
-	json_open(&w->j, "counts", '{');
-	json_u64(&w->j, "started", counts->started + skipped);
-	json_u64(&w->j, "finished", counts->finished + counts->rows + skipped);
-	json_u64(&w->j, "in_flight", counts->in_flight);
-	json_close(&w->j, '}');
+	const struct value values[] = { COUNT_FIELDS(FIELD_VALUE) };
+
+	fields_write(&w->j, count_fields, values, LENGTH(values));
 }
 
 static uint64_t to_unix(const struct writing *w, uint64_t at_ns)
@@ -21,11 +40,11 @@ static uint64_t to_unix(const struct writing *w, uint64_t at_ns)
 }
 
 /* A window that began before the agent has what the agent has. */
-static void write_window(struct writing *w)
+static uint64_t window_from_unix_ns(const struct writing *w)
 {
 	uint64_t from_ns = retention_window_from(w->in->now_ns, w->query->window_ns);
 
-	json_u64(&w->j, "window_from_unix_ns", to_unix(w, from_ns > w->in->since_ns ? from_ns : w->in->since_ns));
+	return to_unix(w, from_ns > w->in->since_ns ? from_ns : w->in->since_ns);
 }
 
 static uint64_t oldest_unix_ns(const struct model *model)
@@ -33,6 +52,13 @@ static uint64_t oldest_unix_ns(const struct model *model)
 	const struct request *r = retention_oldest_recent(model_retention(model));
 
 	return r ? r->start_unix_ns : UNKNOWN;
+}
+
+static void write_page(struct writing *w)
+{
+	const struct value values[] = { PAGE_FIELDS(FIELD_VALUE) };
+
+	fields_write(&w->j, page_fields, values, LENGTH(values));
 }
 
 static bool in_scope(const void *context, const struct route_source *source)
@@ -69,10 +95,7 @@ void section_requests(struct writing *w)
 	if (lists_pick(&w->rows, &lists, w->query, w->scope))
 		w->j.failed = true;
 	write_counts(w);
-	json_u64(&w->j, "recent_oldest_unix_ns", oldest_unix_ns(w->in->model));
-	json_u64(&w->j, "next_after", w->rows.next_after);
-	json_u64(&w->j, "missed", w->rows.missed);
-	write_window(w);
+	write_page(w);
 	write_routes(w);
 	w->until_rows = w->j;
 	json_fork(&w->j, &w->until_rows);

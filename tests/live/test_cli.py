@@ -14,6 +14,7 @@ import threading
 import unittest
 
 import agent
+import build
 import fixtures
 
 PYTHON = fixtures.PYTHON
@@ -342,6 +343,44 @@ class Itself(unittest.TestCase):
         for args in ([], ["top"], ["--nope"]):
             code, out, err = reqmeter(*args)
             self.assertEqual((code, out, len(err.splitlines())), (2, "", 1))
+
+
+def member_names(value, place=""):
+    """The names of all values that are no objects, as the manual writes them: dots between an object and its member."""
+    if isinstance(value, list):
+        return {name for item in value if isinstance(item, dict) for name in member_names(item)}
+    names = set()
+    for name, member in value.items():
+        if isinstance(member, dict):
+            names |= member_names(member, place + name + ".")
+        elif isinstance(member, list) and not (member and isinstance(member[0], str)):
+            names |= member_names(member)
+        else:
+            names.add(place + name)
+    return names
+
+
+class Manual(unittest.TestCase):
+    """reqmeter-fields(5)."""
+
+    SECTIONS = ("host", "mem_info", "drum_info", "time_info", "cgroups", "processes", "threads", "requests", "agent")
+
+    def test_every_field(self):
+        """What a report has, the manual explains."""
+        with open(os.path.join(build.ROOT, "build", "man", "reqmeter-fields.5"), encoding="utf-8") as page:
+            known = {line[5:].replace("\\-", "-").strip() for line in page if line.startswith(".B \\&")}
+        known |= {name.partition(".")[0] for name in known}  # an object may be null as a whole
+        with Program(HTTP) as server:
+            server.get("manual")
+            report = agent.poll_until(lambda: (found := METER.stats(scope="pid:%d" % server.pid))["requests"]["recent"]
+                                      and found, 10)
+        for section in self.SECTIONS:
+            with self.subTest(section):
+                names = member_names(report[section])
+                self.assertTrue(names)
+                # Lists are explained by their rows; an object of its own may be explained by its members' last names.
+                self.assertEqual([], sorted(name for name in names if name not in known and
+                                            name.rpartition(".")[2] not in known))
 
 
 if __name__ == "__main__":
