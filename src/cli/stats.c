@@ -55,7 +55,7 @@ static const struct config_row rows[] = {
 	{ "scope", "SELECTOR", NULL, NULL,
 	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME",
 	  &parameter_type, INTO(scope) },
-	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id", &parameter_type,
+	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id; no other tables", &parameter_type,
 	  INTO(id) },
 	{ "route", "ROUTE", NULL, NULL, "only requests of this route", &parameter_type, INTO(route) },
 	{ "window", "WINDOW", NULL, NULL, "of top and routes: 1m, 5m, 15m or all", &parameter_type,
@@ -180,7 +180,7 @@ static int print_reply(const struct stats_options *options, const struct web_rep
 	view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
-	} else if (stats_print(&view, options->sort, options->wait_ns != 0, reply->body)) {
+	} else if (stats_print(&view, options->sort, options->id != NULL, reply->body)) {
 		snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 		return -EPROTO;
 	}

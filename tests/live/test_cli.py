@@ -143,6 +143,9 @@ class Stats(unittest.TestCase):
         self.assertIn("no request matches", out)
         code, out, _ = reqmeter("stats", "--scope", self.scope, "--id", "row-3", "--window", "all")
         self.assertEqual(sum("row-" in line for line in out.splitlines()), 1)
+        self.assertNotIn("CPU by cgroup", out)
+        code, out, _ = reqmeter("stats", "--id", "no-such-id")
+        self.assertEqual((code, out.strip()), (0, "no request matches"))
 
     def test_json(self):
         """The report itself."""
