@@ -3,7 +3,7 @@
 import collections
 
 US = 1000
-LATE_SHARE = 0.1  # of looks at a thread's clock may be disturbed; with more, the truth would allow too much
+LATE_SHARE = 0.1  # of rows may be right only because the truth was looked at late; with more, it would allow too much
 PARTS = ("cpu_ns", "stolen_ns", "runqueue_ns", "throttled_ns", "blocked_ns", "unattended_ns")
 
 # One request in one process: `truth` is a line of the truth library, `row` a ROW of the report or None, `result` what
@@ -27,14 +27,15 @@ def cpu_allowed(pair):
 
 
 def lateness(pairs):
-    """{key: ns} by which the truth library looked at a thread's clock later than the row began, and earlier than it ended.
+    """{key: ns} by which the truth looked at a thread's clock later than the row began, and earlier than it ended.
 
     The library's look is a system call that takes the run queue's lock. A machine whose host is away for milliseconds
     may lose them between the edge and the look, and the kernel books some of them as the thread's. pairs: {key: (truth,
     row)}. Half of all looks are taken for undisturbed: what counts is how much later one is than these.
     """
     begins = {key: truth["start_read_ns"] - row["start_unix_ns"] for key, (truth, row) in pairs.items()}
-    ends = {key: row["start_unix_ns"] + row["occupied_ns"] - truth["end_mono_ns"] for key, (truth, row) in pairs.items()}
+    ends = {key: row["start_unix_ns"] + row["occupied_ns"] - truth["end_mono_ns"]
+            for key, (truth, row) in pairs.items()}
     usual_begin, usual_end = median(begins.values()), median(ends.values())
     return {key: max(0, begins[key] - usual_begin) + max(0, ends[key] - usual_end) for key in pairs}
 
@@ -95,7 +96,8 @@ def figures(pairs):
     occupied = [pair.row["occupied_ns"] - pair.truth["occupied_ns"] for pair in pairs]
     return {
         "n": len(pairs),
-        "late": sum(pair.late_ns > cpu_bound(0) for pair in pairs),
+        "late": sum(cpu_bound(pair.truth["cpu_ns"]) < abs(error) <= allowed
+                    for pair, (error, allowed) in zip(pairs, cpu)),
         "within": share(cpu, 0.0),
         "median_us": (median([error for error, _ in cpu]) or 0) / US,
         "worst_us": max((error for error, _ in cpu), key=abs, default=0) / US,
@@ -108,7 +110,7 @@ def figures(pairs):
 
 def summary(name, clients, numbers):
     """One line for people."""
-    return ("%-32s %2d clients %4d rows, %d looked at late  cpu within %6.2f %%  median %+7.1f us  worst %+9.1f us  "
+    return ("%-32s %2d clients %4d rows, %d by a late look  cpu within %6.2f %%  median %+7.1f us  worst %+9.1f us  "
             "closes %6.2f %% (worst %+8.1f us)  occupied median %+7.1f us  worst %+9.1f us" % (
                 name, clients, numbers["n"], numbers["late"], 100 * numbers["within"], numbers["median_us"],
                 numbers["worst_us"],

@@ -5,6 +5,7 @@ Without the program's help the kernel side sees a loop's socket operations only:
 the request of the first (design 13). So CPU of single rows is printed, never judged, unless the row says `exact`. Judged
 are sums: rows, background and the threads' own clocks agree. All figures are ns unless said.
 """
+import itertools
 import os
 import random
 import unittest
@@ -23,6 +24,7 @@ EXACT_SHARE = 0.99
 SUM_SHARE = 0.005
 QUIET_NS = 300000  # what timers of an idle server may use between two reports
 METER = None
+NUMBERS = itertools.count()  # a path that was another cgroup's before would have that one's rows, too
 
 
 def setUpModule():
@@ -85,7 +87,7 @@ class Loops(unittest.TestCase):
         if cls.missing():
             self.skipTest(cls.missing())
         try:
-            self.cgroup = cgroups.Cgroup("reqmeter-loop-%d" % os.getpid())
+            self.cgroup = cgroups.Cgroup("reqmeter-loop-%d-%d" % (os.getpid(), next(NUMBERS)))
         except cgroups.CgroupError as error:
             self.skipTest(str(error))
         self.addCleanup(self.cgroup.remove)
