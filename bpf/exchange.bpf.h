@@ -279,13 +279,51 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
  * A server's own requests to others belong to the request whose thread last wrote to that socket: reading the answer
  * turns the thread back to it. A thread that is between requests writes for nobody.
  */
-static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss)
+static __always_inline void outbound_belongs(struct thread_state *s, struct socket_state *ss)
 {
 	bool works = s->exchange && !s->ended;
 
 	ss->exchange = works ? s->exchange : 0;
 	ss->connection = works ? s->connection : 0;
 	ss->silent = s->silent;
+}
+
+/*
+ * A loop connects for one request and may write when it has turned to another: what is first written is the one's that
+ * connected, and turns the thread back to it, unless that one has been answered meanwhile.
+ */
+static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task)
+{
+	bool first = ss->unused, answered = s->exchange == ss->exchange && s->ended && s->sent;
+	const struct cost *at;
+	__u64 now;
+
+	ss->unused = 0;
+	if (!first || !ss->exchange || answered) {
+		outbound_belongs(s, ss);
+		return;
+	}
+	now = bpf_ktime_get_ns();
+	at = cost_running(s, task, now);
+	change_begin(s);
+	exchange_join(s, ss, task, at, now);
+	change_end(s);
+}
+
+/* A thread connects: in its own context, before the first packet goes. */
+static __always_inline void outbound_connects(struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
+	struct socket_state *ss;
+
+	if (!s || !s->exchange || s->ended || task->tgid == agent_pid)
+		return;
+	ss = socket_create(sk, SOCKET_OUTBOUND);
+	if (!ss)
+		return;
+	outbound_belongs(s, ss);
+	ss->unused = 1;
 }
 
 static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
@@ -437,7 +475,7 @@ static __always_inline int sent(struct sock *sk, int result)
 		return 0;
 	}
 	if (ss->kind == SOCKET_OUTBOUND) {
-		outbound_sent(s, ss);
+		outbound_sent(s, ss, task);
 		return 0;
 	}
 	now = bpf_ktime_get_ns();

@@ -103,7 +103,7 @@ struct thread_state {
 
 struct socket_state {
 	__u64 connection; /* of an outbound socket: of the request it belongs to */
-	__u64 exchange;	  /* 0: none yet; of an outbound socket: the one whose thread last wrote to it */
+	__u64 exchange;	  /* 0: none yet; of an outbound socket: the one whose thread connected it or last wrote to it */
 	__u64 begin_ns;	  /* of an exchange above the row limit, whose time is summed; 0: it is not */
 	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
@@ -118,6 +118,7 @@ struct socket_state {
 	__u8 is_unix;
 	__u8 silent;
 	__u8 broken; /* a write was refused: the peer is gone */
+	__u8 unused; /* outbound, connected for its exchange, and nothing written yet */
 };
 
 enum socket_closed {

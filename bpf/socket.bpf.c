@@ -179,6 +179,8 @@ static __always_inline void state_changed(struct sock *sk, int from, int to)
 	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)) {
 		if (!bpf_sk_storage_get(&sockets, sk, 0, 0))
 			socket_create(sk, from == TCP_SYN_RECV ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+	} else if (to == TCP_SYN_SENT) {
+		outbound_connects(sk);
 	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE) {
 		state_left(sk, to);
 	}

@@ -18,6 +18,7 @@ from shape_puppet import Puppet, Talk, reach  # noqa: E402
 from shape_rows import Rows, Want  # noqa: E402
 
 NAMES = ("way%d-%d" % (os.getpid(), number) for number in itertools.count())
+MS = 1000000
 METER = PUPPET = DIRECTORY = None
 LISTENERS = {}
 
@@ -527,6 +528,40 @@ class Outgoing(Ways):
                                 span=talk.span()), rows=rows)
         pids = {row["id"]: row["pid"] for row in METER.rows()}
         self.assertEqual([called.pid] * 2 + [PUPPET.pid], [pids[want.id] for want in wants] + [pids[name]])
+
+
+    def test_connected_for_one_written_in_another(self):
+        """
+        A thread connects for one request, turns to a second, and then writes: the connection is the first one's, and so
+        is the work after that write.
+        """
+        with Puppet() as called:
+            listener = listen_all(called, "c")["tcp4"]
+            rows = self.rows_of(PUPPET.pid)
+            names, wants = [next(NAMES), next(NAMES)], []
+            talks = [self.talk(worker="t40"), self.talk(worker="t40")]
+            order = called.begin("t0", "accept", listener[0], "accept4")
+            for talk, name in zip(talks, names):
+                talk.say(head(name))
+                talk.hear(len(head(name)))
+                if talk is talks[0]:
+                    out = talk.do("connect", *listener[1]).result
+            there = called.result(order).result
+            talks[1].do("burn", 20000)
+            talks[0].do("out", "send", out, data=head("inner"))
+            talks[0].do("burn", 60000)
+            for talk, name in zip(talks, names):
+                talk.answer(OK)
+                talk.get(len(OK))
+                self.end(talk)
+                wants.append(Want(name, received=len(head(name)), sent=len(OK), confidence="boundary"))
+            talks[0].puppet.do("t40", "close", out)
+            called.do("t1", "close", there)
+        self.check(*wants, rows=rows)
+        cpu = {row["id"]: row["cpu_ns"] // MS for row in METER.rows()}
+        self.assertGreaterEqual(cpu[names[0]], 55)
+        self.assertLess(cpu[names[1]], 50)
+        self.assertGreaterEqual(cpu[names[1]], 18)
 
 
 class OlderThanTheAgent(unittest.TestCase):

@@ -69,12 +69,13 @@ class Puppet:
 
     def listen_to_answers(self):
         """Puts what the puppet says where result() looks."""
-        for line in os.fdopen(os.dup(self.process.stdout.fileno()), "rb"):
-            number, *figures, extra = line.split()
-            with self.said:
-                self.answers[int(number)] = answer = Answer(*map(int, figures), extra.decode())
-                self.disturbed += answer.cpu > DISTURBED_NS
-                self.said.notify_all()
+        with os.fdopen(os.dup(self.process.stdout.fileno()), "rb") as lines:
+            for line in lines:
+                number, *figures, extra = line.split()
+                with self.said:
+                    self.answers[int(number)] = answer = Answer(*map(int, figures), extra.decode())
+                    self.disturbed += answer.cpu > DISTURBED_NS
+                    self.said.notify_all()
 
     def begin(self, worker, op, *arguments, data=b""):
         """Gives an order and does not wait; the number by which result() knows it."""
