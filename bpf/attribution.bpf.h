@@ -181,10 +181,8 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
  * this edge are nobody's; any other wait was the request's own. What it did may have been the request's after all (a
  * timer's function): where that is more than a little, its row must not say that it is exact.
  */
-static __always_inline void work_resume(struct thread_state *s, const struct cost *at)
+static __always_inline void work_resume(struct thread_state *s, struct task_struct *task, const struct cost *at)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	heir_leaves(s, at);
 	if (s->ended && s->loops) {
 		work_take(s, &s->at_block, &s->work);

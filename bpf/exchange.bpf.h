@@ -210,7 +210,7 @@ static __always_inline void exchange_join(struct thread_state *s, struct socket_
 					  const struct cost *at, __u64 now)
 {
 	if (s->exchange == ss->exchange) {
-		work_resume(s, at);
+		work_resume(s, task, at);
 		return;
 	}
 	work_leave(s, task, at, now, 0);
@@ -272,7 +272,7 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
 	if (!here || ss->sending)
 		work_leave(s, task, at, now, 0);
 	else
-		work_resume(s, at);
+		work_resume(s, task, at);
 }
 
 /*
@@ -288,26 +288,30 @@ static __always_inline void outbound_belongs(struct thread_state *s, struct sock
 	ss->silent = s->silent;
 }
 
+static __always_inline void outbound_turn(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					  __u64 now)
+{
+	const struct cost *at = cost_running(s, task, now);
+
+	change_begin(s);
+	exchange_join(s, ss, task, at, now);
+	change_end(s);
+}
+
 /*
  * A loop connects for one request and may write when it has turned to another: what is first written is the one's that
  * connected, and turns the thread back to it, unless that one has been answered meanwhile.
  */
 static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task)
 {
-	bool first = ss->unused, answered = s->exchange == ss->exchange && s->ended && s->sent;
-	const struct cost *at;
-	__u64 now;
+	bool first = ss->unwritten, answered = s->exchange == ss->exchange && s->ended && s->sent;
 
-	ss->unused = 0;
+	ss->unwritten = 0;
 	if (!first || !ss->exchange || answered) {
 		outbound_belongs(s, ss);
 		return;
 	}
-	now = bpf_ktime_get_ns();
-	at = cost_running(s, task, now);
-	change_begin(s);
-	exchange_join(s, ss, task, at, now);
-	change_end(s);
+	outbound_turn(s, ss, task, bpf_ktime_get_ns());
 }
 
 /* A thread connects: in its own context, before the first packet goes. */
@@ -323,21 +327,16 @@ static __always_inline void outbound_connects(struct sock *sk)
 	if (!ss)
 		return;
 	outbound_belongs(s, ss);
-	ss->unused = 1;
+	ss->unwritten = 1;
 }
 
 static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					      __u64 now)
 {
-	const struct cost *at;
-
 	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
 	if (!ss->exchange || (s->exchange == ss->exchange && (!s->ended || !s->loops)))
 		return;
-	at = cost_running(s, task, now);
-	change_begin(s);
-	exchange_join(s, ss, task, at, now);
-	change_end(s);
+	outbound_turn(s, ss, task, now);
 }
 
 /* A read of `result` bytes (or none, or an error) has ended. */

@@ -118,7 +118,7 @@ struct socket_state {
 	__u8 is_unix;
 	__u8 silent;
 	__u8 broken; /* a write was refused: the peer is gone */
-	__u8 unused; /* outbound, connected for its exchange, and nothing written yet */
+	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
 };
 
 enum socket_closed {
