@@ -23,6 +23,11 @@ static void value_write(struct json *j, const char *name, const struct value *va
 	case VALUE_BOOL:
 		json_bool(j, name, value->truth);
 		break;
+	case VALUE_LIST:
+		json_open(j, name, '[');
+		value->list.write_items(j, value->list.of);
+		json_close(j, ']');
+		break;
 	default:
 		json_null(j, name);
 	}

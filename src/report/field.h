@@ -13,7 +13,7 @@
 #include "report/json.h"
 #include "shared/unknown.h"
 
-enum value_kind { VALUE_NULL, VALUE_U64, VALUE_I64, VALUE_DOUBLE, VALUE_STRING, VALUE_BOOL };
+enum value_kind { VALUE_NULL, VALUE_U64, VALUE_I64, VALUE_DOUBLE, VALUE_STRING, VALUE_BOOL, VALUE_LIST };
 
 struct value {
 	enum value_kind kind;
@@ -23,6 +23,10 @@ struct value {
 		double real;
 		const char *string; /* NULL: null */
 		bool truth;
+		struct {
+			void (*write_items)(struct json *, const void *of);
+			const void *of;
+		} list;
 	};
 };
 
@@ -32,6 +36,7 @@ struct value {
 #define REAL(x)	  ((struct value){ .kind = VALUE_DOUBLE, .real = (x) })
 #define STRING(x) ((struct value){ .kind = VALUE_STRING, .string = (x) })
 #define TRUTH(x)  ((struct value){ .kind = VALUE_BOOL, .truth = (x) })
+#define LIST(write, x) ((struct value){ .kind = VALUE_LIST, .list = { (write), (x) } })
 
 struct field {
 	const char *name;
@@ -45,6 +50,10 @@ struct field_table {
 	size_t n;
 	bool is_object; /* its place is one object, not a list of them */
 };
+
+#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
+#define TABLE_OF_ROWS(title, place, fields)    { title, place, fields, LENGTH(fields), false }
+#define TABLE_OF_MEMBERS(title, place, fields) { title, place, fields, LENGTH(fields), true }
 
 /* For use in a list: the three things a line becomes. */
 #define FIELD_VALUE(name, value, meaning)   value,

@@ -7,8 +7,6 @@
 #include "report/section.h"
 #include "report/tables.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 #define SCHEMA_VERSION 1
 
 #define HOST_FIELDS(F)                                                                                                 \
@@ -19,7 +17,7 @@
 	F("boot_id", STRING(host->boot_id), "another after every boot")
 
 static const struct field host_fields[] = { HOST_FIELDS(FIELD_ENTRY) };
-const struct field_table host_table = { "The machine", "host", host_fields, LENGTH(host_fields), true };
+const struct field_table host_table = TABLE_OF_MEMBERS("The machine", "host", host_fields);
 
 static void write_host(struct writing *w)
 {

@@ -3,8 +3,6 @@
 
 #include "system/container.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 /* Where a part may be null as a whole, it is a list of its own. */
 #define NAME_FIELDS(F)                                                                                                 \
 	F("id", U64(c->id), "the kernel's number for it, unique in the hierarchy that accounts CPU")                   \

@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 /* --- requests --- */
 
 static bool in_flight(const struct request *r)
@@ -175,23 +172,12 @@ void row_thread(struct json *j, const struct thread_row *t, const struct request
 
 /* --- processes --- */
 
-void row_process_memory(struct json *j, const struct process_row *p, const struct memory_sources *has)
-{
-	static const struct field fields[] = { MEMORY_FIELDS(FIELD_ENTRY, &p->memory, has, NOTHING, NOTHING) };
-	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
-	const struct value values[] = { MEMORY_FIELDS(FIELD_VALUE, &p->memory, has, peak, NOTHING) };
-
-	fields_write(j, fields, values, LENGTH(values));
-}
-
 /* --- the tables --- */
 
-#define TABLE(title, place, fields) { title, place, fields, LENGTH(fields), false }
-
 static struct field_table tables[] = {
-	TABLE("Requests", "requests.active, requests.recent, requests.top.*", request_fields),
-	TABLE("Routes", "requests.routes", route_fields),
-	TABLE("Threads", "threads", thread_fields),
+	TABLE_OF_ROWS("Requests", "requests.active, requests.recent, requests.top.*", request_fields),
+	TABLE_OF_ROWS("Routes", "requests.routes", route_fields),
+	TABLE_OF_ROWS("Threads", "threads", thread_fields),
 	{ "cgroups", "cgroups", NULL, 0, false },
 };
 

@@ -62,8 +62,6 @@ void row_route(struct json *, const struct route_row *);
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
 void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_facts *, int version, bool has_ledger,
 		bool has_memory);
-/* The `memory` of a process, whose peak is known only if it has had one thread. */
-void row_process_memory(struct json *, const struct process_row *, const struct memory_sources *);
 
 const struct field *row_cgroup_fields(size_t *n);
 

@@ -39,8 +39,8 @@ void compat_write_unreadable(struct writing *);
 
 void section_cgroups(struct writing *);
 void section_processes(struct writing *);
-/* The member `cmdline`. */
-void write_cmdline(struct writing *, const struct process_facts *);
+/* The items of `cmdline`. */
+void write_arguments(struct json *, const void *process_facts);
 void section_threads(struct writing *);
 void section_requests(struct writing *);
 /* Writes the rows that section_requests has picked, and joins the text; nothing without it. Only once. */

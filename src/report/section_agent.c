@@ -3,8 +3,6 @@
 
 #include "report/tables.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 #define AGENT_FIELDS(F)                                                                                                \
 	F("version", STRING(REQMETER_VERSION), "of reqmeter")                                                          \
 	F("pid", U64(w->in->pid), "in its own PID namespace")                                                          \
@@ -31,9 +29,9 @@
 static const struct field agent_fields[] = { AGENT_FIELDS(FIELD_ENTRY) };
 static const struct field program_fields[] = { PROGRAM_FIELDS(FIELD_ENTRY) };
 static const struct field feature_fields[] = { FEATURE_FIELDS(FIELD_ENTRY) };
-const struct field_table agent_table = { "The agent", "agent", agent_fields, LENGTH(agent_fields), true };
-const struct field_table program_table = { "BPF programs", "agent.programs", program_fields, LENGTH(program_fields), false };
-const struct field_table feature_table = { "Features", "agent.features", feature_fields, LENGTH(feature_fields), false };
+const struct field_table agent_table = TABLE_OF_MEMBERS("The agent", "agent", agent_fields);
+const struct field_table program_table = TABLE_OF_ROWS("BPF programs", "agent.programs", program_fields);
+const struct field_table feature_table = TABLE_OF_ROWS("Features", "agent.features", feature_fields);
 
 static void write_programs(struct writing *w)
 {

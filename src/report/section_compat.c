@@ -6,7 +6,6 @@
 
 #include "report/tables.h"
 
-#define LENGTH(a)      (sizeof(a) / sizeof(*(a)))
 #define BYTES_PER_MIB  1048576.0
 #define NS_PER_SECOND  1e9
 
@@ -94,7 +93,7 @@ static struct compat_memory memory_of(const struct writing *w)
 	F("container_used", mebibytes(memory.current_bytes), "charged to the scope's own cgroup now")
 
 static const struct field mem_fields[] = { MEM_FIELDS(FIELD_ENTRY) };
-const struct field_table mem_info_table = { "Memory, in MiB", "mem_info", mem_fields, LENGTH(mem_fields), true };
+const struct field_table mem_info_table = TABLE_OF_MEMBERS("Memory, in MiB", "mem_info", mem_fields);
 
 void section_mem_info(struct writing *w)
 {
@@ -148,14 +147,12 @@ static void remember(struct writing *w)
 
 #define DRUM_FIELDS(F)                                                                                                 \
 	F("pid", U64(row->process->key.pid), "in the agent's PID namespace")                                           \
-	F("cmdline", NOTHING, "a list: the program, with --show-args its arguments, too")                              \
+	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")                              \
 	F("mem", mebibytes(row->rss_bytes), "resident memory")                                                         \
 	F("cpu_percent", REAL(cpu_percent(w, row->process)), "of one core, since this client's last read; 0.0 at the first")
 
-#define DRUM_CMDLINE 1 /* its place in the list: no plain value */
-
 static const struct field drum_fields[] = { DRUM_FIELDS(FIELD_ENTRY) };
-const struct field_table drum_info_table = { "Processes, in MiB", "drum_info", drum_fields, LENGTH(drum_fields), false };
+const struct field_table drum_info_table = TABLE_OF_ROWS("Processes, in MiB", "drum_info", drum_fields);
 
 static void write_process(struct writing *w, const struct drum_row *row)
 {
@@ -165,9 +162,7 @@ static void write_process(struct writing *w, const struct drum_row *row)
 	/* Known a moment ago, and kept for a second; should it be gone now, it has no command line any more. */
 	w->in->process_facts(w->in->context, row->process->key.pid, &facts);
 	json_open(&w->j, NULL, '{');
-	fields_write(&w->j, drum_fields, values, DRUM_CMDLINE);
-	write_cmdline(w, &facts);
-	fields_write(&w->j, drum_fields + DRUM_CMDLINE + 1, values + DRUM_CMDLINE + 1, LENGTH(values) - DRUM_CMDLINE - 1);
+	fields_write(&w->j, drum_fields, values, LENGTH(values));
 	json_close(&w->j, '}');
 }
 
@@ -194,8 +189,8 @@ void section_drum_info(struct writing *w)
 	F("count", U64(sum->count), "requests that ended since this client's last read")
 
 static const struct field time_fields[] = { TIME_FIELDS(FIELD_ENTRY) };
-const struct field_table time_info_table = { "Times, in seconds", "time_info.run_predictor_total, time_info.all_requests",
-					     time_fields, LENGTH(time_fields), true };
+const struct field_table time_info_table = TABLE_OF_MEMBERS(
+	"Times, in seconds", "time_info.run_predictor_total, time_info.all_requests", time_fields);
 
 static void write_times(struct json *j, const char *name, const struct time_sum *sum)
 {
@@ -221,8 +216,8 @@ void section_time_info(struct writing *w)
 	F("reason", STRING(reason), "why")
 
 static const struct field unreadable_fields[] = { UNREADABLE_FIELDS(FIELD_ENTRY) };
-const struct field_table unreadable_table = { "What could not be read", "agent.unreadable", unreadable_fields,
-					      LENGTH(unreadable_fields), false };
+const struct field_table unreadable_table =
+	TABLE_OF_ROWS("What could not be read", "agent.unreadable", unreadable_fields);
 
 static void name_unreadable(struct writing *w, const char *name, const char *reason)
 {

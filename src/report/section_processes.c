@@ -5,62 +5,54 @@
 
 #include "report/tables.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 #define PROCESS_FIELDS(F)                                                                                              \
 	F("pid", U64(p->key.pid), "in the agent's PID namespace")                                                      \
 	F("comm", STRING(comm), "its name")                                                                            \
-	F("cmdline", NOTHING, "a list: the program, with --show-args its arguments, too")                              \
+	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")                              \
 	F("cgroup_id", U64(p->cgroup_id), "of its first thread")                                                       \
 	F("n_threads", U64(p->n_threads), "that live")                                                                 \
 	F("rss_bytes", U64(facts.rss_bytes), "resident memory, at most a second old")                                  \
 	F("cpu_ns", U64(p->total.cpu_ns), "CPU time since the agent began, threads that ended included")               \
-	F("memory", NOTHING, "an object as in a request's row: what its threads caused since the agent began")         \
+	MEMORY_FIELDS(F, &p->memory, &w->in->memory, peak, NOTHING)                                                    \
 	F("connections.http1", U64(n->by_protocol[PROTOCOL_HTTP1]), "accepted connections that spoke HTTP/1")          \
 	F("connections.http2", U64(n->by_protocol[PROTOCOL_HTTP2]), "HTTP/2 in plain text")                            \
 	F("connections.tls", U64(n->by_protocol[PROTOCOL_TLS]), "TLS")                                                 \
 	F("connections.other", U64(n->by_protocol[PROTOCOL_OTHER]), "anything else")
 
-/* Places in the list: no plain values. */
-#define CMDLINE 2
-#define MEMORY	7
-
 static const struct field process_fields[] = { PROCESS_FIELDS(FIELD_ENTRY) };
-const struct field_table process_table = { "Processes", "processes", process_fields, LENGTH(process_fields), false };
+const struct field_table process_table = TABLE_OF_ROWS("Processes", "processes", process_fields);
 
-void write_cmdline(struct writing *w, const struct process_facts *facts)
+void write_arguments(struct json *j, const void *process_facts)
 {
-	json_open(&w->j, "cmdline", '[');
+	const struct process_facts *facts = process_facts;
+
 	for (size_t i = 0; i < facts->n_args; i++)
-		json_string(&w->j, NULL, facts->cmdline[i]);
-	json_close(&w->j, ']');
+		json_string(j, NULL, facts->cmdline[i]);
 }
 
-/* Those from `from` up to `to`. */
-static void write_fields(struct writing *w, const struct value *values, size_t from, size_t to)
+static const struct join_connections *connections_of(const struct writing *w, const struct process_row *p)
 {
-	fields_write(&w->j, process_fields + from, values + from, to - from);
-}
-
-static void write_process(struct writing *w, const struct process_row *p)
-{
-	struct process_facts facts = { .rss_bytes = UNKNOWN };
 	static const struct join_connections none;
 	const struct join_connections *n = model_connections(w->in->model, p->key.pid);
+
+	return n ? n : &none;
+}
+
+/* The peak of its memory is known only if it has had one thread. */
+static void write_process(struct writing *w, const struct process_row *p)
+{
+	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
+	const struct join_connections *n = connections_of(w, p);
+	struct process_facts facts = { .rss_bytes = UNKNOWN };
 	char comm[COMM_BYTES + 1] = { 0 };
 
-	n = n ? n : &none;
 	memcpy(comm, p->comm, COMM_BYTES);
 	w->in->process_facts(w->in->context, p->key.pid, &facts);
 	{
 		const struct value values[] = { PROCESS_FIELDS(FIELD_VALUE) };
 
 		json_open(&w->j, NULL, '{');
-		write_fields(w, values, 0, CMDLINE);
-		write_cmdline(w, &facts);
-		write_fields(w, values, CMDLINE + 1, MEMORY);
-		row_process_memory(&w->j, p, &w->in->memory);
-		write_fields(w, values, MEMORY + 1, LENGTH(values));
+		fields_write(&w->j, process_fields, values, LENGTH(values));
 		json_close(&w->j, '}');
 	}
 }

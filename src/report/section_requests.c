@@ -3,8 +3,6 @@
 
 #include "report/tables.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-
 #define COUNT_FIELDS(F)                                                                                                \
 	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")       \
 	F("counts.finished", U64(counts->finished + counts->rows + skipped), "of these: those that have ended")        \
@@ -20,7 +18,7 @@ static const struct field count_fields[] = { COUNT_FIELDS(FIELD_ENTRY) };
 static const struct field page_fields[] = { PAGE_FIELDS(FIELD_ENTRY) };
 /* As one list, for whoever reads about it. */
 static const struct field all_fields[] = { COUNT_FIELDS(FIELD_ENTRY) PAGE_FIELDS(FIELD_ENTRY) };
-const struct field_table requests_table = { "Counts and pages", "requests", all_fields, LENGTH(all_fields), true };
+const struct field_table requests_table = TABLE_OF_MEMBERS("Counts and pages", "requests", all_fields);
 
 static void write_counts(struct writing *w)
 {
@@ -28,7 +26,6 @@ static void write_counts(struct writing *w)
 	const struct sample *sample = model_last_sample(w->in->model);
 	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
 	uint64_t skipped = sample_skipped(sample);
-
 	const struct value values[] = { COUNT_FIELDS(FIELD_VALUE) };
 
 	fields_write(&w->j, count_fields, values, LENGTH(values));
