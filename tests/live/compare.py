@@ -27,17 +27,20 @@ def cpu_allowed(pair):
 
 
 def lateness(pairs):
-    """{key: ns} by which the truth looked at a thread's clock later than the row began, and earlier than it ended.
+    """For each pair the ns by which the truth looked at a thread's clock after the row began, and before it ended.
 
     The library's look is a system call that takes the run queue's lock. A machine whose host is away for milliseconds
-    may lose them between the edge and the look, and the kernel books some of them as the thread's. pairs: {key: (truth,
-    row)}. Half of all looks are taken for undisturbed: what counts is how much later one is than these.
+    may lose them between the edge and the look, and the kernel books some of them as the thread's. Half of all looks are
+    taken for undisturbed: what counts is how much later one is than these. 0 without a row.
     """
-    begins = {key: truth["start_read_ns"] - row["start_unix_ns"] for key, (truth, row) in pairs.items()}
-    ends = {key: row["start_unix_ns"] + row["occupied_ns"] - truth["end_mono_ns"]
-            for key, (truth, row) in pairs.items()}
-    usual_begin, usual_end = median(begins.values()), median(ends.values())
-    return {key: max(0, begins[key] - usual_begin) + max(0, ends[key] - usual_end) for key in pairs}
+    def later(looks):
+        usual = median([look for look in looks if look is not None])
+        return [0 if look is None else max(0, look - usual) for look in looks]
+
+    begins = later([pair.row and pair.truth["start_read_ns"] - pair.row["start_unix_ns"] for pair in pairs])
+    ends = later([pair.row and pair.row["start_unix_ns"] + pair.row["occupied_ns"] - pair.truth["end_mono_ns"]
+                  for pair in pairs])
+    return [begin + end for begin, end in zip(begins, ends)]
 
 
 def cpu_error(pair):
@@ -62,13 +65,12 @@ def join(results, truth, rows):
     for row in rows:
         if row["id"] in ids:
             found[row["pid"], row["id"]].append(row)
-    lines = [line for line in truth if line["id"] in ids]
-    late = lateness({id(line): (line, found[line["pid"], line["id"]][0])
-                     for line in lines if (line["pid"], line["id"]) in found})
     pairs = []
-    for line in lines:
-        same = found.pop((line["pid"], line["id"]), [])
-        pairs.append(Pair(ids[line["id"]], line, same[0] if same else None, len(same), late.get(id(line), 0)))
+    for line in truth:
+        if line["id"] in ids:
+            same = found.pop((line["pid"], line["id"]), [])
+            pairs.append(Pair(ids[line["id"]], line, same[0] if same else None, len(same), 0))
+    pairs = [pair._replace(late_ns=late) for pair, late in zip(pairs, lateness(pairs))]
     return pairs, [row for same in found.values() for row in same]
 
 

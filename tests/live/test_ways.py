@@ -529,7 +529,6 @@ class Outgoing(Ways):
         pids = {row["id"]: row["pid"] for row in METER.rows()}
         self.assertEqual([called.pid] * 2 + [PUPPET.pid], [pids[want.id] for want in wants] + [pids[name]])
 
-
     def test_connected_for_one_written_in_another(self):
         """
         A thread connects for one request, turns to a second, and then writes: the connection is the first one's, and so

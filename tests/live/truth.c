@@ -167,7 +167,8 @@ static void request_write(const struct request *r)
 		     "\"end_mono_ns\":%llu,\"last_send_mono_ns\":%llu,\"cpu_ns\":%llu,\"occupied_ns\":%llu,"
 		     "\"received_bytes\":%llu,\"sent_bytes\":%llu,\"end\":\"%s\",\"cpu_low_ns\":%llu,"
 		     "\"cpu_sent_ns\":%llu,\"late\":%d,\"pipelined\":%d}\n",
-		     (int)pid, (int)r->tid, r->id, r->path, (unsigned long long)r->start.mono_ns, (unsigned long long)r->start.read_ns,
+		     (int)pid, (int)r->tid, r->id, r->path, (unsigned long long)r->start.mono_ns,
+		     (unsigned long long)r->start.read_ns,
 		     (unsigned long long)r->end.mono_ns, (unsigned long long)r->last_send.mono_ns,
 		     (unsigned long long)cpu, (unsigned long long)(r->end.mono_ns - r->start.mono_ns),
 		     (unsigned long long)r->received, (unsigned long long)r->sent, r->why,
@@ -271,7 +272,7 @@ static void request_begin(struct conn *c, int fd, const struct truth_edge *edge)
 	if (!r)
 		return;
 	request_seal(r);
-	/* Another thread, to whom the connection went, may just be writing it down: what it reads must stay, and it ends last. */
+	/* Another thread, to whom the connection went, may just be writing it down: it must stay, and that one ends last. */
 	while (atomic_load(&r->state) == SEALED)
 		sched_yield();
 	r->fd = fd;

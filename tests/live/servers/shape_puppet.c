@@ -312,14 +312,10 @@ static long op_take(struct order *o)
 
 static long op_burn(struct order *o)
 {
-        struct timespec t;
-        long long end;
+        long long end = cpu_ns() + number(o, 0) * 1000;
 
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-        end = t.tv_sec * 1000000000ll + t.tv_nsec + number(o, 0) * 1000;
-        do
-                clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-        while (t.tv_sec * 1000000000ll + t.tv_nsec < end);
+        while (cpu_ns() < end)
+                ;
         return 0;
 }
 
