@@ -31,28 +31,59 @@ int ability_check(char *error, size_t size)
 	return -1;
 }
 
-/*
- * Can programs be attached to the exits of kernel functions? Kernels without the function tracer load them and refuse to
- * attach, so it is tried, on a function that hardly ever runs.
- */
-bool ability_fexit(const struct btf *btf, const char *function)
+/* What a section's name begins with, what the kernel's BTF calls the thing behind it, and how a program is tried there. */
+static const struct hook_kind {
+	const char *section, *prefix;
+	__u32 kind;
+	enum bpf_attach_type type;
+	bool attach; /* kernels without the function tracer load these and refuse to attach them */
+} hook_kinds[] = {
+	{ "tp_btf/", "btf_trace_", BTF_KIND_TYPEDEF, BPF_TRACE_RAW_TP, true },
+	{ "fentry/", "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, true },
+	{ "fexit/", "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true },
+	{ "iter/", "bpf_iter_", BTF_KIND_FUNC, BPF_TRACE_ITER, false },
+};
+
+static int hook_id(const struct btf *btf, const struct hook_kind *kind, const char *section)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s%s", kind->prefix, section + strlen(kind->section));
+	return btf__find_by_name_kind(btf, name, kind->kind);
+}
+
+/* Loads the smallest program there is for the hook and, where that tells more, attaches it. */
+static int hook_try(const struct hook_kind *kind, int id)
 {
 	struct bpf_insn nothing[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int id = btf__find_by_name_kind(btf, function, BTF_KIND_FUNC), program, link;
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FEXIT, .attach_btf_id = id);
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = kind->type, .attach_btf_id = (__u32)id);
+	int program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options), link = 0;
 
-	if (id <= 0)
-		return false;
-	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", nothing, 2, &options);
-	link = program >= 0 ? bpf_raw_tracepoint_open(NULL, program) : -1;
-	if (link >= 0)
+	if (program < 0)
+		return program;
+	if (kind->attach)
+		link = bpf_raw_tracepoint_open(NULL, program);
+	if (kind->attach && link >= 0)
 		close(link);
-	if (program >= 0)
-		close(program);
-	return link >= 0;
+	close(program);
+	return link < 0 ? link : 0;
+}
+
+int ability_hook(const struct btf *btf, const char *section)
+{
+	for (size_t i = 0; i < sizeof(hook_kinds) / sizeof(*hook_kinds); i++) {
+		const struct hook_kind *kind = &hook_kinds[i];
+
+		if (strncmp(section, kind->section, strlen(kind->section)) == 0) {
+			int id = hook_id(btf, kind, section);
+
+			return id > 0 ? hook_try(kind, id) : -ENOENT;
+		}
+	}
+	return -EINVAL;
 }
 
 /*

@@ -14,8 +14,11 @@
 /* May programs be loaded at all? 0, or -1 with one line in `error` that says what is missing. */
 int ability_check(char *error, size_t size);
 
-/* Can programs be attached to the entries and exits of kernel functions? `function` is the one that it is tried on. */
-bool ability_fexit(const struct btf *, const char *function);
+/*
+ * Does the kernel take a program for this hook ("tp_btf/sched_switch", "fexit/inet_recvmsg", "iter/unix")? Tried with the
+ * smallest one there is. 0; -ENOENT where there is no such hook; else the kernel's answer, a negative errno.
+ */
+int ability_hook(const struct btf *, const char *section);
 
 /* Can programs keep their thread on the CPU (6.10 and later)? */
 bool ability_stay_on_cpu(const struct btf *);

@@ -173,11 +173,11 @@ static void load_side_edges(struct reqmeter *skeleton, const struct btf *btf, st
 		{ skeleton->progs.on_unix_release, "unix_release" },
 	};
 
-	if (ability_fexit(btf, "tcp_splice_read")) {
+	if (ability_hook(btf, "fexit/tcp_splice_read") == 0) {
 		load_present(edges, sizeof(edges) / sizeof(*edges), btf);
 		features_set(features, "socket-ends", FEATURE_ON, "splice and the close of Unix sockets by fentry and fexit");
 	} else {
-		bpf_program__set_autoload(skeleton->progs.find_open_unix, true);
+		bpf_program__set_autoload(skeleton->progs.find_open_unix, ability_hook(btf, "iter/bpf_sk_storage_map") == 0);
 		features_set(features, "socket-ends", FEATURE_OFF,
 			     "no fentry: the close of Unix sockets is seen up to a second late, bytes read by splice are not");
 	}
@@ -204,7 +204,7 @@ static void choose_edges(struct reqmeter *skeleton, const struct btf *btf, struc
 		bpf_program__set_autoload(skeleton->progs.on_receive, true);
 		bpf_program__set_autoload(skeleton->progs.on_send, true);
 		features_set(features, "requests", FEATURE_ON, "data edges by sock_recv_length and sock_send_length");
-	} else if (ability_fexit(btf, "inet_recvmsg")) {
+	} else if (ability_hook(btf, "fexit/inet_recvmsg") == 0) {
 		load_fexit_edges(skeleton, btf);
 		features_set(features, "requests", FEATURE_ON, "data edges by the exits of inet and unix recvmsg and sendmsg");
 	} else {
