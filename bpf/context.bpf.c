@@ -16,7 +16,7 @@ static __always_inline bool is_announcement(const struct pt_regs *regs)
  * Fires when a task is renamed: by itself, or through /proc by another. Misses nothing; a thread of libreqmeter renames
  * itself to what it is called already, with two arguments more than the kernel looks at.
  */
-SEC("tp_btf/task_rename")
+SEC("?tp_btf/task_rename")
 int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);

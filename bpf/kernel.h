@@ -244,6 +244,11 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 };
 
+struct bpf_iter__unix {
+	struct bpf_iter_meta *meta;
+	struct unix_sock *unix_sk;
+};
+
 /* Of the kernel's own maps: where a per-CPU array's elements lie, before a CPU's offset is added. */
 struct bpf_array {
 	void *pptrs[1];

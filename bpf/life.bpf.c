@@ -175,7 +175,7 @@ int BPF_PROG(on_newtask_second, struct task_struct *task)
 }
 
 /* exec gives a process its name, by which it may come into scope. Nothing that was watched leaves it. */
-SEC("tp_btf/sched_process_exec")
+SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
@@ -195,7 +195,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
  * A move into a watched cgroup. Fires for each task that is moved, after the move. Tasks that leave stay watched:
  * their sums follow them into the new cgroup at the next switch.
  */
-SEC("tp_btf/cgroup_attach_task")
+SEC("?tp_btf/cgroup_attach_task")
 int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
 {
 	if (n_scopes && !bpf_task_storage_get(&threads, task, 0, 0) && in_scope(task))

@@ -109,6 +109,7 @@ struct socket_state {
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
+	__u32 netns;	 /* of a Unix socket: its network namespace; user space looks there for it */
 	__u16 port;
 	__u8 kind; /* SOCKET_* */
 	__u8 sending; /* the exchange has bytes written */

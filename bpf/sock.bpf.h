@@ -30,6 +30,7 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 	if (kind == SOCKET_INBOUND) {
 		ss->connection = new_handle();
 		ss->port = ss->is_unix ? 0 : sk->__sk_common.skc_num;
+		ss->netns = ss->is_unix ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 	}
 	return ss;
 }

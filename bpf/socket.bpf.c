@@ -190,7 +190,7 @@ static __always_inline void state_changed(struct sock *sk, int from, int to)
  * TCP connections become known here, on both sides, before their first byte. Fires in interrupts too, where only the
  * socket counts and not the task. Unix sockets have nothing of the kind: see socket_meet() and on_unix_release().
  */
-SEC("tp_btf/inet_sock_set_state")
+SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(on_socket_state, const struct sock *sk, int from, int to)
 {
 	stay_on_cpu();
@@ -213,7 +213,7 @@ int BPF_PROG(on_socket_state_second, const struct sock *sk, int from, int to)
  * A TCP socket is given up. One that the peer has reset changes its state no more when its server closes it: here, in
  * the context of whoever does. All others have told their end before.
  */
-SEC("tp_btf/tcp_destroy_sock")
+SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_tcp_destroyed, struct sock *sk)
 {
 	struct socket_state *ss;
@@ -226,7 +226,7 @@ int BPF_PROG(on_tcp_destroyed, struct sock *sk)
 	return 0;
 }
 
-/* The last descriptor of a Unix socket is closed. Without fentry: see find_open_unix(). */
+/* The last descriptor of a Unix socket is closed. Without fentry: see tell_open(). */
 SEC("?fentry/unix_release")
 int BPF_PROG(on_unix_release, struct socket *socket)
 {
@@ -246,21 +246,34 @@ int BPF_PROG(on_unix_release, struct socket *socket)
 }
 
 /*
- * Where fentry is not to be had: the accepted Unix sockets that are still open, one connection each. What is missing
+ * Where fentry is not to be had: tells of an accepted Unix socket that is still open, by its connection. What is missing
  * has been closed.
  */
+static __always_inline int tell_open(struct seq_file *to, struct sock *sk, const struct socket_state *ss)
+{
+	__u64 connection;
+
+	if (!ss || !ss->is_unix || !ss->connection || BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
+		return 0;
+	connection = ss->connection;
+	bpf_seq_write(to, &connection, sizeof(connection));
+	return 0;
+}
+
+/* Every socket with a state, in all network namespaces. */
 SEC("?iter/bpf_sk_storage_map")
 int find_open_unix(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	const struct socket_state *ss = ctx->value;
-	struct sock *sk = ctx->sk;
-	__u64 connection;
+	return ctx->sk ? tell_open(ctx->meta->seq, ctx->sk, ctx->value) : 0;
+}
 
-	if (!sk || !ss || !ss->is_unix || !ss->connection || BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE)
-		return 0;
-	connection = ss->connection;
-	bpf_seq_write(ctx->meta->seq, &connection, sizeof(connection));
-	return 0;
+/* Every Unix socket of the network namespace of whoever opens the iterator. */
+SEC("?iter/unix")
+int find_unix(struct bpf_iter__unix *ctx)
+{
+	struct unix_sock *sk = ctx->unix_sk;
+
+	return sk ? tell_open(ctx->meta->seq, (struct sock *)sk, bpf_sk_storage_get(&sockets, sk, 0, 0)) : 0;
 }
 
 /*

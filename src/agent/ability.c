@@ -44,12 +44,33 @@ static const struct hook_kind {
 	{ "iter/", "bpf_iter_", BTF_KIND_FUNC, BPF_TRACE_ITER, false },
 };
 
-static int hook_id(const struct btf *btf, const struct hook_kind *kind, const char *section)
+/* A section that is off until it is chosen begins with a '?'. */
+static const struct hook_kind *hook_kind_of(const char **section)
+{
+	*section += **section == '?';
+	for (size_t i = 0; i < sizeof(hook_kinds) / sizeof(*hook_kinds); i++)
+		if (strncmp(*section, hook_kinds[i].section, strlen(hook_kinds[i].section)) == 0)
+			return &hook_kinds[i];
+	return NULL;
+}
+
+/* Of what is behind it in BTF; not above 0: the kernel has no such hook. */
+static int hook_id(const struct btf *btf, const char *section, const struct hook_kind **kind)
 {
 	char name[128];
 
-	snprintf(name, sizeof(name), "%s%s", kind->prefix, section + strlen(kind->section));
-	return btf__find_by_name_kind(btf, name, kind->kind);
+	*kind = hook_kind_of(&section);
+	if (!*kind)
+		return -EINVAL;
+	snprintf(name, sizeof(name), "%s%s", (*kind)->prefix, section + strlen((*kind)->section));
+	return btf__find_by_name_kind(btf, name, (*kind)->kind);
+}
+
+bool ability_has_hook(const struct btf *btf, const char *section)
+{
+	const struct hook_kind *kind;
+
+	return hook_id(btf, section, &kind) > 0;
 }
 
 /* Loads the smallest program there is for the hook and, where that tells more, attaches it. */
@@ -74,16 +95,10 @@ static int hook_try(const struct hook_kind *kind, int id)
 
 int ability_hook(const struct btf *btf, const char *section)
 {
-	for (size_t i = 0; i < sizeof(hook_kinds) / sizeof(*hook_kinds); i++) {
-		const struct hook_kind *kind = &hook_kinds[i];
+	const struct hook_kind *kind;
+	int id = hook_id(btf, section, &kind);
 
-		if (strncmp(section, kind->section, strlen(kind->section)) == 0) {
-			int id = hook_id(btf, kind, section);
-
-			return id > 0 ? hook_try(kind, id) : -ENOENT;
-		}
-	}
-	return -EINVAL;
+	return id > 0 ? hook_try(kind, id) : kind ? -ENOENT : -EINVAL;
 }
 
 /*

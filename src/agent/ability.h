@@ -14,6 +14,9 @@
 /* May programs be loaded at all? 0, or -1 with one line in `error` that says what is missing. */
 int ability_check(char *error, size_t size);
 
+/* Does the kernel's BTF have what a program of this section ("?tp_btf/sched_switch") is attached to? */
+bool ability_has_hook(const struct btf *, const char *section);
+
 /*
  * Does the kernel take a program for this hook ("tp_btf/sched_switch", "fexit/inet_recvmsg", "iter/unix")? Tried with the
  * smallest one there is. 0; -ENOENT where there is no such hook; else the kernel's answer, a negative errno.

@@ -172,7 +172,7 @@ static struct model_settings model_settings_of(const struct agent_settings *sett
 static int begin_watching(struct agent *agent, char *error, size_t size)
 {
 	struct model_settings model = model_settings_of(&agent->settings);
-	int rc = probe_attach(agent->probe, &agent->features, error, size);
+	int rc = probe_begin(agent->probe, error, size);
 	struct memory_sources memory;
 
 	if (rc)
@@ -249,7 +249,6 @@ static int load(struct agent *agent, char *error, size_t size)
 	features_set(&agent->features, "time_info", FEATURE_ON,
 		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
 		     "all_requests alone: their paths are not known");
-	features_set(&agent->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
 	if (may_hurry())
 		features_set(&agent->features, "priority", FEATURE_ON, "the thread that drains goes before others");
 	else
@@ -319,13 +318,19 @@ int agent_check(struct features *features, char *error, size_t size)
 /* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
 static void take_sample(struct agent *agent)
 {
+	struct unix_namespace where[UNIX_NAMESPACES_MAX];
+	size_t n_where = model_unix_namespaces(agent->model, where, UNIX_NAMESPACES_MAX), n_told;
 	const struct sample *sample;
 	const struct told *told;
-	size_t n_told;
 
 	tables_begin(agent->tables);
-	if (collector_sample(agent->collector, model_waits_on_unix(agent->model), &sample))
+	if (collector_sample(agent->collector, where, n_where, &sample))
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
+	if (sample->n_unix_unseen)
+		features_set(&agent->features, "socket-ends", FEATURE_FAILED,
+			     "%zu network namespaces cannot be looked through for open Unix sockets: %s; it needs CAP_SYS_ADMIN and "
+			     "CAP_SYS_PTRACE. What is in flight there ends with its thread's next request or its process",
+			     sample->n_unix_unseen, strerror(sample->unix_error));
 	collector_drain(agent->collector);
 	told = tables_complete(agent->tables, sample, &n_told);
 	model_sample(agent->model, sample, forget_parked, agent);

@@ -27,7 +27,7 @@ struct agent_settings {
 int agent_new(struct agent **ret, const struct agent_settings *, char *error, size_t size);
 void agent_free(struct agent *);
 
-/* The reason why nothing can be measured here, or 0 with the features filled. Loads what the agent would, attaches nothing. */
+/* The reason why nothing can be measured here, or 0 with the features filled. Loads and attaches what the agent would. */
 int agent_check(struct features *, char *error, size_t size);
 
 /* Takes what the kernel side has told. Cheap when there is nothing. */

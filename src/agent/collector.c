@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/handoffs.h"
+#include "agent/namespaces.h"
 #include "agent/unseen.h"
 
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
@@ -26,6 +27,7 @@ struct collector {
 	struct probe_maps maps;
 	struct ring_buffer *ring;
 	struct unseen_sums *unseen;
+	struct namespaces *namespaces;
 	struct handoffs *handoffs; /* NULL: none are guessed */
 	collector_sink sink;
 	void *context;
@@ -61,6 +63,7 @@ int collector_new(struct collector **ret, struct probe *probe, collector_sink si
 	probe_maps(probe, &c->maps);
 	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
 	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen) ||
+	    namespaces_new(&c->namespaces) ||
 	    (c->maps.handed >= 0 && handoffs_new(&c->handoffs, c->maps.handed))) {
 		collector_free(c);
 		return -ENOMEM;
@@ -76,6 +79,7 @@ void collector_free(struct collector *c)
 	ring_buffer__free(c->ring);
 	unseen_free(c->unseen);
 	handoffs_free(c->handoffs);
+	namespaces_free(c->namespaces);
 	free(c->sample.threads);
 	free(c->sample.cgroups);
 	free(c->sample.processes);
@@ -214,16 +218,13 @@ static void read_parked(struct collector *c)
 	}
 }
 
-/* Whole or not at all: a connection that is missing counts as closed. */
-static void read_open_unix(struct collector *c)
+/* Adds what an iterator tells; false: not all of it could be read. */
+static bool read_open_from(struct collector *c, int fd)
 {
 	struct sample *s = &c->sample;
-	int fd = probe_open_unix(c->probe);
-	size_t bytes = 0;
+	size_t bytes = s->n_open_unix * sizeof(*s->open_unix);
 	ssize_t n = -1;
 
-	if (fd < 0)
-		return;
 	do {
 		if (grow((void **)&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 1, sizeof(*s->open_unix),
 			 UNIX_MAX))
@@ -233,7 +234,39 @@ static void read_open_unix(struct collector *c)
 	} while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
 	close(fd);
 	s->n_open_unix = bytes / sizeof(*s->open_unix);
-	s->has_open_unix = n == 0;
+	return n == 0;
+}
+
+/* A namespace counts as seen when all of it was read: a connection that is missing there is closed. */
+static void read_open_in(struct collector *c, const struct unix_namespace *where)
+{
+	struct sample *s = &c->sample;
+	int fd = namespaces_open(c->namespaces, where, c->probe);
+
+	if (fd >= 0 && read_open_from(c, fd)) {
+		s->unix_seen[s->n_unix_seen++] = where->netns;
+		return;
+	}
+	s->n_unix_unseen++;
+	s->unix_error = fd < 0 ? -fd : EIO;
+}
+
+static void read_open_unix(struct collector *c, const struct unix_namespace *where, size_t n)
+{
+	enum unix_view view = n ? probe_unix_view(c->probe) : UNIX_NONE;
+	struct sample *s = &c->sample;
+	int fd;
+
+	s->n_open_unix = s->n_unix_seen = s->n_unix_unseen = 0;
+	s->has_open_unix = false;
+	if (view == UNIX_OF_ALL) {
+		fd = probe_open_unix(c->probe);
+		s->has_open_unix = fd >= 0 && read_open_from(c, fd);
+	} else if (view == UNIX_OF_NAMESPACE) {
+		namespaces_begin(c->namespaces);
+		for (size_t i = 0; i < n; i++)
+			read_open_in(c, &where[i]);
+	}
 }
 
 static void read_losses(struct collector *c)
@@ -257,7 +290,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-int collector_sample(struct collector *c, bool with_unix, const struct sample **ret)
+int collector_sample(struct collector *c, const struct unix_namespace *where, size_t n_where, const struct sample **ret)
 {
 	int rc;
 
@@ -268,9 +301,7 @@ int collector_sample(struct collector *c, bool with_unix, const struct sample **
 	rc = read_threads(c);
 	read_cgroups_again(c);
 	read_parked(c);
-	c->sample.has_open_unix = false;
-	if (with_unix)
-		read_open_unix(c);
+	read_open_unix(c, where, n_where);
 	read_losses(c);
 	if (c->handoffs)
 		c->sample.n_handed = handoffs_read(c->handoffs, &c->sample.handed);

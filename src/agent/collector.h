@@ -25,10 +25,10 @@ int collector_fd(const struct collector *);
 int collector_drain(struct collector *);
 
 /*
- * Takes a sample, on demand with the Unix connections that are open. It stays valid until the next call and belongs to the collector. 0 or negative errno; a map that
- * could not be read is empty in it.
+ * Takes a sample, with the Unix connections that are open in the network namespaces that are asked for. It stays valid
+ * until the next call and belongs to the collector. 0 or negative errno; a map that could not be read is empty in it.
  */
-int collector_sample(struct collector *, bool with_unix, const struct sample **ret);
+int collector_sample(struct collector *, const struct unix_namespace *, size_t n, const struct sample **ret);
 
 /* Forgets the parked cost of an exchange that no request claims any more. */
 void collector_forget_parked(struct collector *, uint64_t exchange);

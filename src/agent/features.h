@@ -7,14 +7,14 @@
 #include <stddef.h>
 
 /* Feature rows are few and known when the program is written. */
-#define FEATURES_MAX 32
+#define FEATURES_MAX 48
 
 enum feature_state { FEATURE_OFF, FEATURE_ON, FEATURE_FAILED };
 
 struct feature {
 	const char *name;
 	enum feature_state state;
-	char reason[160];
+	char reason[384]; /* what is lost, which program was refused, and the kernel's answer */
 };
 
 struct features {

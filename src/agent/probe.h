@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel side: opens the BPF object, sets its knobs, chooses programs by what the kernel has, loads and attaches.
+ * The kernel side: loads and attaches the programs that this kernel takes, and gives access to what they keep.
  * Everything detaches when the probe is freed or the process ends, however it ends: nothing is pinned.
  */
 #ifndef REQMETER_PROBE_H
@@ -48,11 +48,14 @@ struct probe_program {
  */
 int probe_check(struct features *, char *error, size_t size);
 
-/* Loads, without attaching. 0 or negative errno, with one line in `error`. */
+/*
+ * Loads and attaches. A program that the kernel refuses costs its feature, which then says so; only without the threads'
+ * there is no probe. 0 or negative errno, with one line in `error`.
+ */
 int probe_new(struct probe **ret, const struct probe_settings *, struct features *, char *error, size_t size);
 
-/* Attaches, and finds the tasks that are there. From here on everything is counted. */
-int probe_attach(struct probe *, struct features *, char *error, size_t size);
+/* Finds the tasks that are there. From here on everything is counted. */
+int probe_begin(struct probe *, char *error, size_t size);
 
 void probe_free(struct probe *);
 
@@ -65,10 +68,15 @@ bool probe_has_throttled(const struct probe *);
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
 int probe_snapshot_open(struct probe *);
 
-/*
- * The Unix connections that are open: a file descriptor that reads as a stream of uint64_t; the caller closes. -ENOENT
- * where the kernel tells of their ends by itself.
- */
+/* Which open Unix connections probe_open_unix() tells of. */
+enum unix_view {
+	UNIX_NONE, /* the kernel tells of their ends by itself, or not at all */
+	UNIX_OF_ALL,
+	UNIX_OF_NAMESPACE, /* the calling thread's network namespace */
+};
+enum unix_view probe_unix_view(const struct probe *);
+
+/* A file descriptor that reads as a stream of uint64_t, a connection each; the caller closes. Negative errno. */
 int probe_open_unix(struct probe *);
 
 /* At most `max` programs; the number filled. */

@@ -7,6 +7,7 @@
 
 #include "agent/ability.h"
 #include "agent/btf.h"
+#include "agent/probe_choose.h"
 #include "reqmeter.skel.h"
 #include "shared/record.h"
 #include "system/file.h"
@@ -36,6 +37,7 @@ static unsigned int rss_batch(void)
 	return n_online > 16 ? 2 * (unsigned int)n_online : 32;
 }
 
+/* All of them, but of the two forms of rss_stat the one that this kernel has. */
 static void load_resident(struct reqmeter *skeleton, enum resident kind)
 {
 	unsigned int n_spaces = spaces_for((unsigned int)libbpf_num_possible_cpus());
@@ -46,95 +48,117 @@ static void load_resident(struct reqmeter *skeleton, enum resident kind)
 	bpf_map__set_max_entries(skeleton->maps.space_parts, kind == RESIDENT_BY_CPU ? n_spaces : 1);
 	bpf_program__set_autoload(skeleton->progs.on_rss_stat, kind == RESIDENT_BY_CPU);
 	bpf_program__set_autoload(skeleton->progs.on_rss_stat_counted, kind == RESIDENT_COUNTED);
-	bpf_program__set_autoload(skeleton->progs.on_exit_mmap, true);
-	bpf_program__set_autoload(skeleton->progs.on_memory_attach, true);
-	bpf_program__set_autoload(skeleton->progs.on_memory_newtask, true);
-	bpf_program__set_autoload(skeleton->progs.on_memory_exec, true);
-	bpf_program__set_autoload(skeleton->progs.find_spaces, true);
 }
 
-static void choose_mapped(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+static void choose_mapped(const struct choice *c)
 {
-	if (btf_tracepoint_arguments(btf, "mmap_lock_acquire_returned") != LOCK_ACQUIRED_ARGUMENTS ||
-	    btf_tracepoint_arguments(btf, "mmap_lock_released") != LOCK_RELEASED_ARGUMENTS) {
-		features_set(features, "memory-mapped", FEATURE_OFF,
+	if (btf_tracepoint_arguments(c->btf, "mmap_lock_acquire_returned") != LOCK_ACQUIRED_ARGUMENTS ||
+	    btf_tracepoint_arguments(c->btf, "mmap_lock_released") != LOCK_RELEASED_ARGUMENTS) {
+		features_set(c->features, "memory-mapped", FEATURE_OFF,
 			     "mapped_bytes and unmapped_bytes are null: mmap_lock events are missing or too dear (before 6.14)");
 		return;
 	}
-	bpf_program__set_autoload(skeleton->progs.on_map_begin, true);
-	bpf_program__set_autoload(skeleton->progs.on_map_end, true);
-	features_set(features, "memory-mapped", FEATURE_ON,
+	features_set(c->features, "memory-mapped", FEATURE_ON,
 		     "each call's net change of address space; what one call both maps and unmaps is not seen");
+	choice_want(c, PART_MAPPED, "memory-mapped", "mapped_bytes and unmapped_bytes are null");
 }
 
-static void choose_page_cache(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+static void choose_page_cache(const struct choice *c)
 {
-	if (!btf_has_tracepoint(btf, "mm_filemap_add_to_page_cache")) {
-		features_set(features, "memory-page-cache", FEATURE_OFF, "the kernel lacks mm_filemap_add_to_page_cache");
+	if (!btf_has_tracepoint(c->btf, "mm_filemap_add_to_page_cache")) {
+		features_set(c->features, "memory-page-cache", FEATURE_OFF, "the kernel lacks mm_filemap_add_to_page_cache");
 		return;
 	}
-	bpf_program__set_autoload(skeleton->progs.on_page_cache, true);
-	features_set(features, "memory-page-cache", FEATURE_ON, "read-ahead counts for who triggered it");
+	features_set(c->features, "memory-page-cache", FEATURE_ON, "read-ahead counts for who triggered it");
+	choice_want(c, PART_PAGE_CACHE, "memory-page-cache", "page_cache_bytes is null");
 }
 
-static void choose_cow(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+/* Whose TLB flushes fire no event, or NULL. */
+static const char *silent_machine(void)
 {
 	__attribute__((cleanup(file_close))) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char hypervisor[HYPERVISOR_BYTES];
-	const char *machine;
 
 	flushes_hypervisor(hypervisor);
-	machine = flushes_by_machine(root_fd, hypervisor);
+	return flushes_by_machine(root_fd, hypervisor);
+}
+
+static void choose_cow(const struct choice *c)
+{
+	const char *machine = silent_machine();
+
 	if (machine) {
-		features_set(features, "memory-cow", FEATURE_OFF,
+		features_set(c->features, "memory-cow", FEATURE_OFF,
 			     "cow_bytes is null: some TLB flushes, by which copies are known, are made by %s and fire no event", machine);
 		return;
 	}
-	if (btf_tracepoint_arguments(btf, "tlb_flush") != FLUSH_ARGUMENTS || !btf_has_tracepoint(btf, "page_fault_kernel") ||
-	    btf__find_by_name_kind(btf, "tlb_flush_reason", BTF_KIND_ENUM) <= 0) {
-		features_set(features, "memory-cow", FEATURE_OFF,
+	if (btf_tracepoint_arguments(c->btf, "tlb_flush") != FLUSH_ARGUMENTS ||
+	    !btf_has_tracepoint(c->btf, "page_fault_kernel") ||
+	    btf__find_by_name_kind(c->btf, "tlb_flush_reason", BTF_KIND_ENUM) <= 0) {
+		features_set(c->features, "memory-cow", FEATURE_OFF,
 			     "cow_bytes is null: the kernel lacks tlb_flush, by which copies are known, or page_fault_kernel");
 		return;
 	}
-	bpf_program__set_autoload(skeleton->progs.on_tlb_flush, true);
-	bpf_program__set_autoload(skeleton->progs.on_page_fault_kernel, true);
-	features_set(features, "memory-cow", FEATURE_ON,
+	features_set(c->features, "memory-cow", FEATURE_ON,
 		     "by flushes in page faults; not what is written through pinned pages (O_DIRECT, ptrace, process_vm_writev)");
+	choice_want(c, PART_COW, "memory-cow", "cow_bytes is null");
 }
 
-static void choose_reclaim(struct reqmeter *skeleton, const struct btf *btf, struct features *features)
+static void choose_reclaim(const struct choice *c)
 {
-	bool direct = btf_has_tracepoint(btf, "mm_vmscan_direct_reclaim_begin");
-	bool cgroup = btf_has_tracepoint(btf, "mm_vmscan_memcg_reclaim_begin");
+	static const char null[] = "reclaim_ns is null", only[] = "reclaim_ns is null: either kind alone would be too little";
 
-	bpf_program__set_autoload(skeleton->progs.on_reclaim_begin, direct);
-	bpf_program__set_autoload(skeleton->progs.on_reclaim_end, direct);
-	bpf_program__set_autoload(skeleton->progs.on_cgroup_reclaim_begin, cgroup);
-	bpf_program__set_autoload(skeleton->progs.on_cgroup_reclaim_end, cgroup);
-	features_set(features, "memory-reclaim", direct ? FEATURE_ON : FEATURE_OFF,
-		     direct ? cgroup ? "direct and cgroup reclaim" : "direct reclaim only: the kernel has no memory cgroups"
-			    : "reclaim_ns is null: the kernel lacks mm_vmscan_direct_reclaim_begin");
-}
-
-void probe_memory_choose(struct reqmeter *skeleton, const struct btf *btf, bool wanted, struct features *features)
-{
-	enum resident kind = wanted ? ability_resident(btf) : RESIDENT_UNKNOWN;
-
-	if (kind == RESIDENT_UNKNOWN) {
-		features_set(features, "memory", FEATURE_OFF,
-			     wanted ? "needs the tracepoints rss_stat and exit_mmap, and resident sums of a known form: memory is null"
-				    : "switched off by --no-memory: memory is null, page faults are counted");
+	if (!btf_has_tracepoint(c->btf, "mm_vmscan_direct_reclaim_begin")) {
+		features_set(c->features, "memory-reclaim", FEATURE_OFF, "%s: the kernel lacks mm_vmscan_direct_reclaim_begin", null);
 		return;
 	}
-	load_resident(skeleton, kind);
-	features_set(features, "memory", FEATURE_ON,
+	features_set(c->features, "memory-reclaim", FEATURE_ON, "%s",
+		     btf_has_tracepoint(c->btf, "mm_vmscan_memcg_reclaim_begin") ?
+			     "direct and cgroup reclaim" : "direct reclaim only: the kernel has no memory cgroups");
+	if (choice_refused(c, PART_RECLAIM, "memory-reclaim", null) ||
+	    choice_refused(c, PART_CGROUP_RECLAIM, "memory-reclaim", only))
+		return;
+	part_want(c->skeleton->obj, PART_RECLAIM, c->refusals, c->btf);
+	part_want(c->skeleton->obj, PART_CGROUP_RECLAIM, c->refusals, c->btf);
+}
+
+/* The figures that stand beside resident memory and stand alone. */
+static void choose_beside(const struct choice *c)
+{
+	choose_mapped(c);
+	choose_page_cache(c);
+	choose_cow(c);
+	choose_reclaim(c);
+}
+
+static const char *const beside[] = { "memory-mapped", "memory-page-cache", "memory-cow", "memory-reclaim" };
+
+void probe_memory_choose(const struct choice *c)
+{
+	enum resident kind = c->settings->traces_memory ? ability_resident(c->btf) : RESIDENT_UNKNOWN;
+	bool refused = false;
+
+	features_set(c->features, "memory-heap", FEATURE_OFF, "heap_allocated_bytes and heap_freed_bytes are null: not built yet");
+	if (kind == RESIDENT_UNKNOWN)
+		features_set(c->features, "memory", FEATURE_OFF,
+			     c->settings->traces_memory ?
+				     "needs the tracepoints rss_stat and exit_mmap, and resident sums of a known form: memory is null" :
+				     "switched off by --no-memory: memory is null, page faults are counted");
+	else
+		refused = choice_refused(c, PART_MEMORY, "memory", "resident memory is null, page faults are counted");
+	if (kind == RESIDENT_UNKNOWN && !c->settings->traces_memory) {
+		for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++)
+			features_set(c->features, beside[i], FEATURE_OFF, "memory is not measured");
+		return;
+	}
+	choose_beside(c);
+	if (kind == RESIDENT_UNKNOWN || refused)
+		return;
+	part_want(c->skeleton->obj, PART_MEMORY, c->refusals, c->btf);
+	load_resident(c->skeleton, kind);
+	features_set(c->features, "memory", FEATURE_ON,
 		     kind == RESIDENT_BY_CPU ? "rss_stat with per-CPU sums; hugetlbfs lies outside resident memory"
 					     : "rss_stat with counts, peaks to 64 pages; hugetlbfs lies outside resident memory");
-	features_set(features, "memory-heap", FEATURE_OFF, "heap_allocated_bytes and heap_freed_bytes are null: not built yet");
-	choose_mapped(skeleton, btf, features);
-	choose_page_cache(skeleton, btf, features);
-	choose_cow(skeleton, btf, features);
-	choose_reclaim(skeleton, btf, features);
 }
 
 struct memory_sources probe_memory_loaded(const struct reqmeter *skeleton)

@@ -3,17 +3,13 @@
 #ifndef REQMETER_PROBE_MEMORY_H
 #define REQMETER_PROBE_MEMORY_H
 
-#include <bpf/btf.h>
-
 #include "agent/probe.h"
 
+struct choice;
 struct reqmeter; /* the skeleton */
 
-/*
- * Between opening and loading: chooses programs and sets knobs. Unless `wanted`, nothing is traced but page faults, which
- * the kernel counts anyway.
- */
-void probe_memory_choose(struct reqmeter *, const struct btf *, bool wanted, struct features *);
+/* Between opening and loading: chooses the programs of memory and sets their knobs and features. */
+void probe_memory_choose(const struct choice *);
 
 /* What the loaded programs measure. */
 struct memory_sources probe_memory_loaded(const struct reqmeter *);

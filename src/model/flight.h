@@ -26,6 +26,7 @@ struct connection {
 	bool closed;   /* no further response can be written */
 	bool reset, peer_eof, is_unix;
 	bool answered; /* one request at least was: its inbound side is proven */
+	unsigned n_missed; /* of a Unix socket: looks, one after the other, at which it was not among the open ones */
 };
 
 /* A turn of a connection. Lives from its RECORD_OPEN until nothing more can be credited to it. */

@@ -432,9 +432,17 @@ const struct request *join_request_of(const struct join *j, uint64_t exchange)
 	return e ? e->current : NULL;
 }
 
-size_t join_n_unix(const struct join *j)
+size_t join_unix_namespaces(const struct join *j, struct unix_namespace *ret, size_t max)
 {
-	return j->n_unix;
+	struct map seen;
+	size_t n = 0;
+
+	map_init(&seen, UNIX_NAMESPACES_MAX);
+	for (const struct request *r = j->n_unix ? j->newest_request : NULL; r && n < max; r = r->older)
+		if (r->is_unix && !map_get(&seen, r->netns) && map_set(&seen, r->netns, &seen) == 0)
+			ret[n++] = (struct unix_namespace){ r->netns, r->pid };
+	map_done(&seen);
+	return n;
 }
 
 const struct join_counts *join_counts(const struct join *j)

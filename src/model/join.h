@@ -58,8 +58,8 @@ const struct join_connections *join_connections(const struct join *, uint32_t pi
 /* The request in flight to which an exchange's cost goes, or NULL. */
 const struct request *join_request_of(const struct join *, uint64_t exchange);
 
-/* Requests in flight on Unix sockets. */
-size_t join_n_unix(const struct join *);
+/* The network namespaces of requests in flight on Unix sockets, each once; at most `max`. The number. */
+size_t join_unix_namespaces(const struct join *, struct unix_namespace *ret, size_t max);
 
 const struct join_counts *join_counts(const struct join *);
 

@@ -253,20 +253,40 @@ static void connection_gone(struct join *j, struct connection *c, const struct s
 	flight_connection_free(j, c);
 }
 
+static bool was_looked_for(const struct sample *sample, const struct connection *c)
+{
+	for (size_t i = 0; i < sample->n_unix_seen; i++)
+		if (sample->unix_seen[i] == c->first->netns)
+			return true;
+	return sample->has_open_unix;
+}
+
+/*
+ * Is it not among the open ones for the second time in a row? Once is not enough: where sockets come and go during the
+ * look, the kernel may leave out one that stays.
+ */
+static bool is_missing(struct connection *c, const struct sample *sample, struct map *open)
+{
+	if (!c->first || !c->is_unix || c->first->start_ns >= sample->now_ns || !was_looked_for(sample, c))
+		return false;
+	c->n_missed = map_get(open, c->id) ? 0 : c->n_missed + 1;
+	return c->n_missed > 1;
+}
+
 /* Connections of Unix sockets that are no longer open: what is in flight on them is over. */
 static void sweep_unix(struct join *j, const struct sample *sample)
 {
 	struct map open;
 	bool full = false;
 
-	if (!sample->has_open_unix || !j->n_unix)
+	if (!j->n_unix || (!sample->has_open_unix && !sample->n_unix_seen))
 		return;
 	map_init(&open, SIZE_MAX);
 	for (size_t i = 0; i < sample->n_open_unix; i++)
 		full |= map_set(&open, sample->open_unix[i], j) != 0;
 	for (struct connection *c = j->newest_connection, *older; c && !full; c = older) {
 		older = c->older;
-		if (c->first && c->is_unix && c->first->start_ns < sample->now_ns && !map_get(&open, c->id))
+		if (is_missing(c, sample, &open))
 			connection_gone(j, c, sample);
 	}
 	map_done(&open);

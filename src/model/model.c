@@ -131,9 +131,9 @@ const struct request *model_request_of(const struct model *m, uint64_t exchange)
 	return join_request_of(m->join, exchange);
 }
 
-bool model_waits_on_unix(const struct model *m)
+size_t model_unix_namespaces(const struct model *m, struct unix_namespace *ret, size_t max)
 {
-	return join_n_unix(m->join) > 0;
+	return join_unix_namespaces(m->join, ret, max);
 }
 
 const struct join_counts *model_counts(const struct model *m)

@@ -36,8 +36,8 @@ const struct sample *model_last_sample(const struct model *);
 const struct join_connections *model_connections(const struct model *, uint32_t pid);
 /* The request in flight to which an exchange's cost goes, or NULL. */
 const struct request *model_request_of(const struct model *, uint64_t exchange);
-/* Is a request in flight on a Unix socket, so that the next sample should say which of them are open? */
-bool model_waits_on_unix(const struct model *);
+/* Where requests are in flight on Unix sockets, so that the next sample should say which of these are open. */
+size_t model_unix_namespaces(const struct model *, struct unix_namespace *ret, size_t max);
 const struct join_counts *model_counts(const struct model *);
 
 /* In flight, newest first; follow ->older. */

@@ -94,6 +94,7 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 	r->cgroup_id = opened->cgroup_id;
 	r->port = opened->port;
 	r->is_unix = opened->flags & RECORD_UNIX;
+	r->netns = opened->netns;
 	r->inferred = opened->flags & RECORD_INFERRED;
 	r->has_memory = opened->flags & RECORD_MEMORY;
 	r->queue_ns = UNKNOWN;

@@ -68,6 +68,7 @@ struct request {
 	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
 	bool shared;   /* its threads served others meanwhile, or several worked on it */
 	bool is_unix;
+	uint32_t netns; /* of a Unix connection: its network namespace */
 	bool has_memory; /* it is measured */
 	bool oom_killed; /* its process, while one of its threads was at it */
 	bool inferred; /* the connection is older than the agent */

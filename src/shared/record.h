@@ -215,7 +215,7 @@ struct record {
 	__u32 head_bytes; /* that follow */
 	__u16 port;	  /* local; 0 for Unix sockets */
 	__u16 protocol; /* RECORD_FOREIGN: enum protocol */
-	__u32 pad;
+	__u32 netns;	/* RECORD_OPEN, RECORD_UNIX: inode number of the connection's network namespace */
 	__u64 queue_ns; /* RECORD_OPEN: its bytes waited unread so long; 0: not known */
 	char comm[COMM_BYTES]; /* of the process */
 	__u32 lineage[LINEAGE_MAX]; /* RECORD_OPEN: as in struct thread_row */

@@ -52,6 +52,14 @@ struct told {
 	uint64_t cgroup_id;
 };
 
+/* A network namespace, and a process that should be in it. */
+struct unix_namespace {
+	uint32_t netns; /* inode number */
+	uint32_t pid;
+};
+/* More at a time than a node has pods with servers behind Unix sockets; what lies in others waits for its turn. */
+#define UNIX_NAMESPACES_MAX 512
+
 /* What of that could not be had. */
 struct told_losses {
 	uint64_t overwritten; /* requests that ended and were overwritten before they could be read */
@@ -76,10 +84,14 @@ struct sample {
 	/* Times of requests above the row limit that have come since the last sample. */
 	const struct unseen *unseen;
 	size_t n_unseen;
-	/* Unix connections that are open; only with has_open_unix does one that is not among them count as closed. */
+	/* Unix connections that are open: of all network namespaces (has_open_unix), or of those that were looked through. */
 	uint64_t *open_unix;
 	size_t n_open_unix;
 	bool has_open_unix;
+	uint32_t unix_seen[UNIX_NAMESPACES_MAX];
+	size_t n_unix_seen;
+	size_t n_unix_unseen; /* asked for, and not to be entered */
+	int unix_error;	      /* why, of the last of them: a positive errno */
 	uint64_t losses[LOSS_MAX];
 };
 

@@ -27,6 +27,7 @@ PARTS = {
     "sdk_hostile": (["servers/sdk_hostile.c"] + SDK_HEADERS, SDK),
     "sdk_server": (["../../src/sdk/examples/epoll_server.c"] + SDK_HEADERS, SDK),
     "busy": (["servers/busy.c"], ["-pthread"]),
+    "refuse.so": (["refuse.c"], SHARED + ["-lbpf"]),
     "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }
 
