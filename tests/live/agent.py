@@ -149,3 +149,8 @@ class Agent:
             except OSError:
                 continue
         return ids
+
+
+def refusing(*entries):
+    """A prefix for Agent: the kernel refuses these BPF programs and hooks. See refuse.c for what an entry is."""
+    return ["env", "LD_PRELOAD=" + build.part("refuse.so"), "REQMETER_REFUSE=" + ",".join(entries)]
