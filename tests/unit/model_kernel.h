@@ -29,6 +29,7 @@ struct k_thread {
 struct k_socket {
 	uint64_t connection, exchange, received_bytes, sent_bytes, last_send_ns, ready_ns;
 	uint32_t head_left;
+	uint32_t netns;
 	uint16_t port;
 	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent;
 };
@@ -352,6 +353,7 @@ static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread 
 	r.cost = k_so_far(k, t);
 	r.head_bytes = copied;
 	r.edge_bytes = (uint32_t)moved;
+	r.netns = s->netns;
 	r.queue_ns = ready ? k->now_ns - ready : 0;
 	r.flags = k_socket_flags(s) | (s->head_left == 0 ? RECORD_HEAD_TOLD : 0);
 	/* An exact copy, so that the sanitizer sees a read past the end. */
