@@ -31,6 +31,8 @@ MS = 10**6
 OVERLAP_SHARE = 0.25
 SWITCH = 30000
 METER = None
+# BPF programs that the guest's kernel is made to refuse: see scripts/kernels.
+PREFIX = agent.refusing(os.environ["REQMETER_REFUSE"]) if os.environ.get("REQMETER_REFUSE") else []
 # How long something may take to appear, in a guest on a machine that is busy with other things.
 PATIENCE_S = 90
 fixtures.START_SECONDS = agent.READY_SECONDS = PATIENCE_S
@@ -51,7 +53,7 @@ def kernel():
 
 def check(*options):
     """`reqmeter check`, ended."""
-    return subprocess.run([agent.PROGRAM, "check", *options], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*PREFIX, agent.PROGRAM, "check", *options], capture_output=True, text=True, timeout=120, check=False)
 
 
 def bpftool(kind):
@@ -424,7 +426,7 @@ def setUpModule():
         raise unittest.SkipTest(reason)
     build.part("threads")
     if kernel() >= OLDEST:
-        METER = agent.Agent()
+        METER = agent.Agent(prefix=PREFIX)
 
 
 def tearDownModule():
