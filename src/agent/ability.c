@@ -10,27 +10,6 @@
 
 #include "agent/btf.h"
 
-/* The smallest BPF program: return 0. What it is refused for, everything is. */
-int ability_check(char *error, size_t size)
-{
-	struct bpf_insn nothing[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", nothing, 2, NULL);
-
-	if (fd >= 0) {
-		close(fd);
-		return 0;
-	}
-	if (fd == -EPERM)
-		snprintf(error, size, "not allowed to load BPF programs: needs root, or CAP_BPF and CAP_PERFMON "
-				      "(and CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH for other users' processes)");
-	else
-		snprintf(error, size, "cannot load BPF programs: %s", strerror(-fd));
-	return -1;
-}
-
 /* What a section's name begins with, what the kernel's BTF calls the thing behind it, and how a program is tried there. */
 static const struct hook_kind {
 	const char *section, *prefix;

@@ -11,9 +11,6 @@
 #include "agent/features.h"
 #include "shared/record.h"
 
-/* May programs be loaded at all? 0, or -1 with one line in `error` that says what is missing. */
-int ability_check(char *error, size_t size);
-
 /* Does the kernel's BTF have what a program of this section ("?tp_btf/sched_switch") is attached to? */
 bool ability_has_hook(const struct btf *, const char *section);
 

@@ -16,6 +16,7 @@
 #include "agent/facts.h"
 #include "agent/listeners.h"
 #include "agent/places.h"
+#include "agent/privileges.h"
 #include "agent/scopes.h"
 #include "agent/tables.h"
 
@@ -25,9 +26,6 @@
 #define SAMPLE_AGAIN_NS 2000000ull
 /* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
 #define SAMPLE_IDLE_NS 1000000000ull
-
-/* Of the thread that drains: ten times the weight of an ordinary one. */
-#define DRAIN_NICE -10
 
 struct agent {
 	struct agent_settings settings;
@@ -210,21 +208,12 @@ static const struct {
 	{ "io", "not built yet: io is null" },
 };
 
-/* Tried and taken back: threads that are made meanwhile would have it, too. */
-static bool may_hurry(void)
-{
-	int before = getpriority(PRIO_PROCESS, 0);
-	bool ret = before <= DRAIN_NICE || setpriority(PRIO_PROCESS, 0, DRAIN_NICE) == 0;
-
-	setpriority(PRIO_PROCESS, 0, before);
-	return ret;
-}
-
 static int load(struct agent *agent, char *error, size_t size)
 {
 	struct probe_settings settings = { .rows_per_second = agent->settings.rows_per_second,
 					   .traces_memory = !agent->settings.no_memory,
-					   .infers_handoff = agent->settings.infer_handoff };
+					   .infers_handoff = agent->settings.infer_handoff,
+					   .allows_pid_namespace = agent->settings.allow_pid_namespace };
 	int root, rc = cgroup_tree_open(&agent->tree, "/");
 
 	if (rc) {
@@ -234,6 +223,7 @@ static int load(struct agent *agent, char *error, size_t size)
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	host_read(root, &agent->host);
 	close(root);
+	privileges_cgroups(agent->tree, &agent->features);
 	settings.cpu_on_v1 = cgroup_cpu_kind(agent->tree) == CGROUP_CPU_V1;
 	rc = set_scopes(agent, &settings, error, size);
 	if (rc == 0)
@@ -241,19 +231,17 @@ static int load(struct agent *agent, char *error, size_t size)
 	if (rc)
 		return rc;
 	probe_maps(agent->probe, &agent->maps);
-	features_set(&agent->features, "cgroup-cpu", cgroup_cpu_kind(agent->tree) ? FEATURE_ON : FEATURE_FAILED,
-		     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
+	if (cgroup_cpu_kind(agent->tree))
+		features_set(&agent->features, "cgroup-cpu", FEATURE_ON,
+			     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
+	else
+		features_set(&agent->features, "cgroup-cpu", FEATURE_OFF, "no hierarchy that accounts CPU is mounted: see host-cgroups");
 	features_set(&agent->features, "whole-node", settings.n_scopes ? FEATURE_OFF : FEATURE_ON, "%s",
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
 	cgroup_facts_features(&agent->features, agent->tree);
 	features_set(&agent->features, "time_info", FEATURE_ON,
 		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
 		     "all_requests alone: their paths are not known");
-	if (may_hurry())
-		features_set(&agent->features, "priority", FEATURE_ON, "the thread that drains goes before others");
-	else
-		features_set(&agent->features, "priority", FEATURE_FAILED,
-			     "no CAP_SYS_NICE: where there is too much to do records may be lost (losses.ring_full)");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -311,6 +299,11 @@ int agent_check(struct features *features, char *error, size_t size)
 	probe_free(agent.probe);
 	cgroup_tree_close(agent.tree);
 	return rc;
+}
+
+const struct features *agent_features(const struct agent *agent)
+{
+	return &agent->features;
 }
 
 /* --- turning --- */

@@ -20,6 +20,7 @@ struct agent_settings {
 	bool show_args;
 	bool infer_handoff; /* guess which threads work for a request that touch no socket of its */
 	bool no_memory; /* page faults are counted, and nothing else of memory */
+	bool allow_pid_namespace; /* also one that is not the first: rows are wrong there, and a feature says so */
 	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
 };
 
@@ -29,6 +30,9 @@ void agent_free(struct agent *);
 
 /* The reason why nothing can be measured here, or 0 with the features filled. Loads and attaches what the agent would. */
 int agent_check(struct features *, char *error, size_t size);
+
+/* What works here and what does not; the agent's. */
+const struct features *agent_features(const struct agent *);
 
 /* Takes what the kernel side has told. Cheap when there is nothing. */
 void agent_drain(struct agent *);

@@ -27,6 +27,20 @@ void features_set(struct features *f, const char *name, enum feature_state state
 	va_end(arguments);
 }
 
+static bool is_among(const char *name, const char *const *names)
+{
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names;
+}
+
+void features_print_failed(const struct features *f, const char *const *but, FILE *out)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->rows[i].state == FEATURE_FAILED && !is_among(f->rows[i].name, but))
+			fprintf(out, "reqmeter: %s: %s\n", f->rows[i].name, f->rows[i].reason);
+}
+
 const char *feature_state_name(enum feature_state state)
 {
 	static const char *const names[] = { "off", "on", "failed" };

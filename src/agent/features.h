@@ -5,9 +5,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* Feature rows are few and known when the program is written. */
-#define FEATURES_MAX 48
+#define FEATURES_MAX 64
 
 enum feature_state { FEATURE_OFF, FEATURE_ON, FEATURE_FAILED };
 
@@ -25,6 +26,9 @@ struct features {
 /* Sets the row of that name, adding it if it is new. `name` must outlive the table. Rows beyond the bound are dropped. */
 void features_set(struct features *, const char *name, enum feature_state, const char *reason_format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* One line for each that failed, "reqmeter: NAME: reason", but for those whose names are in `but` (which NULL ends). */
+void features_print_failed(const struct features *, const char *const *but, FILE *out);
 
 /* "on", "off", "failed". */
 const char *feature_state_name(enum feature_state);

@@ -14,6 +14,7 @@
 
 #include "agent/ability.h"
 #include "agent/btf.h"
+#include "agent/privileges.h"
 #include "agent/probe_load.h"
 #include "agent/probe_memory.h"
 #include "reqmeter.skel.h"
@@ -76,19 +77,7 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 	return 0;
 }
 
-static int check_lockdown(char *error, size_t size)
-{
-	char text[128];
-
-	if (file_read(AT_FDCWD, "/sys/kernel/security/lockdown", text, sizeof(text)) <= 0)
-		return 0;
-	if (!strstr(text, "[confidentiality]"))
-		return 0;
-	snprintf(error, size, "kernel lockdown is in mode confidentiality, which forbids BPF programs to read kernel memory");
-	return -1;
-}
-
-int probe_check(struct features *features, char *error, size_t size)
+int probe_check(bool allows_pid_namespace, struct features *features, char *error, size_t size)
 {
 	struct btf *btf;
 	int rc;
@@ -110,9 +99,7 @@ int probe_check(struct features *features, char *error, size_t size)
 	features_set(features, "btf", FEATURE_ON, "%s", BTF_PATH);
 	rc = check_kernel(btf, features, error, size);
 	btf__free(btf);
-	if (rc == 0)
-		rc = check_lockdown(error, size);
-	return rc ? rc : ability_check(error, size);
+	return rc ? rc : privileges_check(allows_pid_namespace, features, error, size);
 }
 
 int probe_new(struct probe **ret, const struct probe_settings *settings, struct features *features, char *error,
@@ -122,7 +109,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 	struct btf *btf;
 	int rc;
 
-	if (probe_check(features, error, size))
+	if (probe_check(settings->allows_pid_namespace, features, error, size))
 		return -EPERM;
 	probe = calloc(1, sizeof(*probe));
 	btf = btf__parse(BTF_PATH, NULL);

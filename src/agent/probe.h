@@ -27,6 +27,7 @@ struct probe_settings {
 	uint32_t rows_per_second;
 	bool traces_memory;
 	bool infers_handoff;
+	bool allows_pid_namespace; /* that is not the first: rows are wrong there */
 };
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */
@@ -46,7 +47,7 @@ struct probe_program {
  * Can this kernel and these privileges run the agent at all? Fills `features`. 0, or -1 with one line in `error` that
  * names what is missing and what to do.
  */
-int probe_check(struct features *, char *error, size_t size);
+int probe_check(bool allows_pid_namespace, struct features *, char *error, size_t size);
 
 /*
  * Loads and attaches. A program that the kernel refuses costs its feature, which then says so; only without the threads'

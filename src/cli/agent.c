@@ -76,13 +76,16 @@ static int watch(struct serving *s)
 		.show_args = s->options.show_args,
 		.no_memory = s->options.no_memory,
 		.infer_handoff = s->options.infer_handoff,
+		.allow_pid_namespace = s->options.allow_pid_namespace,
 		.rows_per_second = s->options.max_rows_per_second,
 	};
+	static const char *const none[] = { NULL };
 	char error[ERROR_BYTES];
 
 	if (agent_new(&s->agent, &settings, error, sizeof(error)))
 		return complain(error);
 	state_bound(&settings);
+	features_print_failed(agent_features(s->agent), none, stderr);
 	return 0;
 }
 

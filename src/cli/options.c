@@ -285,6 +285,9 @@ static const struct config_row rows[] = {
 	{ "token-file", "FILE", NULL, NULL,
 	  "TCP readers must send 'Authorization: Bearer TOKEN' with this file's line", &config_text,
 	  INTO(token_file) },
+	{ "allow-pid-namespace", NULL, NULL, NULL,
+	  "start in a PID namespace that is not the first, too: processes outside of it are taken for dead, pids are the host's",
+	  &config_switch, INTO(allow_pid_namespace) },
 	{ "insecure-listen", NULL, NULL, NULL, "allow a TCP address that is not loopback without a token",
 	  &config_switch, INTO(insecure_listen) },
 };

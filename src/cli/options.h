@@ -55,6 +55,7 @@ struct agent_options {
 	bool no_memory;
 	bool infer_handoff;
 	bool show_args;
+	bool allow_pid_namespace;
 	uint32_t max_rows_per_second;
 	char *state_dir;
 	char *config;     /* NULL: no file */

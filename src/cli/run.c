@@ -137,6 +137,12 @@ static int listen_all(struct run *run)
 	return rc;
 }
 
+/*
+ * Features whose failure changes nothing of what is printed: nothing here is older than the agent, routes and requests stand
+ * without their cgroups, and records that were lost are printed as such.
+ */
+static const char *const beside_the_point[] = { "older-connections", "tcp-self", "host-cgroups", "priority", NULL };
+
 static int watch(struct run *run)
 {
 	struct agent_settings settings = {
@@ -152,8 +158,13 @@ static int watch(struct run *run)
 		.show_args = run->options.show_args,
 	};
 
+	int rc;
+
 	run->scope = (struct selector){ .kind = SELECTOR_PID, .pid = run->launch.pid };
-	return agent_new(&run->agent, &settings, run->error, ERROR_SIZE);
+	rc = agent_new(&run->agent, &settings, run->error, ERROR_SIZE);
+	if (rc == 0)
+		features_print_failed(agent_features(run->agent), beside_the_point, stderr);
+	return rc;
 }
 
 /*

@@ -81,6 +81,17 @@ int cgroup_version(const struct cgroup_tree *tree, enum cgroup_controller contro
 	return hierarchy == &tree->list[CGROUP_V2] ? 2 : 1;
 }
 
+const char *cgroup_mount(const struct cgroup_tree *tree, enum cgroup_controller controller, uint64_t *inode)
+{
+	const struct hierarchy *hierarchy = hierarchy_of(tree, controller);
+	struct stat st;
+
+	if (!hierarchy || fstat(hierarchy->fd, &st))
+		return NULL;
+	*inode = st.st_ino;
+	return hierarchy->point;
+}
+
 enum cgroup_cpu_kind cgroup_cpu_kind(const struct cgroup_tree *tree)
 {
 	int version = cgroup_version(tree, CGROUP_CPUACCT);

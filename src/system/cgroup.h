@@ -42,6 +42,12 @@ enum cgroup_cpu_kind cgroup_cpu_kind(const struct cgroup_tree *tree);
 int cgroup_version(const struct cgroup_tree *tree, enum cgroup_controller controller);
 
 /*
+ * Where the hierarchy that answers for the controller is mounted; NULL if there is none. *inode: of the mount point, which is
+ * 1 for the root of the whole hierarchy, and something else where only a part is mounted. Owned by the tree.
+ */
+const char *cgroup_mount(const struct cgroup_tree *tree, enum cgroup_controller controller, uint64_t *inode);
+
+/*
  * The path of a process's cgroup. -ESRCH: no such process. A removed cgroup's path comes without the kernel's
  * " (deleted)": the process in it is about to end, and another cgroup may have that path by now.
  */

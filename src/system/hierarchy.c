@@ -22,6 +22,7 @@
 void hierarchy_done(struct hierarchy *hierarchy)
 {
 	file_close(&hierarchy->fd);
+	free(hierarchy->point);
 	free(hierarchy->root);
 	free(hierarchy->own);
 	*hierarchy = (struct hierarchy){ .fd = -1 };
@@ -130,8 +131,9 @@ static int open_mount(struct hierarchy *ret, int root_fd, const struct cgroup_mo
 	}
 	if (mount->up)
 		hierarchy.own = find_own(root_fd, hierarchy.fd, mount->up, line);
+	hierarchy.point = strdup(mount->point);
 	hierarchy.root = strdup(hierarchy.own ? "/" : mount->root);
-	if (!hierarchy.root) {
+	if (!hierarchy.point || !hierarchy.root) {
 		hierarchy_done(&hierarchy);
 		return -ENOMEM;
 	}

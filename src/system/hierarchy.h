@@ -8,6 +8,7 @@
 struct hierarchy {
 	int fd;               /* the mount point's directory, O_PATH; -1: there is none */
 	unsigned controllers; /* v2: those that it has, 1 << enum cgroup_controller */
+	char *point;          /* the mount point's path */
 	char *root;           /* the cgroup at the mount point */
 	char *own; /* our namespace's own cgroup from the top, when the mount shows more; else NULL */
 };
