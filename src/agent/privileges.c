@@ -260,12 +260,12 @@ void privileges_cgroups(const struct cgroup_tree *tree, struct features *feature
 
 	if (!point)
 		features_set(features, "host-cgroups", FEATURE_FAILED,
-			     "no cgroup hierarchy that accounts CPU is mounted: rows have no cgroup and there are no ledgers: mount the "
-			     "host's /sys/fs/cgroup");
+			     "no cgroup hierarchy that accounts CPU is mounted: cgroups have no path, no figures and no ledger: mount "
+			     "the host's /sys/fs/cgroup");
 	else if (inode == ROOT_INODE)
 		features_set(features, "host-cgroups", FEATURE_ON, "%s shows all of the machine's", point);
 	else
 		features_set(features, "host-cgroups", FEATURE_FAILED,
-			     "%.80s shows only a part of the machine's cgroups: rows of others have no cgroup and no ledger, and paths "
-			     "begin in that part: mount the host's /sys/fs/cgroup", point);
+			     "%.80s shows only a part of the machine's cgroups: the others have no path, no figures and no ledger, "
+			     "and paths begin in that part: mount the host's /sys/fs/cgroup", point);
 }

@@ -163,7 +163,7 @@ static int check_process(const struct check_options *options, struct answer *ans
 
 static void print_verdict(const struct answer *answer)
 {
-	char sentence[512], *clean;
+	char sentence[CHECK_SENTENCE_BYTES], *clean;
 
 	check_verdict(&answer->process, sentence, sizeof(sentence));
 	clean = table_clean(sentence);

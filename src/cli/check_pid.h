@@ -14,23 +14,38 @@
 /* Enough to say whether there are rows: the agent is not asked for more finished ones. */
 #define CHECK_ROWS_ASKED 1000
 
+/* As the agent's features say them. */
+#define CHECK_REASON_BYTES 256
+
+#define CHECK_SENTENCE_BYTES 1024
+
 struct check_facts {
 	pid_t pid;
 
 	/* From /proc. */
 	bool exists, is_kernel, is_zombie;
+	bool is_hidden; /* there is such a process, and /proc does not show it */
+	bool is_new;    /* it began so lately that an agent may not have seen it */
 	pid_t process; /* that the number belongs to: another one when it is a thread's */
 	char comm[PROCESS_COMM_BYTES];
-	bool sockets_known; /* else its descriptors are closed to us */
+	int sockets_error; /* why they are not known; a negative errno */
 	struct process_sockets sockets;
 	bool loads_tls; /* a TLS library is mapped */
+	bool is_other_namespace; /* this command is not in the first PID namespace, whose pids an agent has */
+	char boot_id[40];
 
 	/* From a running agent. */
 	bool has_agent, is_whole_node, is_watched;
+	bool is_other_machine;                     /* or one that was booted again */
+	bool has_other_pids;                       /* it says itself that its pids are not those of its /proc */
 	bool is_agent;                             /* the process asked about is that agent */
 	uint64_t n_rows, n_rows_below;             /* its own; its descendants' */
 	bool has_more_rows;                        /* than were asked for */
 	uint64_t n_http1, n_http2, n_tls, n_other; /* connections that it accepted */
+	bool measures_requests;
+	char requests_reason[CHECK_REASON_BYTES]; /* why it does not */
+	char older_reason[CHECK_REASON_BYTES];    /* why it does not see all connections from before it began; "": it does */
+	char failed[CHECK_REASON_BYTES];          /* "threads, memory": the names of what failed there; "": nothing */
 };
 
 /* What /proc says of a process; what an agent says stays zero. */
