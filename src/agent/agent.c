@@ -216,10 +216,11 @@ static int load(struct agent *agent, char *error, size_t size)
 					   .allows_pid_namespace = agent->settings.allow_pid_namespace };
 	int root, rc = cgroup_tree_open(&agent->tree, "/");
 
-	if (rc) {
+	/* Whatever is amiss with /proc may be known for something worse. */
+	if (rc && probe_check(settings.allows_pid_namespace, &agent->features, error, size) == 0)
 		snprintf(error, size, "cannot read the mounts of cgroups: %s", strerror(-rc));
+	if (rc)
 		return rc;
-	}
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	host_read(root, &agent->host);
 	close(root);

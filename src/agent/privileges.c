@@ -171,8 +171,8 @@ static int judge_namespace(const struct trials *t, bool allowed, struct features
 	}
 	if (is_first)
 		return refuse(features, "pid-namespace", error, size,
-			      "/proc is of another PID namespace than this process, so rows would be wrong: mount one of this namespace "
-			      "(nsenter: --pid with --mount); 'reqmeter agent --allow-pid-namespace' measures all the same");
+			      "/proc does not show this process under its pid: it is of another PID namespace, and rows would be wrong: mount "
+			      "this one's (nsenter: --pid with --mount); 'reqmeter agent --allow-pid-namespace' measures all the same");
 	return refuse(features, "pid-namespace", error, size,
 		      "this PID namespace is not the first (pid %d here is %d for the kernel), so rows would be wrong: start it in the "
 		      "host's (Kubernetes: hostPID: true; docker: --pid=host; else nsenter); 'reqmeter agent --allow-pid-namespace' "

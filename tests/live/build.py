@@ -28,6 +28,7 @@ PARTS = {
     "sdk_server": (["../../src/sdk/examples/epoll_server.c"] + SDK_HEADERS, SDK),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "refuse.so": (["refuse.c"], SHARED + ["-lbpf"]),
+    "confine": (["servers/confine.c"], []),
     "waits": (["servers/waits.c", "servers/waits_do.c", "servers/waits_disk.c", "servers/waits.h"], ["-pthread"]),
 }
 

@@ -51,7 +51,7 @@ Test(options, defaults)
 	cr_expect_eq(options.recent, 10000);
 	cr_expect_eq(options.keep_ns, 900 * SECOND_NS);
 	cr_expect_eq(options.id_headers.n, 0);
-	cr_expect_not(options.show_args || options.insecure_listen);
+	cr_expect_not(options.show_args || options.insecure_listen || options.allow_pid_namespace);
 	cr_expect_eq(options.max_rows_per_second, 5000);
 	cr_expect_str_eq(options.state_dir, "/var/lib/reqmeter");
 	cr_expect_null(options.config);
@@ -68,7 +68,7 @@ Test(options, takes_them_all)
 		      "--listen [::1]:0 --listen=unix:/tmp/x --scope pid:7 --scope cgroup:/a "
 		      "--default-scope self --recent 1 --keep 500ms --keep 1h --id-header X-My-Id "
 		      "--id-header x_other --show-args --max-rows-per-second 1000000 --state-dir /tmp/s "
-		      "--token-file /t --insecure-listen"),
+		      "--token-file /t --insecure-listen --allow-pid-namespace"),
 	    0, "%s", error);
 	cr_assert_eq(options.listen.n, 2);
 	cr_expect_str_eq(options.listen.items[1], "unix:/tmp/x");
@@ -81,7 +81,7 @@ Test(options, takes_them_all)
 	cr_expect_eq(options.keep_ns, 3600 * SECOND_NS);
 	cr_assert_eq(options.id_headers.n, 2);
 	cr_expect_str_eq(options.id_headers.items[1], "x_other");
-	cr_expect(options.show_args && options.insecure_listen);
+	cr_expect(options.show_args && options.insecure_listen && options.allow_pid_namespace);
 	cr_expect_eq(options.max_rows_per_second, 1000000);
 	cr_expect_str_eq(options.state_dir, "/tmp/s");
 	cr_expect_str_eq(options.token_file, "/t");
