@@ -15,8 +15,8 @@ import cgroups
 import fixtures
 import load
 
-LOAD_SECONDS = 8
-LOOP_SECONDS = 10
+LOAD_SECONDS = 6
+LOOP_SECONDS = 6
 MOMENTS = 10
 METER = None
 
