@@ -2,7 +2,10 @@
 """Joins what clients saw, what the truth library measured and what the agent says; all times are nanoseconds."""
 import collections
 
+import accuracy
+
 US = 1000
+SHARE = 0.99  # of rows must be right
 LATE_SHARE = 0.1  # of rows may be right only because the truth was looked at late; with more, it would allow too much
 PARTS = ("cpu_ns", "stolen_ns", "runqueue_ns", "throttled_ns", "blocked_ns", "unattended_ns")
 
@@ -118,6 +121,14 @@ def summary(name, clients, numbers):
                 numbers["worst_us"],
                 100 * numbers["closing"], numbers["closing_worst_us"], numbers["occupied_median_us"],
                 numbers["occupied_worst_us"]))
+
+
+def judge(name, numbers, pairs):
+    """The bounds of a load's accuracy, for tests with @accuracy.twice. numbers: figures(pairs)."""
+    details = worst(pairs)
+    accuracy.at_most(numbers["late"] / max(1, numbers["n"]), LATE_SHARE, name + ": right by a late look only", details)
+    accuracy.at_least(numbers["within"], SHARE, name + ": CPU within its bound of the truth", details)
+    accuracy.at_least(numbers["closing"], SHARE, name + ": time closes", details)
 
 
 def describe(pair):

@@ -89,15 +89,25 @@ class Server:
         self.process.stdin.flush()
 
 
+METERS = {}  # by the name of a file of tests: the agent that its classes share
+
+
+def shared_meter(module):
+    """The agent of a file of tests, started when first asked for; it ends with the file's last class."""
+    if module not in METERS:
+        METERS[module] = agent.Agent("--recent", "100000", "--max-rows-per-second", "1000000")
+        unittest.addModuleCleanup(lambda: METERS.pop(module).stop())
+    return METERS[module]
+
+
 class MemoryTest(unittest.TestCase):
-    """An agent for all tests of a class, and what rows and ledgers must hold."""
+    """An agent for all tests of a file, and what rows and ledgers must hold."""
 
     @classmethod
     def setUpClass(cls):
         if reason := agent.skip_reason():
             raise unittest.SkipTest(reason)
-        cls.meter = agent.Agent("--recent", "100000", "--max-rows-per-second", "1000000")
-        cls.addClassCleanup(cls.meter.stop)
+        cls.meter = shared_meter(cls.__module__)
         if cls.feature("memory") != "on":
             raise unittest.SkipTest("this kernel tells nothing of memory")
 

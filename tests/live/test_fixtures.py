@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The truth library and the servers prove themselves, without an agent."""
 import collections
+import contextlib
 import http.server
+import io
 import os
 import threading
 import unittest
 
+import accuracy
 import agent
 import fixtures
 import load
@@ -166,6 +169,132 @@ class Library(unittest.TestCase):
             server.stop()
             lines = server.truth()
         self.assertEqual({result.id for result in done}, {line["id"] for line in lines})
+
+
+class Tries(unittest.TestCase):
+    """accuracy.twice: what misses its bound is tried again once, what is wrong is not."""
+
+    def outcome(self, *tries, skip_second=False):
+        """(result, number of tries, what was printed) of a test with @twice, whose tries are these functions of a case."""
+        made = []
+
+        class Case(unittest.TestCase):
+            """The test; each try has a resource of its own."""
+
+            def setUp(self):
+                """A resource that must be gone before the next is made."""
+                if skip_second and made:
+                    self.skipTest("not again")
+                self.held = ["resource"]
+                self.addCleanup(self.held.clear)
+
+            @accuracy.twice
+            def test(self):
+                """Runs the next of the tries."""
+                made.append(self.held)
+                assert not any(made[:-1]), "the first try's resource is still there"
+                tries[len(made) - 1](self)
+
+        result, text = unittest.TestResult(), io.StringIO()
+        with contextlib.redirect_stdout(text):
+            Case("test").run(result)
+        accuracy.AGAIN[:] = [name for name in accuracy.AGAIN if name != Case("test").id()]
+        return result, len(made), text.getvalue()
+
+    @staticmethod
+    def share(figure):
+        """A try that finds this share."""
+        return lambda case: accuracy.at_least(figure, 0.99, "share")
+
+    def test_hit(self):
+        """A hit needs one try and says nothing."""
+        result, n, text = self.outcome(self.share(0.99))
+        self.assertEqual((True, 1, ""), (result.wasSuccessful(), n, text))
+
+    def test_miss_then_hit(self):
+        """Passes; both figures are printed."""
+        result, n, text = self.outcome(self.share(0.986), self.share(0.998))
+        self.assertEqual((True, 2), (result.wasSuccessful(), n))
+        self.assertEqual(["first try: share 0.986, at least 0.99 MISSED", "second try: share 0.998, at least 0.99"],
+                         text.splitlines())
+
+    def test_two_misses(self):
+        """Fails with both figures."""
+        result, n, _ = self.outcome(self.share(0.986), self.share(0.98))
+        self.assertEqual((1, 0, 2), (len(result.failures), len(result.errors), n))
+        self.assertRegex(result.failures[0][1], "(?s)first try: share 0.986.*second try: share 0.98,")
+
+    def test_other_miss_in_the_second_try(self):
+        """Two misses are two misses, whichever figure it was."""
+        result, n, _ = self.outcome(self.share(0.9), lambda case: accuracy.at_most(4.3e6, 3.9e6, "residual"))
+        self.assertEqual((False, 2), (result.wasSuccessful(), n))
+
+    def test_wrong_count(self):
+        """Fails at once."""
+        result, n, _ = self.outcome(lambda case: case.assertEqual(3, 4))
+        self.assertEqual((1, 1), (len(result.failures), n))
+
+    def test_wrong_count_after_a_miss(self):
+        """A miss before it does not hide it, nor does it get a second try; the miss is told, too."""
+        def both(case):
+            accuracy.at_least(0.9, 0.99, "share")
+            case.assertEqual(3, 4)
+
+        result, n, text = self.outcome(both)
+        self.assertEqual((1, 1), (len(result.failures), n))
+        self.assertIn("3 != 4", result.failures[0][1])
+        self.assertIn("share 0.9, at least 0.99 MISSED", text)
+
+    def test_wrong_count_in_a_subtest(self):
+        """A subtest that failed is final: no second try beside it, and the miss stands."""
+        def both(case):
+            with case.subTest(clients=1):
+                case.assertEqual(3, 4)
+            accuracy.at_least(0.9, 0.99, "share")
+
+        result, n, _ = self.outcome(both)
+        self.assertEqual((2, 1), (len(result.failures), n))
+
+    def test_wrong_count_in_the_second_try(self):
+        """Fails."""
+        result, n, _ = self.outcome(self.share(0.9), lambda case: case.assertEqual(3, 4))
+        self.assertEqual((False, 2), (result.wasSuccessful(), n))
+
+    def test_error(self):
+        """What is no assertion has no second try either."""
+        result, n, _ = self.outcome(lambda case: {}["missing"])
+        self.assertEqual((1, 1), (len(result.errors), n))
+
+    def test_skip_after_a_miss(self):
+        """A second try that cannot be made, or proves nothing, does not excuse the first."""
+        for options in ({}, {"skip_second": True}):
+            result, _, _ = self.outcome(self.share(0.9), lambda case: case.skipTest("too much steal"), **options)
+            self.assertEqual((1, 0), (len(result.failures), len(result.skipped)))
+
+    def test_subtest_that_misses(self):
+        """Within a subtest a figure is kept for the test's end, like any other; a skipped one does no harm."""
+        def within(figure):
+            def run(case):
+                with case.subTest(clients=1):
+                    case.skipTest("no such route")
+                with case.subTest(clients=4):
+                    accuracy.at_least(figure, 0.99, "share")
+            return run
+
+        for figures, good, n_tries in (((1.0,), True, 1), ((0.9, 1.0), True, 2), ((0.9, 0.9), False, 2)):
+            result, n, _ = self.outcome(*(within(figure) for figure in figures))
+            self.assertEqual((good, n_tries), (result.wasSuccessful(), n), figures)
+
+    def test_not_a_number(self):
+        """No figure is no hit."""
+        result, n, _ = self.outcome(self.share(float("nan")), self.share(float("nan")))
+        self.assertEqual((False, 2), (result.wasSuccessful(), n))
+
+    def test_without_twice(self):
+        """A bound in a test without @twice is an assertion like others."""
+        with self.assertRaises(accuracy.Missed):
+            accuracy.at_most(2, 1, "residual")
+        accuracy.at_most(1, 1, "residual")
 
 
 def add_test(kind):

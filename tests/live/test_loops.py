@@ -10,6 +10,7 @@ import os
 import random
 import unittest
 
+import accuracy
 import agent
 import cgroups
 import compare
@@ -112,8 +113,8 @@ class Loops(unittest.TestCase):
         print("%-44s rows %.1f ms + background %.1f ms = %+.3f %% of its clocks; ledger's requests %+.3f %% of its rows" % (
             name, rows / 1e6, background / 1e6, percent(rows + background - clock, clock),
             percent(requests - rows, rows)), flush=True)
-        self.assertLess(abs(rows + background - clock), SUM_SHARE * clock)
-        self.assertLess(abs(requests - rows), SUM_SHARE * clock)
+        accuracy.at_most(abs(rows + background - clock), SUM_SHARE * clock, name + ": rows + background, ns off the clocks")
+        accuracy.at_most(abs(requests - rows), SUM_SHARE * clock, name + ": ledger's requests, ns off the rows")
 
     def sums(self, server):
         """Rows, ledger and clocks of the idle server, once two reports agree."""
@@ -173,24 +174,30 @@ class Epoll(Loops):
             if word == "exact" and exact:
                 wrong = [(row["id"], row["path"], row["cpu_ns"] // 1000, cpu // 1000) for row, cpu in pairs
                          if abs(row["cpu_ns"] - cpu) > compare.cpu_bound(cpu)]
-                self.assertGreaterEqual(good, EXACT_SHARE * len(pairs), "exact and wrong (row, truth in us): %s" % wrong[:6])
+                accuracy.at_least(good / len(pairs), EXACT_SHARE, label + ": exact and right",
+                                  "exact and wrong (row, truth in us): %s" % wrong[:6])
 
+    @accuracy.twice
     def test_loop(self):
         """One read for each event."""
         self.check_loop("epoll")
 
+    @accuracy.twice
     def test_loop_that_drains(self):
         """Reads until nothing is left."""
         self.check_loop("epoll, drains", "--drain")
 
+    @accuracy.twice
     def test_acceptor_and_loops(self):
         """One thread accepts, three loops serve."""
         self.check_loop("epoll, acceptor and loops", "--acceptor", "3")
 
+    @accuracy.twice
     def test_workers(self):
         """A loop reads, workers write: their work before the write cannot be known."""
         self.check_loop("epoll, workers write", "--workers", "3")
 
+    @accuracy.twice
     def test_workers_hand_back(self):
         """A loop reads and writes, workers work: unseen by any socket, so even a row that is the loop's alone lacks it."""
         self.check_loop("epoll, workers hand back", "--handback", "3", exact=False)
@@ -199,6 +206,7 @@ class Epoll(Loops):
 class Node(Loops):
     """Node's http: what the process used while a handler ran is what the handler cost, garbage collection included."""
 
+    @accuracy.twice
     def test_node(self):
         """Handlers at one go, timers, and handlers that a timer calls."""
         rng = random.Random(1)
@@ -223,6 +231,7 @@ class Node(Loops):
 class NginxProxy(Loops):
     """nginx before a C server: what it waited for the back end is nobody's time."""
 
+    @accuracy.twice
     def test_proxy(self):
         """The back end sleeps or burns."""
         behind = fixtures.Server("c-thread", preload=False)

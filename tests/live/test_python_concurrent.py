@@ -12,6 +12,7 @@ import json
 import subprocess
 import unittest
 
+import accuracy
 import agent
 import load
 import python_package
@@ -131,25 +132,28 @@ class Concurrent(unittest.TestCase):
             with self.subTest(step_us=step_us):
                 outcome = self.measure(loop, step_us)
                 print("%s, %d at once, steps of %d us: %s" % (loop, CONCURRENT, step_us, outcome), flush=True)
-                self.check_outcome(outcome)
+                self.check_outcome("%s, steps of %d us: " % (loop, step_us), outcome)
 
-    def check_outcome(self, outcome):
+    def check_outcome(self, name, outcome):
         """See above."""
         allowed_ns = SHARE * outcome.sum_least + outcome.stolen_ns
-        self.assertLessEqual(sum(outcome.over.values()), allowed_ns, "to the wrong request")
-        self.assertLessEqual(sum(outcome.under.values()), allowed_ns, "to none")
-        self.assertLessEqual(outcome.moved, allowed_ns, "from one to the other")
-        self.assertGreaterEqual(outcome.total, outcome.sum_least * (1 - SHARE))
-        self.assertLessEqual(outcome.total, outcome.sum_most * (1 + SHARE))
+        accuracy.at_most(sum(outcome.over.values()), allowed_ns, name + "ns to the wrong request")
+        accuracy.at_most(sum(outcome.under.values()), allowed_ns, name + "ns to none")
+        accuracy.at_most(outcome.moved, allowed_ns, name + "ns from one to the other")
+        accuracy.at_least(outcome.total, outcome.sum_least * (1 - SHARE), name + "ns in all rows")
+        accuracy.at_most(outcome.total, outcome.sum_most * (1 + SHARE), name + "ns in all rows")
         # A stolen nanosecond is missing in one row and too much in another.
-        self.assertLessEqual(len(outcome.beyond()), (1 - WITHIN) * len(outcome.rows) + 2 * outcome.stolen_ns / ROW_NS)
+        n_allowed = (1 - WITHIN) * len(outcome.rows) + 2 * outcome.stolen_ns / ROW_NS
+        accuracy.at_most(len(outcome.beyond()), n_allowed, name + "rows beyond their bound")
         for row in outcome.rows.values():
             self.assertEqual((row["route"], row["status"], row["attribution"]["confidence"], row["attribution"]["source"]),
                              ("/burn/{steps}", 200, "exact", "sdk"))
 
+    @accuracy.twice
     def test_asyncio(self):
         self.check("asyncio")
 
+    @accuracy.twice
     def test_uvloop(self):
         if not python_package.has_uvloop():
             self.skipTest("no uvloop")

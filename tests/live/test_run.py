@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`reqmeter run`: exit codes, whom the command runs as, signals, descendants, and what it prints at the end."""
+import concurrent.futures
 import json
 import os
 import pwd
@@ -101,6 +102,12 @@ def run(*args, **options):
         return process.returncode, out, err
 
 
+def side_by_side(function, cases):
+    """[function(*case)], as many at once as there are CPUs: each starts an agent, which is a second or two of CPU."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda case: function(*case), cases))
+
+
 def uids(pid):
     """The four user ids and the groups of a process."""
     with open("/proc/%d/status" % pid) as status:
@@ -145,22 +152,24 @@ class Exits(Case):
 
     def test_the_commands_own(self):
         """0, others, and 128 + N."""
-        for script, code in (("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143),
-                             ("kill -SEGV $$", 139)):
+        cases = (("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143),
+                 ("kill -SEGV $$", 139))
+        done = side_by_side(run, [("sh", "-c", script) for script, _ in cases])
+        for (script, code), (got, _, err) in zip(cases, done):
             with self.subTest(script):
-                self.assertEqual(run("sh", "-c", script)[0], code)
+                self.assertEqual(got, code, err)
 
     def test_what_cannot_be_run(self):
         """126, 127, 125 and 2: one line, and nothing measured."""
         plain = self.path("plain")
         open(plain, "w").close()
-        for args, code in ((["--", "/nonexistent/program"], 127), (["--", "no-such-program-here"], 127),
-                           (["--", plain], 126), (["--", "/"], 126), (["-o", "/nonexistent/x", "--", "true"], 125),
-                           (["--user", "no-such-user", "--", "true"], 125),
-                           (["--listen", "127.0.0.1:1x", "--", "true"], 2), (["--listen", "0.0.0.0:0", "--", "true"], 2),
-                           ([], 2), (["--"], 2), (["--nope", "--", "true"], 2), (["--limit", "0", "true"], 2)):
+        cases = ((["--", "/nonexistent/program"], 127), (["--", "no-such-program-here"], 127),
+                 (["--", plain], 126), (["--", "/"], 126), (["-o", "/nonexistent/x", "--", "true"], 125),
+                 (["--user", "no-such-user", "--", "true"], 125),
+                 (["--listen", "127.0.0.1:1x", "--", "true"], 2), (["--listen", "0.0.0.0:0", "--", "true"], 2),
+                 ([], 2), (["--"], 2), (["--nope", "--", "true"], 2), (["--limit", "0", "true"], 2))
+        for (args, code), (got, out, err) in zip(cases, side_by_side(run, [args for args, _ in cases])):
             with self.subTest(args):
-                got, out, err = run(*args)
                 self.assertEqual((got, out), (code, ""), err)
                 self.assertEqual(len(err.splitlines()), 1, err)
                 self.assertTrue(err.startswith("reqmeter run: "), err)
@@ -230,15 +239,24 @@ class Output(Case):
 
     def test_colour_only_on_a_terminal(self):
         """And not with NO_COLOR."""
-        for extra, has_colour in (({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)):
+        cases = (({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True))
+        for (extra, has_colour), (code, text) in zip(cases, side_by_side(self.on_terminal, [case[:1] for case in cases])):
             with self.subTest(extra):
-                leader, follower = os.openpty()
-                self.assertEqual(run("false", stderr=follower, env=dict(plain_environment(), **extra))[0], 1)
-                os.close(follower)
-                text = os.read(leader, 65536).decode()
-                os.close(leader)
+                self.assertEqual(code, 1)
                 self.assertIn("exit 1", text)
                 self.assertEqual("\033[" in text, has_colour, text)
+
+    @staticmethod
+    def on_terminal(extra):
+        """(exit code, what a terminal got on stderr) with these variables."""
+        leader, follower = os.openpty()
+        try:
+            code = run("false", stderr=follower, env=dict(plain_environment(), **extra))[0]
+        finally:
+            os.close(follower)
+        text = os.read(leader, 65536).decode()
+        os.close(leader)
+        return code, text
 
 
 class Caller(Case):
@@ -248,11 +266,12 @@ class Caller(Case):
         """As sudo's caller, unless --user says otherwise."""
         me = pwd.getpwnam(USER)
         script = "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SUDO_UID $SUDO_USER."
-        for args, env, entry in (([], sudo_environment(USER), me), (["--user", USER], plain_environment(), me),
-                                 (["--user", str(me.pw_uid)], sudo_environment("root"), me),
-                                 (["--user", "root"], sudo_environment(USER), pwd.getpwuid(0))):
+        cases = (([], sudo_environment(USER), me), (["--user", USER], plain_environment(), me),
+                 (["--user", str(me.pw_uid)], sudo_environment("root"), me),
+                 (["--user", "root"], sudo_environment(USER), pwd.getpwuid(0)))
+        done = side_by_side(lambda args, env, _: run(*args, "--", "sh", "-c", script, env=env), cases)
+        for (args, _, entry), (code, out, err) in zip(cases, done):
             with self.subTest(args):
-                code, out, err = run(*args, "--", "sh", "-c", script, env=env)
                 lines = out.splitlines()
                 self.assertEqual((code, lines[0], lines[1]), (0, str(entry.pw_uid), str(entry.pw_gid)), err)
                 groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
@@ -394,32 +413,39 @@ class Server(Case):
 
     def test_daemon_is_waited_for_until_told_otherwise(self):
         """SIGTERM ends the waiting, not the daemon; without --wait-all nobody waits."""
-        for args in (["--wait-all"], []):
-            with self.subTest(args):
-                pid_file = self.path("pid-%d" % len(args))
-                process, port = self.serve(2, *args, more=("daemon", pid_file))
-                with process:
-                    self.assertEqual(self.ask(port, "/", "a"), 200)
-                    with open(pid_file) as file:
-                        daemon = int(file.read())
-                    if args:
-                        self.assertIsNone(process.poll())
-                        process.send_signal(signal.SIGTERM)
-                    process.wait(30)
-                self.assertEqual(process.returncode, 5)
-                self.assertEqual(self.get(port, "/", "b"), 200, "the daemon went on")
-                agent.poll_until(lambda: not os.path.exists("/proc/%d" % daemon), 10)
+        side_by_side(self.check_daemon, [("--wait-all",), ()])
+
+    def check_daemon(self, *args):
+        """One of the two."""
+        pid_file = self.path("pid-%d" % len(args))
+        process, port = self.serve(2, *args, more=("daemon", pid_file))
+        with process:
+            self.assertEqual(self.ask(port, "/", "a"), 200)
+            with open(pid_file) as file:
+                daemon = int(file.read())
+            if args:
+                self.assertIsNone(process.poll())
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+        self.assertEqual(process.returncode, 5)
+        self.assertEqual(self.get(port, "/", "b"), 200, "the daemon went on")
+        agent.poll_until(lambda: not os.path.exists("/proc/%d" % daemon), 10)
 
     def test_request_at_the_very_end(self):
         """The command ends right after its last answer: that request is whole in the report all the same."""
-        for i in range(5):
-            process, port = self.serve(1, "--json")
-            with process:
-                self.assertEqual(self.ask(port, "/", "last-%d" % i), 200)
-                _, err = process.communicate(timeout=60)
-            requests = json.loads(err[err.index('{"run"'):])["requests"]
-            self.assertEqual([row["id"] for row in requests["recent"]], ["last-%d" % i])
+        names = ["last-%d" % i for i in range(5)]
+        for name, (status, requests) in zip(names, side_by_side(self.ask_once, [(name,) for name in names])):
+            self.assertEqual(status, 200)
+            self.assertEqual([row["id"] for row in requests["recent"]], [name])
             self.assertEqual(requests["counts"]["in_flight"], 0)
+
+    def ask_once(self, name):
+        """(status, the report's requests) of a server that ends with its first request."""
+        process, port = self.serve(1, "--json")
+        with process:
+            status = self.ask(port, "/", name)
+            _, err = process.communicate(timeout=60)
+        return status, json.loads(err[err.index('{"run"'):])["requests"]
 
 
 class Signals(Case):
@@ -518,14 +544,16 @@ class Signals(Case):
 
     def test_run_dies_before_the_command_runs(self):
         """A command that was never let go never runs."""
-        for delay in (0.02, 0.1, 0.3):
-            process = start("--", "sh", "-c", "echo $$; sleep 0.2")
-            time.sleep(delay)
-            waiting = children(process.pid)
-            process.kill()
-            process.communicate(timeout=30)
-            self.assertTrue(agent.poll_until(
-                lambda: not any(os.path.exists("/proc/%d" % pid) for pid in waiting), 10))
+        side_by_side(self.check_killed, [(0.02,), (0.1,), (0.3,)])
+
+    def check_killed(self, delay):
+        """Run is killed after so many seconds."""
+        process = start("--", "sh", "-c", "echo $$; sleep 0.2")
+        time.sleep(delay)
+        waiting = children(process.pid)
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertTrue(agent.poll_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in waiting), 10))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,20 @@ import load
 
 N = 25
 BURN_NS = 2000000
+METER = None
+
+
+def setUpModule():
+    """One agent for all, that sees no other program: what others lose makes the agent doubt, too."""
+    global METER
+    if reason := agent.skip_reason():
+        raise unittest.SkipTest(reason)
+    METER = agent.Agent("--scope", "comm:sdk_shapes")
+
+
+def tearDownModule():
+    """Ends the agent."""
+    METER.stop()
 
 
 class Server:
@@ -44,22 +58,22 @@ class Base(unittest.TestCase):
     """A server and its rows."""
 
     def setUp(self):
-        """A server, and an agent that sees no other: what others lose makes the agent doubt, too."""
-        if reason := agent.skip_reason():
-            self.skipTest(reason)
+        """A server."""
         self.server = Server()
         self.addCleanup(self.server.__exit__)
-        self.meter = agent.Agent("--scope", self.server.scope)
-        self.addCleanup(self.meter.stop)
+
+    def requests(self, **query):
+        """The server's requests in the report."""
+        return METER.stats(scope=self.server.scope, sections="requests", **query)["requests"]
 
     def rows(self, n):
         """All rows, when there are n and none is in flight any more."""
         def look():
-            requests = self.meter.stats(limit=10000, sections="requests")["requests"]
+            requests = self.requests(limit=10000)
             settled = len(requests["recent"]) >= n and not requests["active"]
             return requests["recent"] if settled else None
 
-        return agent.poll_until(look, 20, 0.2) or self.meter.rows()
+        return agent.poll_until(look, 20, 0.2) or METER.rows(scope=self.server.scope)
 
 
 class Rows(Base):
@@ -77,7 +91,7 @@ class Rows(Base):
             self.assertEqual(41, row["net"]["sent_bytes"])
             # Whose the stolen time was, within one slice, nobody knows; how exact rows are is test_sdk's to say.
             self.assertGreaterEqual(row["cpu_ns"] + row["stolen_ns"], 0.9 * BURN_NS)
-        counts = self.meter.stats(sections="requests", limit=0)["requests"]["counts"]
+        counts = self.requests(limit=0)["counts"]
         self.assertEqual((N, N, 0), (counts["started"], counts["finished"], counts["in_flight"]))
 
     def test_in(self):
@@ -129,7 +143,7 @@ class Times(Base):
         bounds = [tuple(map(int, self.server.process.stdout.readline().split())) for _ in range(N)]
         rows = self.rows(N)
         self.assertEqual(N, len(rows))
-        times = self.meter.stats(sections="time_info", client="late")["time_info"]["all_requests"]
+        times = METER.stats(scope=self.server.scope, sections="time_info", client="late")["time_info"]["all_requests"]
         self.assertEqual(N, times["count"])
         self.assertGreaterEqual(times["total"], sum(least for least, _ in bounds) / 1e9)
         self.assertLessEqual(times["total"], sum(most for _, most in bounds) / 1e9)

@@ -10,6 +10,7 @@ import resource
 import time
 import unittest
 
+import accuracy
 import agent
 import compare
 import daemons
@@ -118,7 +119,7 @@ class Servers(unittest.TestCase):
                 (unsure if less else wrong).append((name, ask.requests[name].path, ask.clients[name], *words))
         self.check_none("wrong rows", wrong)
         # An interrupt or the machine's host may take more from a thread between two waits than a row may keep quiet about.
-        self.check_none("rows less sure than they should be", unsure[int((1 - SHARE) * len(found)):])
+        accuracy.at_most(len(unsure) / max(1, len(found)), 1 - SHARE, "share of rows less sure than they should be", unsure[:6])
         return collections.Counter(row["attribution"]["confidence"] for (row,) in found.values())
 
     @staticmethod
@@ -132,7 +133,7 @@ class Servers(unittest.TestCase):
 
     def check_server(self, server, kinds, **options):
         """All loads against one server; prints how sure its rows are, and what its connections spoke."""
-        before = daemons.connections(METER, server.pid)["http1"]
+        before = self.probes(server)
         ask = Ask(server, kinds).run_all()
         rows = daemons.settled(METER, "pid:%d" % server.pid, set(ask.results))
         sure = self.check_rows(ask, rows, **options)
@@ -140,6 +141,16 @@ class Servers(unittest.TestCase):
             "%d %s" % (n, word) for word, n in sure.items()), ask.n_connections), flush=True)
         self.check_connections(server, {"http1": before + ask.n_connections})
         return ask
+
+    def probes(self, server):
+        """HTTP connections of a server that was found ready and asked nothing else.
+
+        A report may be older than that look at it: the row of the probe that was answered says that all are counted.
+        """
+        scope = "pid:%d" % server.pid
+        self.assertTrue(agent.poll_until(lambda: [row for row in METER.rows(scope=scope) if row["id"] == "probe" and
+                                                  row["status"] == 200], 10), "no row of the probe that was answered")
+        return daemons.connections(METER, server.pid)["http1"]
 
     def check_connections(self, server, wanted):
         """processes[].connections, summed over the server's processes; a report may be 250 ms old."""
@@ -152,23 +163,28 @@ class Servers(unittest.TestCase):
 
     # Event loops that serve a request at one go.
 
+    @accuracy.twice
     def test_nginx_static(self):
         """nginx, files: two workers, each an event loop."""
         self.check_server(self.start(nginx.Nginx, workers=2), FILES)
 
+    @accuracy.twice
     def test_nginx_large_file(self):
         """A file that does not fit into the socket: the loop serves others between its parts."""
         self.check_server(self.start(nginx.Nginx), [Request("GET", "/large", b""), *FILES], confidence=sure_alone)
 
+    @accuracy.twice
     def test_lighttpd_static(self):
         """lighttpd, files."""
         self.check_server(self.start(lighttpd.Lighttpd), FILES)
 
+    @accuracy.twice
     def test_node_burn(self):
         """Node: handlers that do all at once."""
         self.check_server(self.start(loops.Node), [*burns(), Request("POST", "/echo", b"x" * 2000)],
                           confidence=sure_at_once)
 
+    @accuracy.twice
     def test_node_timers(self):
         """Node: handlers that wait, while others are served."""
         kinds = [Request("GET", "/sleep?us=3000", b""), Request("GET", "/late?us=1000", b""), *burns()]
@@ -196,14 +212,17 @@ class Servers(unittest.TestCase):
             (row["id"], row["duration_ns"], back[row["id"]]["duration_ns"]) for row in front
             if row["duration_ns"] + 10**6 < back[row["id"]]["duration_ns"]])
 
+    @accuracy.twice
     def test_nginx_before_gunicorn(self):
         """A connection to the back end for each request."""
         self.check_proxy("gunicorn-sync", 0)
 
+    @accuracy.twice
     def test_nginx_before_gunicorn_kept(self):
         """Connections to the back end that are kept and shared."""
         self.check_proxy("gunicorn-gthread", 8)
 
+    @accuracy.twice
     def test_node_before_gunicorn(self):
         """Node's own requests to a back end carry ids of their own."""
         if reason := fixtures.missing_packages():
@@ -219,6 +238,7 @@ class Servers(unittest.TestCase):
         self.check_none("not as served", [words for row in rows if (words := wrong_fields(row, {
             "path": "/burn", "status": 200, "outcome": "completed", "confidence": "exact"}))])
 
+    @accuracy.twice
     def test_php_fpm(self):
         """FastCGI is no HTTP: the front has the row, PHP-FPM has connections of another kind."""
         pool = self.start(php.PhpFpm)
@@ -235,26 +255,32 @@ class Servers(unittest.TestCase):
         kinds = [*FILES, *burns(), Request("POST", "/echo", b"x" * 20000), Request("GET", "/cgi/app", b"")]
         self.check_server(self.start(apache.Apache, mpm), kinds, **options)
 
+    @accuracy.twice
     def test_apache_prefork(self):
         """A process for each connection."""
         self.check_apache("prefork")
 
+    @accuracy.twice
     def test_apache_worker(self):
         """A thread for each connection, which another accepted."""
         self.check_apache("worker")
 
+    @accuracy.twice
     def test_apache_event(self):
         """Threads for requests, a loop for kept connections."""
         self.check_apache("event")
 
+    @accuracy.twice
     def test_acceptor_and_loops(self):
         """C: one thread accepts, three loops serve."""
         self.check_server(self.start(loops.Epoll, "--acceptor", "3"), burns())
 
+    @accuracy.twice
     def test_loop_and_workers(self):
         """C: a loop reads, workers work and write. Two threads for one request: never exact."""
         self.check_server(self.start(loops.Epoll, "--workers", "3"), burns(), confidence=boundary_if_burned)
 
+    @accuracy.twice
     def test_loop_and_workers_hand_back(self):
         """C: a loop reads and writes, workers work."""
         self.check_server(self.start(loops.Epoll, "--handback", "3"), burns(),
@@ -263,7 +289,7 @@ class Servers(unittest.TestCase):
     def test_thousand_connections(self):
         """C: a thousand kept connections on one thread, all of which ask at once, twice."""
         server = self.start(loops.Epoll)
-        before = daemons.connections(METER, server.pid)["http1"]
+        before = self.probes(server)
         with contextlib.ExitStack() as stack:
             raise_file_limit(2 * N_CONNECTIONS + 200)
             socks = [stack.enter_context(load.connect(server.endpoint)) for _ in range(N_CONNECTIONS)]
@@ -358,22 +384,24 @@ class ApacheTruth(unittest.TestCase):
                 "requests without one row": [(pair.truth["id"], pair.twins) for pair in pairs if pair.twins != 1],
                 "rows that nobody served": [(row["pid"], row["id"]) for row in strangers]}.items():
             self.assertFalse(found, "%d %s: %s" % (len(found), what, found[:6]))
-        self.assertLessEqual(numbers["late"], compare.LATE_SHARE * numbers["n"], compare.worst(pairs))
-        self.assertGreaterEqual(numbers["within"], SHARE, "CPU against the truth:\n" + compare.worst(pairs))
-        self.assertGreaterEqual(numbers["closing"], SHARE, "time does not close:\n" + compare.worst(pairs))
+        compare.judge("%s, %d clients" % (kind, clients), numbers, pairs)
 
+    @accuracy.twice
     def test_prefork(self):
         """Processes, connections kept."""
         self.check_truth("prefork", True)
 
+    @accuracy.twice
     def test_prefork_close(self):
         """Processes, a connection a request."""
         self.check_truth("prefork", False)
 
+    @accuracy.twice
     def test_worker(self):
         """Threads, connections kept."""
         self.check_truth("worker", True)
 
+    @accuracy.twice
     def test_worker_close(self):
         """Threads, a connection a request."""
         self.check_truth("worker", False)
