@@ -6,6 +6,7 @@
 
 #include "agent/ability.h"
 #include "agent/btf.h"
+#include "agent/privileges.h"
 #include "agent/probe_memory.h"
 #include "reqmeter.skel.h"
 
@@ -100,12 +101,14 @@ static void choose_threads(const struct choice *c)
 		choice_refused(c, PART_EXEC, "scope-follows", "processes that take a watched name later are not watched");
 }
 
-/* After exec the place of a thread's record is another program's memory: without on_exec none may be looked at. */
+/*
+ * After exec the place of a thread's record is another program's memory: without on_exec none may be looked at. Whether
+ * privileges suffice has been said already.
+ */
 static void choose_sdk(const struct choice *c)
 {
 	static const char lost[] = "requests that programs with libreqmeter tell of are not seen";
 
-	features_set(c->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
 	if (choice_want(c, PART_EXEC, "sdk", lost))
 		choice_want(c, PART_SDK, "sdk", lost);
 }
@@ -163,6 +166,9 @@ static void choose_unix_ends(const struct choice *c)
 	for (size_t i = 0; i < sizeof(unix_ways) / sizeof(*unix_ways); i++) {
 		if (want_way(c, unix_ways[i].part, unix_ways[i].hook)) {
 			features_set(c->features, "socket-ends", FEATURE_ON, "%s%s", unix_ways[i].how, refused);
+			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE && !privileges_setns())
+				privileges_without_setns(c->features, "socket-ends",
+							 "the close of Unix sockets in other network namespaces is not seen");
 			return;
 		}
 		if (!*refused)
