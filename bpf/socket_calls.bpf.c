@@ -12,11 +12,15 @@
  */
 #include "exchange.bpf.h"
 
-/* As of a struct user_msghdr and what the kernel says of it, in an array. */
+/* Of the system-call ABI: an array's element. */
 struct mmsghdr {
-	struct user_msghdr header;
-	__u32 bytes;
+	struct user_msghdr header; /* as much of it as is looked at anywhere */
+	void *control;
+	unsigned long control_bytes;
+	__u32 flags, pad;
+	__u32 bytes; /* that the call has moved */
 };
+_Static_assert(sizeof(struct mmsghdr) == 64, "the system-call ABI's");
 
 #define MESSAGES_LOOKED_AT 8
 
@@ -118,5 +122,27 @@ int BPF_PROG(on_call, struct pt_regs *regs, long result)
 		splice_ended(task, regs, result);
 	else
 		call_ended(task, regs, call, result);
+	return 0;
+}
+
+/* A socket that has no inode any more, or another one: this one is closed. TCP sockets go in on_tcp_destroyed. */
+static long forget_closed(void *map, const __u64 *key, const struct socket_place *place, void *nothing)
+{
+	__u64 address = *key;
+
+	if (place->state.is_unix && place->inode && socket_inode((struct sock *)address) != place->inode)
+		bpf_map_delete_elem(&socket_places, &address);
+	return 0;
+}
+
+/*
+ * Run now and then, 5.13 and later: nothing tells of the end of a Unix socket, and its place is wanted. The iterator is
+ * over something short, of which only the end counts.
+ */
+SEC("?iter/bpf_map")
+int forget_unix(struct bpf_iter__bpf_map *ctx)
+{
+	if (!ctx->map)
+		bpf_for_each_map_elem(&socket_places, forget_closed, NULL, 0);
 	return 0;
 }

@@ -140,8 +140,11 @@ static void choose_sockets(const struct choice *c, const struct way *edges)
 	bool by_call = edges->part == PART_EDGES_BY_CALL;
 
 	c->skeleton->rodata->sockets_by_address = by_call;
-	if (by_call)
+	if (by_call) {
 		bpf_map__set_max_entries(c->skeleton->maps.socket_places, SOCKETS_MAX);
+		/* Without it closed Unix sockets keep their places until their addresses are used again. */
+		part_want(c->skeleton->obj, PART_UNIX_PLACES, c->refusals, c->btf);
+	}
 	features_set(c->features, "io_uring", FEATURE_OFF, "%s",
 		     by_call ? "reads and writes through io_uring are not seen: no rows" :
 			       "reads through io_uring are seen, their bytes are not: rows without path, inferred");

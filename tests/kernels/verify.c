@@ -169,10 +169,10 @@ static size_t choose(const struct btf *kernel, bool *wanted, char (*names)[64])
 	return n;
 }
 
-/* on_call is loaded only where sockets are known by address: it has no more than that of them. */
+/* These are loaded only where sockets are known by address. */
 static bool fits(enum knobs knobs, const char *name)
 {
-	return knobs == MOST_BY_ADDRESS || strcmp(name, "on_call") != 0;
+	return knobs == MOST_BY_ADDRESS || (strcmp(name, "on_call") != 0 && strcmp(name, "forget_unix") != 0);
 }
 
 /* One pass over those that are `here`. Adds to *passed; returns the number of those that are refused. */
