@@ -248,7 +248,9 @@ static bool choose_connections(const struct choice *c)
 	edges = choose_edges(c);
 	if (edges) {
 		choose_sockets(c, edges);
-		better_way(c, edges == edge_ways ? PARTS : PART_EDGES_BY_TRACEPOINT, refused, sizeof(refused));
+		*refused = 0;
+		for (const struct way *better = edge_ways; better < edges && !*refused; better++)
+			better_way(c, better->part, refused, sizeof(refused));
 		features_set(c->features, "requests", FEATURE_ON, "%s%s", edges->how, refused);
 		return true;
 	}

@@ -44,11 +44,6 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def refusing(*entries):
-    """What to put before an agent's command so that the kernel seems to refuse these programs; see refuse.c."""
-    return ("env", "LD_PRELOAD=" + build.part("refuse.so"), "REQMETER_REFUSE=" + ",".join(entries))
-
-
 class AgentError(Exception):
     """The agent did not start, or answered an error."""
 
