@@ -351,7 +351,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 
 	if (!is_stream(sk))
 		return 0;
-	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	ss = socket_find(sk);
 	if (!ss)
 		ss = socket_meet(sk, false);
 	/* Most sockets end here: what serves nobody and belongs to no request. */
@@ -460,7 +460,7 @@ static __always_inline int sent(struct sock *sk, int result)
 
 	if (!is_stream(sk))
 		return 0;
-	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	ss = socket_find(sk);
 	if (!ss)
 		ss = socket_meet(sk, true);
 	if (!ss || ss->kind == SOCKET_FOREIGN)

@@ -120,12 +120,14 @@ struct sched_info {
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 };
 
 struct file_operations;
 struct file {
 	const struct file_operations *f_op;
 	struct inode *f_inode;
+	void *private_data; /* of a socket's: struct socket */
 };
 
 struct fdtable {
@@ -206,14 +208,21 @@ struct sock_common {
 	possible_net_t skc_net;
 };
 
+struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
 	int sk_err;
+	struct socket *sk_socket; /* NULL before it is accepted, and once its last descriptor is closed */
 };
 
 struct socket {
 	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 struct unix_address;
@@ -242,6 +251,11 @@ struct bpf_iter__bpf_sk_storage_map {
 	struct bpf_iter_meta *meta;
 	struct sock *sk;
 	void *value;
+};
+
+struct bpf_iter__bpf_map {
+	struct bpf_iter_meta *meta;
+	void *map;
 };
 
 struct bpf_iter__unix {

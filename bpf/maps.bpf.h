@@ -163,6 +163,21 @@ struct {
 	__type(value, struct socket_state);
 } sockets __weak SEC(".maps");
 
+/*
+ * The same by the socket's address, where the way to see reads and writes leads to an address that the verifier knows no
+ * type of: see sockets_by_address. One place unless that is set. Preallocated, never evicted.
+ */
+struct socket_place {
+	struct socket_state state;
+	__u64 inode; /* number of the socket's inode: an address is used again; 0: not known yet */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct socket_place);
+} socket_places __weak SEC(".maps");
+
 /* Cost of requests in flight that no thread works on now, by exchange. Preallocated, never evicted. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -269,6 +284,7 @@ __weak const volatile bool has_seconds = false;	    /* on_receive_second() and i
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */
 __weak const volatile __u32 n_cpus = 1; /* possible ones */
 __weak const volatile __s64 steal_from_rq = 0; /* from a CPU's run queue to its steal_time, both per-CPU variables; 0: unknown */
+extern const bool sockets_by_address; /* see knobs.bpf.c */
 
 /* Set while running. */
 __weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */

@@ -5,21 +5,91 @@
 
 #include "attribution.bpf.h"
 
+/* A field of a socket: a load where the verifier knows the address for one, which it does not by on_call's way. */
+#define sock_field(sk, field) (sockets_by_address ? BPF_CORE_READ(sk, field) : (sk)->field)
+
 static __always_inline bool is_unix(struct sock *sk)
 {
-	return sk->__sk_common.skc_family == AF_UNIX;
+	return sock_field(sk, __sk_common.skc_family) == AF_UNIX;
 }
 
 static __always_inline bool is_stream(struct sock *sk)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = sock_field(sk, __sk_common.skc_family);
 
-	return sk->sk_type == SOCK_STREAM && (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
+	return sock_field(sk, sk_type) == SOCK_STREAM && (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
+}
+
+/* The number of the socket's inode: as good as never used twice. 0 while it is not accepted, and once it is closed. */
+static __always_inline __u64 socket_inode(struct sock *sk)
+{
+	struct socket_alloc *alloc = (void *)BPF_CORE_READ(sk, sk_socket);
+
+	return alloc ? BPF_CORE_READ(alloc, vfs_inode.i_ino) : 0;
+}
+
+static const struct socket_place new_place = {};
+
+static __always_inline struct socket_state *place_find(struct sock *sk)
+{
+	__u64 key = (__u64)sk, inode;
+	struct socket_place *place = bpf_map_lookup_elem(&socket_places, &key);
+
+	if (!place)
+		return NULL;
+	inode = socket_inode(sk);
+	if (inode && !place->inode)
+		place->inode = inode;
+	/* Else another socket had this address, and its end was not seen. */
+	return !inode || place->inode == inode ? &place->state : NULL;
+}
+
+/* Anew, whatever was there. */
+static __always_inline struct socket_state *place_make(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct socket_place *place;
+
+	if (bpf_map_update_elem(&socket_places, &key, &new_place, BPF_ANY))
+		return NULL;
+	place = bpf_map_lookup_elem(&socket_places, &key);
+	if (!place)
+		return NULL;
+	place->inode = socket_inode(sk);
+	return &place->state;
+}
+
+/* What is kept of a socket; NULL: nothing. */
+static __always_inline struct socket_state *socket_find(struct sock *sk)
+{
+	return sockets_by_address ? place_find(sk) : bpf_sk_storage_get(&sockets, sk, 0, 0);
+}
+
+/* Room for it; NULL where there is none. */
+static __always_inline struct socket_state *socket_make(struct sock *sk)
+{
+	return sockets_by_address ? place_make(sk) : bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* The socket is no more. Its storage goes by itself. */
+static __always_inline void socket_forget(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	if (sockets_by_address)
+		bpf_map_delete_elem(&socket_places, &key);
+}
+
+/* A socket that nobody has accepted is new: what is there by its address is another's, whose end was not seen. */
+static __always_inline void socket_forget_other(struct sock *sk)
+{
+	if (sockets_by_address && !socket_inode(sk))
+		socket_forget(sk);
 }
 
 static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 kind)
 {
-	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct socket_state *ss = socket_make(sk);
 
 	if (!ss) {
 		lose(LOSS_SOCKETS_FULL);
@@ -29,7 +99,7 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 	ss->is_unix = is_unix(sk);
 	if (kind == SOCKET_INBOUND) {
 		ss->connection = new_handle();
-		ss->port = ss->is_unix ? 0 : sk->__sk_common.skc_num;
+		ss->port = ss->is_unix ? 0 : sock_field(sk, __sk_common.skc_num);
 		ss->netns = ss->is_unix ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 	}
 	return ss;
@@ -51,7 +121,7 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk, bool wr
 		return socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
 	}
 	key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	key.port = sk->__sk_common.skc_num;
+	key.port = sock_field(sk, __sk_common.skc_num);
 	if (!bpf_map_lookup_elem(&listeners, &key))
 		return socket_create(sk, SOCKET_OUTBOUND);
 	ss = socket_create(sk, SOCKET_INBOUND);

@@ -167,7 +167,7 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 
 static __always_inline void state_left(struct sock *sk, int to)
 {
-	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	struct socket_state *ss = socket_find(sk);
 
 	/* To TCP_CLOSE at once goes what the peer resets or what times out, with an error; and a close that discards data. */
 	if (ss)
@@ -177,7 +177,8 @@ static __always_inline void state_left(struct sock *sk, int to)
 static __always_inline void state_changed(struct sock *sk, int from, int to)
 {
 	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)) {
-		if (!bpf_sk_storage_get(&sockets, sk, 0, 0))
+		socket_forget_other(sk);
+		if (!socket_find(sk))
 			socket_create(sk, from == TCP_SYN_RECV ? SOCKET_INBOUND : SOCKET_OUTBOUND);
 	} else if (to == TCP_SYN_SENT) {
 		outbound_connects(sk);
@@ -219,9 +220,10 @@ int BPF_PROG(on_tcp_destroyed, struct sock *sk)
 	struct socket_state *ss;
 
 	stay_on_cpu();
-	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	ss = socket_find(sk);
 	if (ss && ss->closed == CLOSED_BY_PEER)
 		socket_closed(ss, true);
+	socket_forget(sk);
 	may_leave_cpu();
 	return 0;
 }
@@ -236,7 +238,7 @@ int BPF_PROG(on_unix_release, struct socket *socket)
 	if (!sk)
 		return 0;
 	stay_on_cpu();
-	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	ss = socket_find(sk);
 	if (ss) {
 		ss->broken |= sk->sk_err == ECONNRESET; /* the peer closed with bytes unread */
 		socket_closed(ss, true);
@@ -273,7 +275,7 @@ int find_unix(struct bpf_iter__unix *ctx)
 {
 	struct unix_sock *sk = ctx->unix_sk;
 
-	return sk ? tell_open(ctx->meta->seq, (struct sock *)sk, bpf_sk_storage_get(&sockets, sk, 0, 0)) : 0;
+	return sk ? tell_open(ctx->meta->seq, (struct sock *)sk, socket_find((struct sock *)sk)) : 0;
 }
 
 /*
@@ -286,7 +288,7 @@ int BPF_PROG(on_data_ready, const struct sock *sk)
 	struct socket_state *ss;
 
 	stay_on_cpu();
-	ss = bpf_sk_storage_get(&sockets, (struct sock *)sk, 0, 0);
+	ss = socket_find((struct sock *)sk);
 	if (ss && ss->kind == SOCKET_INBOUND && !ss->ready_ns)
 		ss->ready_ns = bpf_ktime_get_ns();
 	may_leave_cpu();

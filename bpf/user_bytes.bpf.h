@@ -6,7 +6,7 @@
 #ifndef REQMETER_USER_BYTES_BPF_H
 #define REQMETER_USER_BYTES_BPF_H
 
-#include "maps.bpf.h"
+#include "files.bpf.h"
 
 struct user_bytes {
 	const void *at;
@@ -16,28 +16,44 @@ struct user_bytes {
 	const void *end; /* just behind the last byte that the call names, where it can be known; else NULL */
 };
 
-enum call_shape { CALL_NONE, CALL_BUFFER, CALL_VECTOR, CALL_MESSAGE, CALL_MESSAGES };
+/*
+ * The calls that read or write sockets: where their bytes are, and what they do. A table, so that all other calls cost
+ * one look where every call is looked at (on_call).
+ */
+enum call_shape {
+	SHAPE_NONE, /* sendfile, splice, io_uring: no buffer to look at */
+	SHAPE_BUFFER,
+	SHAPE_VECTOR,
+	SHAPE_MESSAGE,
+	SHAPE_MESSAGES,
+};
+#define SHAPE_MASK     0x07
+#define CALL_READS     0x08 /* from the first argument's file */
+#define CALL_WRITES    0x10 /* to it */
+#define CALL_SPLICES   0x20 /* from it, to the third argument's */
+#define FLAGS_IN_THIRD 0x40 /* MSG_* */
+#define FLAGS_IN_FOURTH 0x80
 
-static __always_inline enum call_shape call_shape(long number)
+static const __u8 calls_on_sockets[CALLS_MAX] = {
+	[0] = CALL_READS | SHAPE_BUFFER,			 /* read */
+	[1] = CALL_WRITES | SHAPE_BUFFER,			 /* write */
+	[19] = CALL_READS | SHAPE_VECTOR,			 /* readv */
+	[20] = CALL_WRITES | SHAPE_VECTOR,			 /* writev */
+	[327] = CALL_READS | SHAPE_VECTOR,			 /* preadv2 */
+	[328] = CALL_WRITES | SHAPE_VECTOR,			 /* pwritev2 */
+	[45] = CALL_READS | SHAPE_BUFFER | FLAGS_IN_FOURTH,	 /* recvfrom */
+	[44] = CALL_WRITES | SHAPE_BUFFER,			 /* sendto */
+	[47] = CALL_READS | SHAPE_MESSAGE | FLAGS_IN_THIRD,	 /* recvmsg */
+	[46] = CALL_WRITES | SHAPE_MESSAGE,			 /* sendmsg */
+	[299] = CALL_READS | SHAPE_MESSAGES | FLAGS_IN_FOURTH, /* recvmmsg */
+	[307] = CALL_WRITES | SHAPE_MESSAGES,			 /* sendmmsg */
+	[40] = CALL_WRITES,					 /* sendfile */
+	[275] = CALL_SPLICES,					 /* splice */
+};
+
+static __always_inline __u8 call_on_sockets(unsigned long number)
 {
-	switch (number) {
-	case 0:	 /* read */
-	case 1:	 /* write */
-	case 44: /* sendto */
-	case 45: /* recvfrom */
-		return CALL_BUFFER;
-	case 19: /* readv */
-	case 20: /* writev */
-		return CALL_VECTOR;
-	case 46: /* sendmsg */
-	case 47: /* recvmsg */
-		return CALL_MESSAGE;
-	case 299: /* recvmmsg */
-	case 307: /* sendmmsg */
-		return CALL_MESSAGES;
-	default: /* sendfile, splice, io_uring: no buffer to look at */
-		return CALL_NONE;
-	}
+	return number < CALLS_MAX ? calls_on_sockets[number] : 0;
 }
 
 /* The first vectors may be empty; more than these few are not looked through. */
@@ -78,21 +94,21 @@ static __always_inline void user_bytes_of_call(struct task_struct *task, __u32 m
 
 	ret->at = ret->next_at = ret->end = NULL;
 	ret->n = ret->next_n = 0;
-	enum call_shape shape = call_shape(BPF_CORE_READ(regs, orig_ax));
+	enum call_shape shape = call_on_sockets(BPF_CORE_READ(regs, orig_ax)) & SHAPE_MASK;
 
 	/* Of several messages it is not known which one this is; most callers pass one. */
-	if (shape == CALL_MESSAGES && BPF_CORE_READ(regs, dx) == 1)
-		shape = CALL_MESSAGE;
+	if (shape == SHAPE_MESSAGES && BPF_CORE_READ(regs, dx) == 1)
+		shape = SHAPE_MESSAGE;
 	switch (shape) {
-	case CALL_BUFFER:
+	case SHAPE_BUFFER:
 		ret->at = argument;
 		ret->n = moved;
 		ret->end = argument + moved;
 		break;
-	case CALL_VECTOR:
+	case SHAPE_VECTOR:
 		first_vectors(argument, BPF_CORE_READ(regs, dx), moved, ret);
 		break;
-	case CALL_MESSAGE:
+	case SHAPE_MESSAGE:
 		if (bpf_probe_read_user(&message, sizeof(message), argument) == 0)
 			first_vectors(message.msg_iov, message.msg_iovlen, moved, ret);
 		break;

@@ -10,28 +10,12 @@
 #ifndef REQMETER_WAITS_BPF_H
 #define REQMETER_WAITS_BPF_H
 
-#include "maps.bpf.h"
+#include "files.bpf.h"
 
 #define CALL_FAULT (-1) /* an exception, not a call: the entry code sets it so */
-#define CALL_NONE  (-2) /* no program of 64 bits is behind it */
 
-#define TS_COMPAT 0x2 /* thread_info.status, in a system call of 32 bits */
-/* Have no registers of a program; PF_USER_WORKER (6.4) was PF_USED_ASYNC, of module loading, before. */
-#define PF_NO_PROGRAM (PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD)
 /* Stopped by a signal, a tracer or the freezer, in whatever call that found it. */
 #define STATE_HALTED (TASK_STOPPED_BIT | TASK_TRACED_BIT | TASK_FROZEN)
-
-static __always_inline struct pt_regs *task_regs(struct task_struct *task)
-{
-	return (struct pt_regs *)bpf_task_pt_regs(task);
-}
-
-static __always_inline long task_call(struct task_struct *task)
-{
-	if ((task->flags & PF_NO_PROGRAM) || (task->thread_info.status & TS_COMPAT))
-		return CALL_NONE;
-	return task_regs(task)->orig_ax;
-}
 
 /*
  * What a wait in each call means: 0 for BLOCKED_OTHER, 1 + enum blocked where that is all, and else a question. A table,
@@ -51,7 +35,6 @@ enum call_rule {
 #define RULE_MASK   0x7f
 #define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for whoever comes */
 
-#define CALLS_MAX 512
 static const __u8 call_rules[CALLS_MAX] = {
 	[202] = RULE_FUTEX, /* futex */
 	[449] = RULE_FUTEX, /* futex_waitv */
@@ -103,41 +86,6 @@ static __always_inline __u8 call_rule(long call)
 	if (call == CALL_FAULT)
 		return FOR(FAULT);
 	return (unsigned long)call < CALLS_MAX ? call_rules[call] : 0;
-}
-
-#define S_IFMT	 0170000
-#define S_IFSOCK 0140000
-
-/* The operations that all sockets have, and nothing else: one read less a wait, once they are known. */
-__weak __u64 socket_operations = 0;
-
-static __always_inline bool is_socket_file(struct file *file)
-{
-	__u64 operations = (__u64)BPF_CORE_READ(file, f_op);
-
-	if (socket_operations)
-		return operations == socket_operations;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return false;
-	socket_operations = operations;
-	return true;
-}
-
-/*
- * The table of files may be replaced while it is read: every step may fail, and then it is no socket. What lies behind
- * an array of pointers has no type that the verifier knows, so from there on it is read by helper.
- */
-static __always_inline bool is_socket(struct task_struct *task, unsigned int fd)
-{
-	struct files_struct *files = task->files;
-	struct fdtable *table = files ? files->fdt : NULL;
-	struct file *file = NULL;
-
-	if (!table || fd >= table->max_fds)
-		return false;
-	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
-		return false;
-	return is_socket_file(file);
 }
 
 static __always_inline bool takes_file_lock(const struct pt_regs *regs)

@@ -19,6 +19,9 @@
 /* More open sockets than a node has. */
 #define UNIX_MAX (1u << 22)
 
+/* Of samples; a sample is taken four times a second at most. */
+#define FORGET_UNIX_EVERY 32
+
 /* Linux itself stops at 8,192 (CONFIG_NR_CPUS on x86-64). */
 #define CPUS_MAX 8192
 
@@ -33,6 +36,7 @@ struct collector {
 	void *context;
 	uint64_t malformed;
 	struct sample sample;
+	uint64_t n_samples;
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
 };
@@ -302,6 +306,8 @@ int collector_sample(struct collector *c, const struct unix_namespace *where, si
 	read_cgroups_again(c);
 	read_parked(c);
 	read_open_unix(c, where, n_where);
+	if (++c->n_samples % FORGET_UNIX_EVERY == 0)
+		probe_forget_unix(c->probe);
 	read_losses(c);
 	if (c->handoffs)
 		c->sample.n_handed = handoffs_read(c->handoffs, &c->sample.handed);

@@ -205,6 +205,14 @@ int probe_snapshot_open(struct probe *probe)
 	return bpf_iter_create(bpf_link__fd(probe->snapshot));
 }
 
+void probe_forget_unix(struct probe *probe)
+{
+	const struct bpf_link *link = loaded_link(&probe->loaded, probe->skeleton->progs.forget_unix);
+
+	if (link)
+		run_iterator(link);
+}
+
 enum unix_view probe_unix_view(const struct probe *probe)
 {
 	if (!probe->open_unix)

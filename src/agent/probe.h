@@ -80,6 +80,9 @@ enum unix_view probe_unix_view(const struct probe *);
 /* A file descriptor that reads as a stream of uint64_t, a connection each; the caller closes. Negative errno. */
 int probe_open_unix(struct probe *);
 
+/* Gives back the places of Unix sockets that are closed, where such are kept: a few ms. To be called now and then. */
+void probe_forget_unix(struct probe *);
+
 /* At most `max` programs; the number filled. */
 size_t probe_programs(const struct probe *, struct probe_program *ret, size_t max);
 

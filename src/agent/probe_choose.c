@@ -65,8 +65,9 @@ static void choose_seconds(const struct choice *c)
 {
 	static const char lost[] = "events for which the first program is passed over are lost (losses.programs_missed)";
 	bool preempted = ability_preempted(c->btf);
+	bool edges = preempted && bpf_program__autoload(c->skeleton->progs.on_receive);
 
-	c->skeleton->rodata->has_seconds = preempted && !part_refusal(c->refusals, PART_EDGES_SECOND);
+	c->skeleton->rodata->has_seconds = edges && !part_refusal(c->refusals, PART_EDGES_SECOND);
 	features_set(c->features, "second-programs", preempted ? FEATURE_ON : FEATURE_OFF, "%s",
 		     preempted ? "programs that this kernel may pass over have a second behind them" :
 				 "this kernel passes over no program in a thread's own context");
@@ -75,7 +76,8 @@ static void choose_seconds(const struct choice *c)
 	if (!preempted)
 		return;
 	choice_want(c, PART_THREADS_SECOND, "second-programs", lost);
-	choice_want(c, PART_EDGES_SECOND, "second-programs", lost);
+	if (edges)
+		choice_want(c, PART_EDGES_SECOND, "second-programs", lost);
 }
 
 static bool has_scope(const struct probe_settings *settings, enum scope_kind kind)
@@ -122,14 +124,33 @@ static const struct way {
 } edge_ways[] = {
 	{ PART_EDGES_BY_TRACEPOINT, "tp_btf/sock_recv_length", "data edges by sock_recv_length and sock_send_length" },
 	{ PART_EDGES_BY_FEXIT, "fexit/inet_recvmsg", "data edges by the exits of inet and unix recvmsg and sendmsg" },
+	{ PART_EDGES_BY_CALL, "tp_btf/sys_exit",
+	  "data edges by the exits of system calls: each call of every program costs about 0.1 us more" },
 };
+#define EDGE_WAYS (sizeof(edge_ways) / sizeof(*edge_ways))
 
 static const struct way *choose_edges(const struct choice *c)
 {
-	for (size_t i = 0; i < sizeof(edge_ways) / sizeof(*edge_ways); i++)
+	for (size_t i = 0; i < EDGE_WAYS; i++)
 		if (want_way(c, edge_ways[i].part, edge_ways[i].hook))
 			return &edge_ways[i];
 	return NULL;
+}
+
+/* System calls lead to sockets by address; what is kept of them then lies elsewhere. */
+static void choose_sockets(const struct choice *c, const struct way *edges)
+{
+	bool by_call = edges->part == PART_EDGES_BY_CALL;
+
+	c->skeleton->rodata->sockets_by_address = by_call;
+	if (by_call) {
+		bpf_map__set_max_entries(c->skeleton->maps.socket_places, SOCKETS_MAX);
+		/* Without it closed Unix sockets keep their places until their addresses are used again. */
+		part_want(c->skeleton->obj, PART_UNIX_PLACES, c->refusals, c->btf);
+	}
+	features_set(c->features, "io_uring", FEATURE_OFF, "%s",
+		     by_call ? "reads and writes through io_uring are not seen: no rows" :
+			       "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
 static void choose_resets(const struct choice *c)
@@ -144,6 +165,10 @@ static void choose_splice(const struct choice *c)
 {
 	static const char unseen[] = "bytes that are read from sockets by splice are not seen";
 
+	if (c->skeleton->rodata->sockets_by_address) {
+		features_set(c->features, "splice", FEATURE_ON, "reads by splice, by the exits of system calls");
+		return;
+	}
 	if (choice_refused(c, PART_SPLICE, "splice", unseen))
 		return;
 	if (want_way(c, PART_SPLICE, "fexit/tcp_splice_read"))
@@ -164,6 +189,8 @@ static void choose_unix_ends(const struct choice *c)
 	char refused[REFUSAL_BYTES + 32] = "";
 
 	for (size_t i = 0; i < sizeof(unix_ways) / sizeof(*unix_ways); i++) {
+		if (unix_ways[i].part == PART_UNIX_BY_STORAGE && c->skeleton->rodata->sockets_by_address)
+			continue; /* nothing is kept there */
 		if (want_way(c, unix_ways[i].part, unix_ways[i].hook)) {
 			features_set(c->features, "socket-ends", FEATURE_ON, "%s%s", unix_ways[i].how, refused);
 			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE && !privileges_setns())
@@ -226,14 +253,18 @@ static bool choose_connections(const struct choice *c)
 		return false;
 	edges = choose_edges(c);
 	if (edges) {
-		better_way(c, edges == edge_ways ? PARTS : PART_EDGES_BY_TRACEPOINT, refused, sizeof(refused));
+		choose_sockets(c, edges);
+		*refused = 0;
+		for (const struct way *better = edge_ways; better < edges && !*refused; better++)
+			better_way(c, better->part, refused, sizeof(refused));
 		features_set(c->features, "requests", FEATURE_ON, "%s%s", edges->how, refused);
 		return true;
 	}
-	if (!choice_refused(c, PART_EDGES_BY_TRACEPOINT, "requests", lost) &&
-	    !choice_refused(c, PART_EDGES_BY_FEXIT, "requests", lost))
-		features_set(c->features, "requests", FEATURE_OFF,
-			     "neither sock_recv_length (6.3 and later) nor fexit programs: %s", lost);
+	for (size_t i = 0; i < EDGE_WAYS; i++)
+		if (choice_refused(c, edge_ways[i].part, "requests", lost))
+			return false;
+	features_set(c->features, "requests", FEATURE_OFF,
+		     "no sock_recv_length (6.3 and later), no fexit programs, no sys_exit: %s", lost);
 	return false;
 }
 
@@ -248,8 +279,6 @@ static void choose_requests(const struct choice *c)
 	choose_splice(c);
 	choose_unix_ends(c);
 	choose_queue(c);
-	features_set(c->features, "io_uring", FEATURE_OFF,
-		     "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 	choose_handoff(c);
 }
 

@@ -33,6 +33,8 @@ static const struct {
 	{ "on_unix_sendmsg", PART_EDGES_BY_FEXIT },
 	{ "on_inet_sendpage", PART_EDGES_BY_FEXIT },
 	{ "on_unix_sendpage", PART_EDGES_BY_FEXIT },
+	{ "on_call", PART_EDGES_BY_CALL },
+	{ "forget_unix", PART_UNIX_PLACES },
 	{ "on_tcp_destroyed", PART_RESETS },
 	{ "on_tcp_splice_read", PART_SPLICE },
 	{ "on_unix_splice_read", PART_SPLICE },

@@ -16,6 +16,11 @@
 
 /* Requests that wait while their thread does something else. 65,536 entries of 112 bytes: 10 MiB. */
 #define PARKED_MAX 65536
+/*
+ * Stream sockets whose state is kept by address, served or not: as many as a busy node has. Only where edges are the
+ * exits of system calls: 65,536 entries of 160 bytes, 10 MiB.
+ */
+#define SOCKETS_MAX 65536
 /* cgroups that ran anything since the agent began. */
 #define CGROUPS_MAX 16384
 /* Address spaces at a time, one for each process: as many as fit into so many bytes, each with a part on every CPU. */

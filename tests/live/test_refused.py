@@ -24,8 +24,10 @@ OF_REQUESTS = {"resets", "splice", "socket-ends", "queue", "io_uring", "handoff"
 Cost = collections.namedtuple("Cost", "feature state also options", defaults=("failed", set(), ()))
 COSTS = {
     "on_socket_state": Cost("requests", "failed", OF_REQUESTS),
-    "on_receive": Cost("requests", "failed", OF_REQUESTS),
-    "on_send": Cost("requests", "failed", OF_REQUESTS),
+    "on_receive": Cost("requests", "on", OF_REQUESTS),
+    "on_send": Cost("requests", "on", OF_REQUESTS),
+    "on_call": Cost("requests", "failed", OF_REQUESTS),
+    "forget_unix": Cost("requests", "on"),
     "on_exec": Cost("sdk"),
     "on_rename": Cost("sdk"),
     "on_cgroup_attach": Cost("scope-follows", options=("--scope", "cgroup:/")),
@@ -47,7 +49,7 @@ COSTS = {
     **dict.fromkeys(("on_reclaim_begin", "on_reclaim_end", "on_cgroup_reclaim_begin", "on_cgroup_reclaim_end"),
                     Cost("memory-reclaim")),
     **dict.fromkeys(("on_inet_recvmsg", "on_inet6_recvmsg", "on_unix_recvmsg", "on_inet_sendmsg", "on_inet6_sendmsg",
-                     "on_unix_sendmsg", "on_inet_sendpage", "on_unix_sendpage"), Cost("requests", "failed", OF_REQUESTS)),
+                     "on_unix_sendmsg", "on_inet_sendpage", "on_unix_sendpage"), Cost("requests", "on", OF_REQUESTS)),
 }
 # What a row says of memory where its feature is on, and null where it is not.
 MEMORY_FIELDS = {"memory": "growth_bytes", "memory-mapped": "mapped_bytes", "memory-page-cache": "page_cache_bytes",

@@ -151,9 +151,9 @@ class In(Ways):
     def skip_unless_spliced(self, way):
         """Reads by splice are told of by fexit alone; a kernel without it says so among the features."""
         features = {row["name"]: row for row in METER.stats(sections="agent")["agent"]["features"]}
-        if way == "splice" and features["socket-ends"]["state"] != "on":
-            self.assertIn("splice", features["socket-ends"]["reason"])
-            self.skipTest(features["socket-ends"]["reason"])
+        if way == "splice" and features["splice"]["state"] != "on":
+            self.assertIn("splice", features["splice"]["reason"])
+            self.skipTest(features["splice"]["reason"])
 
     def test_unseen(self):
         """Where the bytes are out of sight the request has its row, with no path, `inferred`; and it is counted."""
