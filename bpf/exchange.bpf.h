@@ -353,7 +353,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 		return 0;
 	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!ss)
-		ss = socket_meet(sk, false);
+		ss = socket_meet(sk, false, result > 0 && !(flags & MSG_PEEK) ? result : 0);
 	/* Most sockets end here: what serves nobody and belongs to no request. */
 	if (!ss || ss->kind == SOCKET_FOREIGN || (ss->kind == SOCKET_OUTBOUND && !ss->exchange))
 		return 0;
@@ -462,7 +462,7 @@ static __always_inline int sent(struct sock *sk, int result)
 		return 0;
 	ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!ss)
-		ss = socket_meet(sk, true);
+		ss = socket_meet(sk, true, 0);
 	if (!ss || ss->kind == SOCKET_FOREIGN)
 		return 0;
 	if (ss->kind == SOCKET_INBOUND && !ss->exchange)

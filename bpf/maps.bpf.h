@@ -108,6 +108,7 @@ struct socket_state {
 	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
+	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
 	__u32 netns;	 /* of a Unix socket: its network namespace; user space looks there for it */
 	__u16 port;
@@ -264,6 +265,7 @@ __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can b
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
 __weak const volatile bool infer_handoff = false; /* on_waking is attached */
 __weak const volatile __u32 rss_batch = 32; /* pages at which a CPU's part of a sum is folded */
+__weak const volatile bool splice_by_tcp = false; /* on_tcp_taken is attached: see splice.bpf.h */
 __weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
 
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */

@@ -3,12 +3,7 @@
 #ifndef REQMETER_SOCK_BPF_H
 #define REQMETER_SOCK_BPF_H
 
-#include "attribution.bpf.h"
-
-static __always_inline bool is_unix(struct sock *sk)
-{
-	return sk->__sk_common.skc_family == AF_UNIX;
-}
+#include "splice.bpf.h"
 
 static __always_inline bool is_stream(struct sock *sk)
 {
@@ -38,9 +33,9 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 /*
  * A socket without state at its first data edge. A TCP socket is older than the agent then: it is inbound if its
  * local port was listened on. An accepted Unix socket carries its listener's address, a client's carries none (and
- * one that a client did bind is known by writing first).
+ * one that a client did bind is known by writing first). `moved`: bytes that this edge has read.
  */
-static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes)
+static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes, __u32 moved)
 {
 	struct socket_state *ss;
 	struct listener_key key;
@@ -55,8 +50,10 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk, bool wr
 	if (!bpf_map_lookup_elem(&listeners, &key))
 		return socket_create(sk, SOCKET_OUTBOUND);
 	ss = socket_create(sk, SOCKET_INBOUND);
-	if (ss)
+	if (ss) {
 		ss->inferred = 1;
+		ss->taken_before = splice_by_tcp && is_tcp(sk) ? tcp_taken(sk) - moved : 0;
+	}
 	return ss;
 }
 

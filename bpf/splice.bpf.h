@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bytes that splice takes from a socket, where no hook is called at its end (no fexit): sock_recv_length does not tell
+ * of them.
+ *
+ * TCP adjusts its window whenever somebody has read, and there is a tracepoint (on_tcp_taken). It tells no size, but the
+ * connection's own counters say how much has ever been taken; what no edge has told of that is what this read took.
+ */
+#ifndef REQMETER_SPLICE_BPF_H
+#define REQMETER_SPLICE_BPF_H
+
+#include "attribution.bpf.h"
+
+#define SPLICE_CALL 275 /* x86-64 */
+
+static __always_inline bool is_unix(struct sock *sk)
+{
+	return sk->__sk_common.skc_family == AF_UNIX;
+}
+
+static __always_inline bool is_in_splice(struct task_struct *task)
+{
+	const struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return regs->orig_ax == SPLICE_CALL;
+}
+
+/* Is this the socket that the running splice reads from? Interrupts read other sockets meanwhile (strparser). */
+static __always_inline bool splices_from(struct task_struct *task, struct sock *sk)
+{
+	const struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	unsigned int fd = regs->di;
+	struct files_struct *files = task->files;
+	struct fdtable *table = files ? files->fdt : NULL;
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (!table || fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return BPF_CORE_READ(socket, sk) == sk;
+}
+
+/* The end of the stream counts as a byte for TCP, from when it arrives. */
+static __always_inline bool tcp_at_end(struct sock *sk)
+{
+	unsigned long done = 1ul << bpf_core_enum_value(enum sock_flags, SOCK_DONE);
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+
+	return (BPF_CORE_READ(sk, __sk_common.skc_flags) & done) && BPF_CORE_READ(tcp, rcv_nxt) == BPF_CORE_READ(tcp, copied_seq);
+}
+
+/* Bytes of a TCP connection that have ever been read. */
+static __always_inline __u64 tcp_taken(struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	__s32 waiting = BPF_CORE_READ(tcp, rcv_nxt) - BPF_CORE_READ(tcp, copied_seq);
+
+	return BPF_CORE_READ(tcp, bytes_received) - waiting - tcp_at_end(sk);
+}
+
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return sk->sk_protocol == IPPROTO_TCP && !is_unix(sk);
+}
+
+#endif
