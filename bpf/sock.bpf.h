@@ -33,7 +33,7 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 /*
  * A socket without state at its first data edge. A TCP socket is older than the agent then: it is inbound if its
  * local port was listened on. An accepted Unix socket carries its listener's address, a client's carries none (and
- * one that a client did bind is known by writing first). `moved`: bytes that this edge has read.
+ * one that a client did bind is known by writing first). One that splices may have read unseen. `moved`: bytes that this edge has read.
  */
 static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes, __u32 moved)
 {
@@ -41,9 +41,15 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk, bool wr
 	struct listener_key key;
 
 	if (is_unix(sk)) {
-		bool accepted = !writes && BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
+		bool spliced = writes && unix_splice_unseen && is_in_splice(bpf_get_current_task_btf());
+		struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+		/* Only a listener's address is shared. */
+		bool accepted = spliced ? address && BPF_CORE_READ(address, refcnt.refs.counter) > 1 : !writes && address;
 
-		return socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+		ss = socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+		if (ss && spliced)
+			ss->ready_ns = bpf_ktime_get_ns(); /* who splices has read before */
+		return ss;
 	}
 	key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	key.port = sk->__sk_common.skc_num;
