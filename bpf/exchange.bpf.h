@@ -87,7 +87,8 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 	r->edge_bytes = moved;
 	r->netns = ss->netns;
 	r->queue_ns = ready ? minus(now, ready) : 0;
-	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0);
+	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0) |
+		   (splices_blindly(s) ? RECORD_SHARED : 0);
 	if (!r->head_bytes)
 		lose(LOSS_HEADS_UNREADABLE);
 	cost_so_far(s, at, &r->cost);
@@ -353,7 +354,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 		return 0;
 	ss = socket_find(sk);
 	if (!ss)
-		ss = socket_meet(sk, false);
+		ss = socket_meet(sk, false, result > 0 && !(flags & MSG_PEEK) ? result : 0);
 	/* Most sockets end here: what serves nobody and belongs to no request. */
 	if (!ss || ss->kind == SOCKET_FOREIGN || (ss->kind == SOCKET_OUTBOUND && !ss->exchange))
 		return 0;
@@ -368,10 +369,13 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	}
 	at = cost_running(s, task, now);
 	change_begin(s);
-	if (result > 0 && !(flags & MSG_PEEK))
+	if (result > 0 && !(flags & MSG_PEEK)) {
+		note_unix_read(ss, sk, task);
 		receive_data(s, ss, task, at, result, now);
-	else
+	} else {
 		receive_nothing(s, ss, task, at, result, now);
+	}
+	note_splices(s, ss, false);
 	change_end(s);
 	return 0;
 }
@@ -449,6 +453,50 @@ static __always_inline void note_refusal(struct thread_state *s, struct socket_s
 	s->broken |= s->exchange == ss->exchange;
 }
 
+static __always_inline void emit_unseen(__u32 type, struct thread_state *s, struct socket_state *ss,
+					struct task_struct *task, __u64 now)
+{
+	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+
+	if (!r) {
+		lose(LOSS_RING_FULL);
+		return;
+	}
+	record_begin(r, type, s, task, now);
+	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
+	r->flags = socket_flags(ss) | RECORD_UNSEEN | RECORD_INFERRED | RECORD_SHARED;
+	cost_so_far(s, &s->at, &r->cost);
+	memory_so_far(&s->memory, task, &r->memory);
+	lose(LOSS_HEADS_UNREADABLE);
+	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
+}
+
+/*
+ * Bytes of this connection have been spliced before this write (see splice.bpf.h): of the request that is being read, or
+ * of a new one. Out of line, for on_send is run by everybody. The thread's sums at the edge are in s->at.
+ */
+static __noinline __attribute__((unused)) int receive_unseen(struct thread_state *s, struct socket_state *ss,
+							     struct task_struct *task, __u64 now)
+{
+	bool opens = !ss->exchange || ss->sending;
+	__u64 ready = ss->ready_ns;
+
+	ss->ready_ns = ss->unread = 0;
+	s->splices = SPLICES | ON_UNIX;
+	if (opens) {
+		work_leave(s, task, &s->at, now, 0);
+		exchange_open(s, ss, &s->at, now);
+		s->silent = ss->silent;
+	} else {
+		exchange_join(s, ss, task, &s->at, now);
+	}
+	s->shared = 1;
+	carry_bytes(s, ss);
+	if (!ss->silent)
+		emit_unseen(opens ? RECORD_OPEN : RECORD_MORE, s, ss, task, opens && ready ? ready : now);
+	return 0;
+}
+
 /* A write of `result` bytes (or an error) has ended. */
 static __always_inline int sent(struct sock *sk, int result)
 {
@@ -456,20 +504,23 @@ static __always_inline int sent(struct sock *sk, int result)
 	struct socket_state *ss;
 	struct thread_state *s;
 	const struct cost *at;
+	bool spliced;
 	__u64 now;
 
 	if (!is_stream(sk))
 		return 0;
 	ss = socket_find(sk);
 	if (!ss)
-		ss = socket_meet(sk, true);
+		ss = socket_meet(sk, true, 0);
 	if (!ss || ss->kind == SOCKET_FOREIGN)
 		return 0;
-	if (ss->kind == SOCKET_INBOUND && !ss->exchange)
+	if (ss->kind == SOCKET_INBOUND && !ss->exchange && !(unix_splice_unseen && ss->is_unix))
 		return 0;
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s || task->tgid == agent_pid)
 		return 0;
+	note_splices(s, ss, unix_splice_unseen && is_in_splice(task));
+	spliced = unix_spliced(s, ss, sk, task);
 	if (result <= 0) {
 		note_refusal(s, ss, result);
 		return 0;
@@ -481,7 +532,10 @@ static __always_inline int sent(struct sock *sk, int result)
 	now = bpf_ktime_get_ns();
 	at = cost_running(s, task, now);
 	change_begin(s);
-	send_data(s, ss, task, at, result, now);
+	if (spliced)
+		receive_unseen(s, ss, task, now);
+	if (ss->exchange)
+		send_data(s, ss, task, at, result, now);
 	change_end(s);
 	return 0;
 }

@@ -55,10 +55,12 @@ enum bpf_map_type_used {
 #define MSG_PEEK	  0x2
 #define EPIPE		  32
 #define ECONNRESET	  104
+#define EAGAIN		  11
 #define SOCK_STREAM	  1
 #define AF_UNIX		  1
 #define AF_INET		  2
 #define AF_INET6	  10
+#define IPPROTO_TCP	  6
 #define TCP_ESTABLISHED	  1
 #define TCP_SYN_SENT	  2
 #define TCP_SYN_RECV	  3
@@ -206,14 +208,32 @@ struct sock_common {
 	unsigned char skc_state;
 	__u16 skc_num;
 	possible_net_t skc_net;
+	unsigned long skc_flags;
 };
 
 struct socket;
+struct sk_buff;
+struct sk_buff_head {
+	struct sk_buff *next;
+	__u32 qlen;
+};
+
+enum sock_flags { SOCK_DONE = 1 };
+
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	__u16 sk_protocol;
 	int sk_err;
 	struct socket *sk_socket; /* NULL before it is accepted, and once its last descriptor is closed */
+	struct sk_buff_head sk_receive_queue;
+};
+
+/* Sequence numbers: of what is to come next, and of what is to be read next. */
+struct tcp_sock {
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u64 bytes_received;
 };
 
 struct socket {
@@ -225,7 +245,16 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
-struct unix_address;
+typedef struct {
+	struct {
+		int counter;
+	} refs;
+} refcount_t;
+
+struct unix_address {
+	refcount_t refcnt;
+};
+
 struct unix_sock {
 	struct unix_address *addr;
 };
@@ -270,6 +299,7 @@ struct bpf_array {
 
 struct pt_regs {
 	unsigned long r10;
+	unsigned long r8;
 	unsigned long dx;
 	unsigned long si;
 	unsigned long di;

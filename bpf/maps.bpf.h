@@ -67,7 +67,8 @@ struct thread_state {
 	__u8 silent;  /* above the row limit: no records of this exchange */
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
 	__u8 edge_taken; /* by the first of two programs at a tracepoint: see on_receive_second() */
-	__u8 pad[3];
+	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
+	__u8 pad[2];
 	__u16 port;
 	struct cost total; /* settled at the last switch */
 
@@ -108,6 +109,9 @@ struct socket_state {
 	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
+	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
+	__u64 unread; /* unix_splice_unseen: address of the first unread packet after the last read that was seen; 0: none */
+	__u32 reader; /* the same: the thread that read last */
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
 	__u32 netns;	 /* of a Unix socket: its network namespace; user space looks there for it */
 	__u16 port;
@@ -279,6 +283,8 @@ __weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can b
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
 __weak const volatile bool infer_handoff = false; /* on_waking is attached */
 __weak const volatile __u32 rss_batch = 32; /* pages at which a CPU's part of a sum is folded */
+__weak const volatile bool splice_by_tcp = false; /* on_tcp_taken is attached: see splice.bpf.h */
+__weak const volatile bool unix_splice_unseen = false; /* splice from a Unix socket is to be guessed */
 __weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
 
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */

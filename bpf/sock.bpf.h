@@ -3,22 +3,7 @@
 #ifndef REQMETER_SOCK_BPF_H
 #define REQMETER_SOCK_BPF_H
 
-#include "attribution.bpf.h"
-
-/* A field of a socket: a load where the verifier knows the address for one, which it does not by on_call's way. */
-#define sock_field(sk, field) (sockets_by_address ? BPF_CORE_READ(sk, field) : (sk)->field)
-
-static __always_inline bool is_unix(struct sock *sk)
-{
-	return sock_field(sk, __sk_common.skc_family) == AF_UNIX;
-}
-
-static __always_inline bool is_stream(struct sock *sk)
-{
-	__u16 family = sock_field(sk, __sk_common.skc_family);
-
-	return sock_field(sk, sk_type) == SOCK_STREAM && (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
-}
+#include "splice.bpf.h"
 
 /* The number of the socket's inode: as good as never used twice. 0 while it is not accepted, and once it is closed. */
 static __always_inline __u64 socket_inode(struct sock *sk)
@@ -108,25 +93,34 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 /*
  * A socket without state at its first data edge. A TCP socket is older than the agent then: it is inbound if its
  * local port was listened on. An accepted Unix socket carries its listener's address, a client's carries none (and
- * one that a client did bind is known by writing first).
+ * one that a client did bind is known by writing first). One that splices may have read unseen. `moved`: bytes that this
+ * edge has read.
  */
-static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes)
+static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes, __u32 moved)
 {
 	struct socket_state *ss;
 	struct listener_key key;
 
 	if (is_unix(sk)) {
-		bool accepted = !writes && BPF_CORE_READ((struct unix_sock *)sk, addr) != NULL;
+		bool spliced = writes && unix_splice_unseen && is_in_splice(bpf_get_current_task_btf());
+		struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
+		/* Only a listener's address is shared. */
+		bool accepted = spliced ? address && BPF_CORE_READ(address, refcnt.refs.counter) > 1 : !writes && address;
 
-		return socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+		ss = socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+		if (ss && spliced)
+			ss->ready_ns = bpf_ktime_get_ns(); /* who splices has read before */
+		return ss;
 	}
 	key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	key.port = sock_field(sk, __sk_common.skc_num);
 	if (!bpf_map_lookup_elem(&listeners, &key))
 		return socket_create(sk, SOCKET_OUTBOUND);
 	ss = socket_create(sk, SOCKET_INBOUND);
-	if (ss)
+	if (ss) {
 		ss->inferred = 1;
+		ss->taken_before = splice_by_tcp && is_tcp(sk) ? tcp_taken(sk) - moved : 0;
+	}
 	return ss;
 }
 

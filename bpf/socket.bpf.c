@@ -75,6 +75,44 @@ int BPF_PROG(on_send_second, struct sock *sk, int result, int flags)
 	return 0;
 }
 
+/*
+ * A read by splice has taken what it took: of a connection that is older than the agent it is not known how much of all
+ * that was ever taken, so what was asked for must do. Empty ones turn the thread as other empty reads do.
+ */
+static __always_inline void tcp_spliced(struct sock *sk, struct task_struct *task)
+{
+	const struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct socket_state *ss = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	__u64 taken = tcp_taken(sk);
+	__s64 moved;
+
+	if (!ss)
+		ss = socket_meet(sk, false, least(taken, regs->r8));
+	if (!ss)
+		return;
+	moved = taken - ss->taken_before - ss->received_bytes;
+	if (ss->kind == SOCKET_OUTBOUND) /* of which nobody else counts what is read */
+		ss->received_bytes = taken - ss->taken_before;
+	received(sk, moved > 0 ? moved & 0x7fffffff : tcp_at_end(sk) ? 0 : -EAGAIN, 0);
+}
+
+/*
+ * Somebody has read from a TCP socket: all ways of reading come here, the only one of interest is splice where no fexit
+ * program tells of it. Misses splice by io_uring, whose workers have no registers that tell.
+ */
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(on_tcp_taken, struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!is_in_splice(task) || !is_tcp(sk) || !splices_from(task, sk))
+		return 0;
+	stay_on_cpu();
+	tcp_spliced(sk, task);
+	may_leave_cpu();
+	return 0;
+}
+
 /* splice from a socket, of which sock_recv_length does not tell. */
 SEC("?fexit/tcp_splice_read")
 int BPF_PROG(on_tcp_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,

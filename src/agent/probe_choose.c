@@ -160,21 +160,32 @@ static void choose_resets(const struct choice *c)
 		    "a request whose client has reset the connection ends only with its thread's next, or its process");
 }
 
-/* What no tracepoint tells of: reads by splice. */
+/* Reads by splice, of which the data edges do not tell. Of Unix sockets only fexit does: without, they are guessed. */
 static void choose_splice(const struct choice *c)
 {
-	static const char unseen[] = "bytes that are read from sockets by splice are not seen";
+	char refused[REFUSAL_BYTES + 32];
 
 	if (c->skeleton->rodata->sockets_by_address) {
 		features_set(c->features, "splice", FEATURE_ON, "reads by splice, by the exits of system calls");
 		return;
 	}
-	if (choice_refused(c, PART_SPLICE, "splice", unseen))
-		return;
-	if (want_way(c, PART_SPLICE, "fexit/tcp_splice_read"))
+	if (want_way(c, PART_SPLICE, "fexit/tcp_splice_read")) {
 		features_set(c->features, "splice", FEATURE_ON, "reads by splice, by fexit");
-	else
-		features_set(c->features, "splice", FEATURE_OFF, "no fexit: %s", unseen);
+		return;
+	}
+	better_way(c, PART_SPLICE, refused, sizeof(refused));
+	c->skeleton->rodata->unix_splice_unseen = true;
+	c->skeleton->rodata->splice_by_tcp = want_way(c, PART_SPLICE_BY_TCP, "tp_btf/tcp_rcv_space_adjust");
+	if (c->skeleton->rodata->splice_by_tcp) {
+		features_set(c->features, "splice", FEATURE_ON,
+			     "reads by splice: of TCP by tcp_rcv_space_adjust; of Unix sockets guessed: inferred, without "
+			     "bytes%s", refused);
+		return;
+	}
+	if (!choice_refused(c, PART_SPLICE_BY_TCP, "splice", "bytes that are read by splice from TCP are not seen"))
+		features_set(c->features, "splice", FEATURE_OFF,
+			     "neither fexit nor tcp_rcv_space_adjust: bytes that are read by splice from TCP are not "
+			     "seen%s", refused);
 }
 
 static const struct way unix_ways[] = {

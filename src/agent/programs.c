@@ -38,6 +38,7 @@ static const struct {
 	{ "on_tcp_destroyed", PART_RESETS },
 	{ "on_tcp_splice_read", PART_SPLICE },
 	{ "on_unix_splice_read", PART_SPLICE },
+	{ "on_tcp_taken", PART_SPLICE_BY_TCP },
 	{ "on_unix_release", PART_UNIX_BY_FENTRY },
 	{ "find_open_unix", PART_UNIX_BY_STORAGE },
 	{ "find_unix", PART_UNIX_BY_NAMESPACE },

@@ -160,6 +160,18 @@ static void supersede(struct join *j, struct connection *c)
 	}
 }
 
+/* Bytes went by of which nobody knows how many: the next turn to reading is the next place to begin at. */
+static void note_unseen(struct join *j, struct connection *c, struct exchange *e, const struct record *record)
+{
+	if (!(record->flags & RECORD_UNSEEN))
+		return;
+	if (e && !e->current)
+		on_unread_head(j, c, record);
+	receiver_lose(&c->receiver);
+	if (c->last)
+		c->last->received_unseen = c->last->inferred = c->last->shared = true;
+}
+
 static void on_open(struct join *j, const struct record *record, const char *bytes)
 {
 	struct connection *c = flight_connection(j, record);
@@ -191,14 +203,17 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 	/* No head: a body goes on after an interim or early response, and its request with it. */
 	if (!e->current && c->last)
 		exchange_turn(e, c->last);
+	note_unseen(j, c, e, record);
 }
 
 static void on_more(struct join *j, const struct record *record, const char *bytes)
 {
 	struct connection *c = map_get(&j->connections, record->connection);
 
-	if (c)
-		feed(j, c, record, bytes);
+	if (!c)
+		return;
+	feed(j, c, record, bytes);
+	note_unseen(j, c, map_get(&j->exchanges, record->exchange), record);
 }
 
 /* A pipelined response follows another: the earlier request's work ended when its own response was written. */

@@ -54,7 +54,7 @@ bool receiver_idle(const struct receiver *r)
 	return r->state == RECEIVE_HEAD && r->head_bytes == 0;
 }
 
-static void lose_place(struct receiver *r)
+void receiver_lose(struct receiver *r)
 {
 	drop_head(r);
 	r->state = RECEIVE_LOST;
@@ -84,7 +84,7 @@ static void head_cut(struct receiver *r, const struct feeding *f)
 	f->losses->heads_cut++;
 	if (r->head_bytes && http_request_parse(r->head, r->head_bytes, true, f->extra, &head) == 1)
 		head_known(r, &head, f);
-	lose_place(r);
+	receiver_lose(r);
 }
 
 /* Bytes that were not shown went by. */
@@ -98,11 +98,11 @@ static void skip(struct receiver *r, uint64_t n, const struct feeding *f)
 		if (r->head_bytes)
 			head_cut(r, f);
 		else
-			lose_place(r);
+			receiver_lose(r);
 		break;
 	case RECEIVE_BODY:
 		if (n > r->body_left) {
-			lose_place(r);
+			receiver_lose(r);
 			break;
 		}
 		r->body_left -= n;
@@ -111,7 +111,7 @@ static void skip(struct receiver *r, uint64_t n, const struct feeding *f)
 		break;
 	case RECEIVE_CHUNKED:
 		if (http_chunked_skip(&r->chunked, n))
-			lose_place(r);
+			receiver_lose(r);
 		break;
 	default:
 		break;
@@ -166,7 +166,7 @@ static size_t feed_head(struct receiver *r, const char *bytes, size_t n, const s
 	}
 	if (rc < 0) {
 		f->losses->head_parse++;
-		lose_place(r);
+		receiver_lose(r);
 		return n;
 	}
 	head_known(r, &head, f);
@@ -192,7 +192,7 @@ static size_t feed_body(struct receiver *r, const char *bytes, size_t n)
 	case 0:
 		break;
 	default:
-		lose_place(r);
+		receiver_lose(r);
 	}
 	return used;
 }

@@ -51,6 +51,9 @@ void receiver_done(struct receiver *);
  */
 void receiver_resume(struct receiver *, uint64_t begin);
 
+/* Bytes went by of which nobody knows how many. */
+void receiver_lose(struct receiver *);
+
 /* Is it between two requests, so that what comes next is a new one? */
 bool receiver_idle(const struct receiver *);
 

@@ -96,6 +96,7 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 	r->is_unix = opened->flags & RECORD_UNIX;
 	r->netns = opened->netns;
 	r->inferred = opened->flags & RECORD_INFERRED;
+	r->shared = opened->flags & RECORD_SHARED;
 	r->has_memory = opened->flags & RECORD_MEMORY;
 	r->queue_ns = UNKNOWN;
 	request_seen_by(r, opened->tid);

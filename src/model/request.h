@@ -71,7 +71,8 @@ struct request {
 	uint32_t netns; /* of a Unix connection: its network namespace */
 	bool has_memory; /* it is measured */
 	bool oom_killed; /* its process, while one of its threads was at it */
-	bool inferred; /* the connection is older than the agent */
+	bool inferred; /* the connection is older than the agent, or bytes of it were read unseen */
+	bool received_unseen; /* some of its bytes were read unseen: their number is not known */
 	bool inherited; /* some of its cost is that of threads to which it was handed on, as guessed */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */

@@ -76,7 +76,7 @@ static const char *or_null(const char *text)
 	MEMORY_FIELDS(F, memory, measured, I64(memory->peak_bytes), in_flight(r) ? NOTHING : TRUTH(r->oom_killed))                                                                                               \
 	F("io.read_bytes", NOTHING, "read from storage")                                                               \
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
-	F("net.received_bytes", U64(has_socket(r) ? r->received_to - r->received_from : UNKNOWN), "of the request, head and body")               \
+	F("net.received_bytes", U64(has_socket(r) && !r->received_unseen ? r->received_to - r->received_from : UNKNOWN), "of the request, head and body; null where some were spliced unseen")               \
 	F("net.sent_bytes", U64(has_socket(r) ? r->sent_to - r->sent_from : UNKNOWN), "of the response, head and body")                          \
 	F("attribution.source", STRING(r->told ? "sdk" : r->inherited ? "inherited" : "socket"), "who said which thread worked for it")                               \
 	F("attribution.confidence", STRING(request_confidence(r)), "exact, boundary or inferred")                      \

@@ -193,6 +193,7 @@ enum record_type {
 #define RECORD_LAST_CHUNK 0x800u /* the last write ended as a chunked body ends */
 #define RECORD_MEMORY	 0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
 #define RECORD_INHERITED 0x4000u /* some of the cost is that of threads of which it is guessed that they worked for it */
+#define RECORD_UNSEEN	 0x8000u /* RECORD_OPEN, RECORD_MORE: bytes were read, nobody knows how many */
 #define RECORD_OOM_KILLED 0x1000u /* with RECORD_KILLED: by the OOM killer */
 
 /* The head of every record in the ring; head_bytes of payload follow it. */
