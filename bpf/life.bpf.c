@@ -180,6 +180,9 @@ int BPF_PROG(on_exec, struct task_struct *task)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
+	/* Another program waits elsewhere, perhaps on the same descriptor. */
+	if (s)
+		s->place = s->home = PLACE_NONE;
 	if (s && s->sdk_at) {
 		change_begin(s);
 		sdk_forget(s);
