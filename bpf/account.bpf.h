@@ -163,6 +163,19 @@ static __always_inline __u64 booked_early(struct task_struct *task)
 	return cpu ? minus(cpu->switch_ns, clock_to_ns(cpu, task->sched_info.last_arrival)) : 0;
 }
 
+/*
+ * Work after a wait that is taken for the request's own, since at_block. An acceptor has no other work; of any other
+ * thread that is a guess, and its row must not say `exact` if that is more than a little.
+ */
+static __always_inline void own_wait_used(struct thread_state *s, struct task_struct *task, const struct cost *at)
+{
+	if (!s->own_wait || (s->home == PLACE_ACCEPT && s->home_sure))
+		return;
+	s->unsure_cpu_ns += minus(minus(at->cpu_ns, s->at_block.cpu_ns), booked_early(task));
+	if (s->unsure_cpu_ns > EXACT_WITHIN_NS)
+		s->shared = 1;
+}
+
 /* The sums at `now` of the thread that runs here, in s->at. */
 static __always_inline const struct cost *cost_running(struct thread_state *s, struct task_struct *task, __u64 now)
 {

@@ -149,6 +149,8 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 
 	if (!s->exchange)
 		return;
+	if (!until_block)
+		own_wait_used(s, task, at);
 	work_take(s, until_block ? &s->at_block : at, &s->work);
 	cost_add(&s->work, &s->kept);
 	memory_settle(&s->memory, task, !until_block);
@@ -157,7 +159,7 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 	else
 		park(s, task, &s->work, now);
 	s->exchange = 0;
-	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
 }
 
 /* The thread turns to an exchange; what it cost before is somebody else's or nobody's. */
@@ -172,7 +174,8 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	s->connection = connection;
 	s->shared = !fresh || s->sdk_at;
 	s->peer_eof = s->broken = 0;
-	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->silent = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
+	s->unsure_cpu_ns = 0;
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
 }
 
@@ -191,8 +194,11 @@ static __always_inline void work_resume(struct thread_state *s, struct task_stru
 		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
 			s->shared = 1;
 		memory_settle(&s->memory, task, false);
+	} else {
+		own_wait_used(s, task, at);
 	}
-	s->ended = s->rested = s->loops = 0;
+	s->ended = s->rested = s->loops = s->own_wait = 0;
+	s->place = PLACE_NONE;
 }
 
 static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)

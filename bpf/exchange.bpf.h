@@ -196,6 +196,16 @@ static __always_inline void emit_foreign(struct thread_state *s, struct socket_s
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
+/* A request has come to the thread: where it had waited it waits for anybody. */
+static __always_inline void note_home(struct thread_state *s)
+{
+	if (!s->place)
+		return;
+	s->home_sure = s->home == s->place;
+	s->home = s->place;
+	s->place = PLACE_NONE;
+}
+
 static __always_inline void exchange_open(struct thread_state *s, struct socket_state *ss, const struct cost *at,
 					  __u64 now)
 {
@@ -204,6 +214,7 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 	ss->head_left = HEAD_TOTAL;
 	ss->silent = above_row_limit(now);
 	ss->begin_ns = ss->silent ? now : 0;
+	note_home(s);
 	work_enter(s, at, ss->exchange, ss->connection, true);
 }
 

@@ -73,7 +73,7 @@ static __noinline bool in_scope(struct task_struct *task)
 static __always_inline void state_begin(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	unsigned int state = compat_task_state(task);
-	bool anybody;
+	__u32 place;
 
 	/* In two, and kept so: the compiler has no function to call for more than a kilobyte. */
 	__builtin_memset(s, 0, __builtin_offsetof(struct thread_state, memory));
@@ -88,7 +88,7 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	s->off_ns = now;
 	s->off_exec = s->exec_base;
 	s->off_delay = task->sched_info.run_delay;
-	s->blocked = state ? 1 + blocked_kind(task, state, &anybody) : 0;
+	s->blocked = state ? 1 + blocked_kind(task, state, &place) : 0;
 	throttled_mark(s, task);
 	s->memory.css_set = s->css_set;
 	s->memory.cgroup_id = s->cgroup_id;
@@ -180,6 +180,9 @@ int BPF_PROG(on_exec, struct task_struct *task)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
+	/* Another program waits elsewhere, perhaps on the same descriptor. */
+	if (s)
+		s->place = s->home = PLACE_NONE;
 	if (s && s->sdk_at) {
 		change_begin(s);
 		sdk_forget(s);

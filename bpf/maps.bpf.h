@@ -35,6 +35,13 @@ struct thread_memory {
 	__u8 pad[6];
 };
 
+/* Where a thread waits for anybody: in accept, of whatever socket, or on the descriptor of an epoll or a ring. */
+enum place {
+	PLACE_NONE,
+	PLACE_ACCEPT,
+	PLACE_DESCRIPTOR, /* and the descriptor's number added: two that are open at a time differ */
+};
+
 /*
  * All that is kept of a thread; first what every switch looks at, in few cache lines. Written by the CPU that runs the
  * thread or switches it (and seen_* by the snapshot), so it needs no lock; a reader on another CPU compares `changes`
@@ -68,8 +75,13 @@ struct thread_state {
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
 	__u8 edge_taken; /* by the first of two programs at a tracepoint: see on_receive_second() */
 	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
-	__u8 pad[2];
+	__u8 home_sure; /* the last two requests whose place is known came to it at home */
+	__u8 own_wait; /* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
 	__u16 port;
+	/* Where it waits for anybody, as enum place; 0: unknown. */
+	__u32 place; /* its last such wait, if it has not waited for a socket or gone on with a request since */
+	__u32 home;  /* that from which it turned to a new request */
+	__u64 unsure_cpu_ns; /* of the exchange: used after waits that are taken for its own */
 	struct cost total; /* settled at the last switch */
 
 	__u64 connection;

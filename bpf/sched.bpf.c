@@ -7,19 +7,37 @@
 #include "ledger.bpf.h"
 #include "waits.bpf.h"
 
+/* A wait for a socket by other means is no place, and tells that the next request may come from there. */
+static __always_inline void note_place(struct thread_state *s, __u32 place)
+{
+	if (place || s->blocked == 1 + BLOCKED_NET)
+		s->place = place;
+}
+
+/*
+ * A thread to which requests come at one place waits at another for what it is at: a server that accepts, serves and
+ * accepts again, and reads its CGI program's pipe through an epoll. Where they come from is not known before the first.
+ */
+static __always_inline bool for_anybody(const struct thread_state *s, __u32 place)
+{
+	return place == PLACE_ACCEPT || (place && (!s->home || place == s->home));
+}
+
 /*
  * The thread blocks while it works for an exchange. After a write that is where attribution ends, if nothing more is
  * written; where it waits for anybody, too. Any other block is noted in case the thread then turns elsewhere.
  */
-static __always_inline void note_block(struct thread_state *s, struct task_struct *task, bool anybody, __u64 now)
+static __always_inline void note_block(struct thread_state *s, struct task_struct *task, __u32 place, __u64 now)
 {
 	if (!s->exchange || s->ended)
 		return;
+	own_wait_used(s, task, &s->total);
 	s->at_block = s->total;
 	memory_settle(&s->memory, task, true);
 	s->block_ns = now;
 	s->rested = 1;
-	s->loops = anybody;
+	s->loops = for_anybody(s, place);
+	s->own_wait |= place && !s->loops;
 	s->ended = s->sent || s->loops;
 }
 
@@ -31,7 +49,7 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 				       __u64 now, bool blocked, unsigned int state)
 {
 	__u64 exec = task->se.sum_exec_runtime;
-	bool anybody;
+	__u32 place;
 
 	cost_on_cpu(&s->total, s, task, cpu, now, exec);
 	s->off_ns = now;
@@ -41,9 +59,10 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 	throttled_mark(s, task);
 	if (!blocked)
 		return false;
-	s->blocked = 1 + blocked_kind(task, state, &anybody);
-	note_block(s, task, anybody, now);
-	return anybody;
+	s->blocked = 1 + blocked_kind(task, state, &place);
+	note_place(s, place);
+	note_block(s, task, place, now);
+	return place;
 }
 
 /* What was handed to it goes on until it waits for the next, or for anybody. */

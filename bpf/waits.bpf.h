@@ -35,6 +35,9 @@ enum call_rule {
 #define RULE_MASK   0x7f
 #define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for whoever comes */
 
+#define CALL_ACCEPT  43
+#define CALL_ACCEPT4 288
+
 static const __u8 call_rules[CALLS_MAX] = {
 	[202] = RULE_FUTEX, /* futex */
 	[449] = RULE_FUTEX, /* futex_waitv */
@@ -113,16 +116,25 @@ static __always_inline enum blocked blocked_by_arguments(struct task_struct *tas
 	}
 }
 
-/*
- * The first that fits. A thread that waits for storage is in iowait, in a page fault too. *anybody tells whether it
- * waits for whoever comes.
- */
-static __always_inline enum blocked blocked_kind(struct task_struct *task, unsigned int state, bool *anybody)
+static __always_inline __u32 place_of(struct task_struct *task, long call)
 {
-	__u8 rule = call_rule(task_call(task));
+	if (!(call_rule(call) & FOR_ANYBODY))
+		return PLACE_NONE;
+	if (call == CALL_ACCEPT || call == CALL_ACCEPT4)
+		return PLACE_ACCEPT;
+	return PLACE_DESCRIPTOR + (__u32)task_regs(task)->di;
+}
 
-	*anybody = rule & FOR_ANYBODY;
-	rule &= RULE_MASK;
+/*
+ * The first that fits. A thread that waits for storage is in iowait, in a page fault too. *place tells where it waits
+ * for whoever comes, if it does.
+ */
+static __always_inline enum blocked blocked_kind(struct task_struct *task, unsigned int state, __u32 *place)
+{
+	long call = task_call(task);
+	__u8 rule = call_rule(call) & RULE_MASK;
+
+	*place = place_of(task, call);
 	if (state & STATE_HALTED)
 		return BLOCKED_OTHER;
 	if (rule == RULE_FUTEX)
