@@ -6,6 +6,7 @@
 
 #include "agent/ability.h"
 #include "agent/btf.h"
+#include "agent/privileges.h"
 #include "agent/probe_memory.h"
 #include "reqmeter.skel.h"
 
@@ -105,7 +106,7 @@ static void choose_sdk(const struct choice *c)
 {
 	static const char lost[] = "requests that programs with libreqmeter tell of are not seen";
 
-	features_set(c->features, "sdk", FEATURE_ON, "requests of programs with libreqmeter, by their own word");
+	/* The row is there: whether the tables of those programs may be read is a matter of privileges. */
 	if (choice_want(c, PART_EXEC, "sdk", lost))
 		choice_want(c, PART_SDK, "sdk", lost);
 }
@@ -163,6 +164,10 @@ static void choose_unix_ends(const struct choice *c)
 	for (size_t i = 0; i < sizeof(unix_ways) / sizeof(*unix_ways); i++) {
 		if (want_way(c, unix_ways[i].part, unix_ways[i].hook)) {
 			features_set(c->features, "socket-ends", FEATURE_ON, "%s%s", unix_ways[i].how, refused);
+			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE)
+				privileges_namespaces(c->features, "socket-ends",
+						      "the close of Unix sockets in other network namespaces is not seen: what is in "
+						      "flight there ends with its thread's next request or its process");
 			return;
 		}
 		if (!*refused)
