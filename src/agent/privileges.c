@@ -243,12 +243,17 @@ bool privileges_setns(void)
 	return trials_setns() == 0;
 }
 
-void privileges_without_setns(struct features *features, const char *name, const char *lost)
+bool privileges_namespaces(struct features *features, const char *name, const char *lost)
 {
+	int enters = trials_setns(), finds = trials_processes();
 	struct trials trials;
 
+	if (!enters && !finds)
+		return true;
 	trials_read(&trials);
-	judge_feature(&trials, name, "", lost, BIT(CAP_SYS_ADMIN), -EPERM, features);
+	judge_feature(&trials, name, "", lost, (enters ? BIT(CAP_SYS_ADMIN) : 0) | (finds ? BIT(CAP_SYS_PTRACE) : 0),
+		      first_of(enters, finds), features);
+	return false;
 }
 
 /* --- cgroups --- */

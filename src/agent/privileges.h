@@ -26,8 +26,11 @@ int privileges_check(bool allows_pid_namespace, struct features *, char *error, 
 /* May this thread enter other network namespaces? */
 bool privileges_setns(void);
 
-/* Sets the feature `name`, which is lost for want of that: failed, with what is lost, why, and what to do. */
-void privileges_without_setns(struct features *, const char *name, const char *lost);
+/*
+ * May other processes' network namespaces be found and entered? Where not, the feature `name` has failed: its row says what
+ * is lost, why, and what to do. Else it is left as it is.
+ */
+bool privileges_namespaces(struct features *, const char *name, const char *lost);
 
 /* Sets the feature "host-cgroups": does the mount of the hierarchy that accounts CPU show all cgroups of the machine? */
 void privileges_cgroups(const struct cgroup_tree *, struct features *);

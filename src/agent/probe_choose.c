@@ -204,9 +204,10 @@ static void choose_unix_ends(const struct choice *c)
 			continue; /* nothing is kept there */
 		if (want_way(c, unix_ways[i].part, unix_ways[i].hook)) {
 			features_set(c->features, "socket-ends", FEATURE_ON, "%s%s", unix_ways[i].how, refused);
-			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE && !privileges_setns())
-				privileges_without_setns(c->features, "socket-ends",
-							 "the close of Unix sockets in other network namespaces is not seen");
+			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE)
+				privileges_namespaces(c->features, "socket-ends",
+						      "the close of Unix sockets in other network namespaces is not seen: what is in "
+						      "flight there ends with its thread's next request or its process");
 			return;
 		}
 		if (!*refused)

@@ -118,7 +118,7 @@ static pid_t proc_pid(void)
  * look at them may look at all. The first process is no such touchstone: some machines protect it. It stands in where
  * there is no second one; where neither is shown, others are hidden, too.
  */
-static int try_processes(void)
+int trials_processes(void)
 {
 	char link[64];
 
@@ -227,6 +227,6 @@ void trials_run(struct trials *ret)
 	ret->proc_pid = proc_pid();
 	ret->mapped_files = try_mapped_files();
 	ret->priority = try_priority();
-	ret->processes = try_processes();
+	ret->processes = trials_processes();
 	ret->closed_files = try_closed_file();
 }

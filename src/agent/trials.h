@@ -41,4 +41,7 @@ void trials_read(struct trials *ret);
 /* May this thread enter other network namespaces? Tried with its own. 0 or a negative errno. */
 int trials_setns(void);
 
+/* struct trials' `processes` alone. */
+int trials_processes(void);
+
 #endif

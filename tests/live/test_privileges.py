@@ -185,9 +185,14 @@ class WithRows(unittest.TestCase):
 class Lost(WithRows):
     """What costs a feature: one line each, a row each."""
 
-    def check_lost(self, prefix, expected):
-        """Exactly these are lost, each for want of exactly these capabilities."""
+    def check_lost(self, prefix, expected, elsewhere=()):
+        """Exactly these are lost, each for want of exactly these capabilities; `elsewhere`: what other namespaces want.
+
+        These are entered only where nothing better tells of the end of Unix sockets.
+        """
         lost = self.lost(prefix)
+        if elsewhere and "socket-ends" in lost:
+            expected = {**expected, "socket-ends": elsewhere}
         self.assertEqual(set(expected), set(lost))
         for name, reason in lost.items():
             self.assertEqual(set(expected[name]), {word for word in ALL_WORDS if word in reason}, reason)
@@ -199,7 +204,7 @@ class Lost(WithRows):
     def test_sys_ptrace(self):
         """Other processes' namespaces and descriptors."""
         lost = ("CAP_SYS_PTRACE",)
-        self.check_lost(dropped(SYS_PTRACE), {"older-connections": lost, "tcp-self": lost, "sdk": lost})
+        self.check_lost(dropped(SYS_PTRACE), {"older-connections": lost, "tcp-self": lost, "sdk": lost}, lost)
 
     def test_dac_read_search(self):
         """Other users' descriptors; CAP_DAC_OVERRIDE would do as well."""
@@ -217,9 +222,8 @@ class Lost(WithRows):
         self.check_lost(dropped(SYS_NICE), {"priority": ("CAP_SYS_NICE",)})
 
     def test_sys_admin(self):
-        """At most what needs other network namespaces is lost."""
-        for name, reason in self.lost(dropped(SYS_ADMIN)).items():
-            self.assertEqual({"CAP_SYS_ADMIN"}, {word for word in ALL_WORDS if word in reason}, (name, reason))
+        """Entering other network namespaces."""
+        self.check_lost(dropped(SYS_ADMIN), {}, ("CAP_SYS_ADMIN",))
 
     def test_least(self):
         """The two that it cannot do without: all is lost that can be."""
