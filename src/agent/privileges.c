@@ -238,11 +238,6 @@ int privileges_check(bool allows_pid_namespace, struct features *features, char 
 	return privileges_judge(&trials, allows_pid_namespace, features, error, size);
 }
 
-bool privileges_setns(void)
-{
-	return trials_setns() == 0;
-}
-
 bool privileges_namespaces(struct features *features, const char *name, const char *lost)
 {
 	int enters = trials_setns(), finds = trials_processes();

@@ -23,9 +23,6 @@ int privileges_judge(const struct trials *, bool allows_pid_namespace, struct fe
 /* Tries, and judges. */
 int privileges_check(bool allows_pid_namespace, struct features *, char *error, size_t size);
 
-/* May this thread enter other network namespaces? */
-bool privileges_setns(void);
-
 /*
  * May other processes' network namespaces be found and entered? Where not, the feature `name` has failed: its row says what
  * is lost, why, and what to do. Else it is left as it is.

@@ -37,6 +37,7 @@ COSTS = {
     "find_unix": Cost("socket-ends"),
     "find_open_unix": Cost("socket-ends", "on"),
     "on_unix_release": Cost("socket-ends", "on"),
+    "on_tcp_taken": Cost("splice"),
     "on_tcp_splice_read": Cost("splice"),
     "on_unix_splice_read": Cost("splice"),
     **dict.fromkeys(("on_socket_state_second", "on_newtask_second", "on_exit_second", "on_receive_second",
