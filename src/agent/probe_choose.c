@@ -58,10 +58,10 @@ static const char *better_way(const struct choice *c, enum part part, char *out,
 /* --- threads --- */
 
 /*
- * Where programs may be passed over, those that do what the first did not come to. Such kernels have all tracepoints.
+ * After the requests' own: where programs may be passed over, those that do what the first did not come to. Such kernels have all tracepoints.
  * Only the edges' need to be known in the kernel: what the other two do twice is done once.
  */
-static void choose_seconds(const struct choice *c)
+static void choose_seconds(const struct choice *c, bool has_requests)
 {
 	static const char lost[] = "events for which the first program is passed over are lost (losses.programs_missed)";
 	bool preempted = ability_preempted(c->btf);
@@ -72,10 +72,10 @@ static void choose_seconds(const struct choice *c)
 		     preempted ? "programs that this kernel may pass over have a second behind them" :
 				 "this kernel passes over no program in a thread's own context");
 	/* Sockets change their state in interrupts too, which may come while the first program runs for a task. */
-	choice_want(c, PART_CONNECTIONS_SECOND, "second-programs", lost);
-	if (!preempted)
-		return;
-	choice_want(c, PART_THREADS_SECOND, "second-programs", lost);
+	if (has_requests)
+		choice_want(c, PART_CONNECTIONS_SECOND, "second-programs", lost);
+	if (preempted)
+		choice_want(c, PART_THREADS_SECOND, "second-programs", lost);
 	if (edges)
 		choice_want(c, PART_EDGES_SECOND, "second-programs", lost);
 }
@@ -129,10 +129,16 @@ static const struct way {
 };
 #define EDGE_WAYS (sizeof(edge_ways) / sizeof(*edge_ways))
 
+/* Where the kernel may switch to another thread within a program, on_call cannot keep its own on the CPU. */
+static bool is_safe(const struct choice *c, const struct way *way)
+{
+	return way->part != PART_EDGES_BY_CALL || !ability_preempted(c->btf);
+}
+
 static const struct way *choose_edges(const struct choice *c)
 {
 	for (size_t i = 0; i < EDGE_WAYS; i++)
-		if (want_way(c, edge_ways[i].part, edge_ways[i].hook))
+		if (is_safe(c, &edge_ways[i]) && want_way(c, edge_ways[i].part, edge_ways[i].hook))
 			return &edge_ways[i];
 	return NULL;
 }
@@ -276,22 +282,22 @@ static bool choose_connections(const struct choice *c)
 		if (choice_refused(c, edge_ways[i].part, "requests", lost))
 			return false;
 	features_set(c->features, "requests", FEATURE_OFF,
-		     "no sock_recv_length (6.3 and later), no fexit programs, no sys_exit: %s", lost);
+		     "no sock_recv_length (6.3 and later), no fexit programs, no sys_exit that could be used: %s", lost);
 	return false;
 }
 
-static void choose_requests(const struct choice *c)
+static bool choose_requests(const struct choice *c)
 {
 	if (!choose_connections(c)) {
 		choose_no_requests(c);
-		return;
+		return false;
 	}
-	choose_seconds(c);
 	choose_resets(c);
 	choose_splice(c);
 	choose_unix_ends(c);
 	choose_queue(c);
 	choose_handoff(c);
+	return true;
 }
 
 /* --- all --- */
@@ -318,6 +324,6 @@ void probe_choose(const struct choice *c)
 		     "32-bit programs: other");
 	choose_threads(c);
 	choose_sdk(c);
-	choose_requests(c);
+	choose_seconds(c, choose_requests(c));
 	probe_memory_choose(c);
 }
