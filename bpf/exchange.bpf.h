@@ -464,6 +464,7 @@ static __always_inline void emit_unseen(__u32 type, struct thread_state *s, stru
 	}
 	record_begin(r, type, s, task, now);
 	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
+	r->netns = ss->netns;
 	r->flags = socket_flags(ss) | RECORD_UNSEEN | RECORD_INFERRED | RECORD_SHARED;
 	cost_so_far(s, &s->at, &r->cost);
 	memory_so_far(&s->memory, task, &r->memory);
