@@ -501,6 +501,58 @@ Test(model_join, response_not_seen)
 	END(&b, 2);
 }
 
+/* A body was spliced unseen: its request is inferred, and the next head is no part of it. */
+Test(model_join, spliced_body)
+{
+	struct bench b;
+
+	begin(&b);
+	k_read(&b.k, b.t, b.s, "POST /up HTTP/1.1\r\nContent-Length: 5000\r\n\r\n");
+	k_run(&b.k, b.t, 10);
+	k_spliced(&b.k, b.t, b.s);
+	k_write(&b.k, b.t, b.s, OK5);
+	k_sleep(&b.k, b.t, 5);
+	k_read(&b.k, b.t, b.s, GET("/next"));
+	k_run(&b.k, b.t, 20);
+	k_write(&b.k, b.t, b.s, OK5);
+	k_close(&b.k, b.t, b.s, false);
+	cr_assert_eq(b.n_rows, 2);
+	cr_expect_str_eq(b.rows[0]->path, "/up");
+	cr_expect_eq(b.rows[0]->status, 200);
+	cr_expect(b.rows[0]->received_unseen);
+	cr_expect_str_eq(request_confidence(b.rows[0]), "inferred");
+	cr_expect_str_eq(b.rows[1]->path, "/next");
+	cr_expect_eq(b.rows[1]->status, 200);
+	cr_expect_not(b.rows[1]->received_unseen);
+	cr_expect_eq(b.rows[1]->cost.cpu_ns, 20);
+	END(&b, 2);
+}
+
+/* All is spliced, heads too: a request for each turn from writing to reading. */
+Test(model_join, spliced_whole)
+{
+	struct bench b;
+
+	begin(&b);
+	for (int i = 0; i < 3; i++) {
+		k_spliced(&b.k, b.t, b.s);
+		k_run(&b.k, b.t, 10);
+		k_sendfile(&b.k, b.t, b.s, 100);
+		k_sendfile(&b.k, b.t, b.s, 100);
+		k_sleep(&b.k, b.t, 5);
+	}
+	k_close(&b.k, b.t, b.s, false);
+	cr_assert_eq(b.n_rows, 3);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_null(b.rows[i]->path);
+		cr_expect_eq(b.rows[i]->status, 0);
+		cr_expect(b.rows[i]->received_unseen);
+		cr_expect_eq(b.rows[i]->sent_to - b.rows[i]->sent_from, 200);
+		cr_expect_str_eq(request_confidence(b.rows[i]), "inferred");
+	}
+	END(&b, 3);
+}
+
 /* --- upgrade --- */
 
 #define UPGRADE "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -414,6 +414,29 @@ static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_s
 		k_emit_head(k, RECORD_MORE, t, s, bytes, moved, shown, 0);
 }
 
+/* Bytes were spliced, which shows at the write that is about to come: see bpf/splice.bpf.h. */
+static inline void k_spliced(struct kernel *k, struct k_thread *t, struct k_socket *s)
+{
+	bool opens = !s->exchange || s->sending;
+	struct record r;
+
+	if (opens) {
+		k_leave(k, t, 0);
+		s->exchange = ++k->last_handle;
+		s->sending = false;
+		s->head_left = HEAD_TOTAL;
+		k_enter(k, t, s, true);
+	} else {
+		k_join(k, t, s);
+	}
+	t->shared = true;
+	k_carry(t, s);
+	r = k_record(k, opens ? RECORD_OPEN : RECORD_MORE, t);
+	r.cost = k_so_far(k, t);
+	r.flags = k_socket_flags(s) | RECORD_UNSEEN | RECORD_INFERRED | RECORD_SHARED;
+	k_send_record(k, &r, "");
+}
+
 static inline void k_read(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *text)
 {
 	k_read_shown(k, t, s, text, strlen(text), strlen(text));
