@@ -184,8 +184,9 @@ static void choose_splice(const struct choice *c)
 	c->skeleton->rodata->splice_by_tcp = want_way(c, PART_SPLICE_BY_TCP, "tp_btf/tcp_rcv_space_adjust");
 	if (c->skeleton->rodata->splice_by_tcp) {
 		features_set(c->features, "splice", FEATURE_ON,
-			     "reads by splice: of TCP by tcp_rcv_space_adjust; of Unix sockets guessed: inferred, without "
-			     "bytes%s", refused);
+			     "reads by splice: of TCP by tcp_rcv_space_adjust; of Unix sockets guessed (inferred, without "
+			     "bytes), but for the first of a thread that neither reads them otherwise nor writes by splice%s",
+			     refused);
 		return;
 	}
 	if (!choice_refused(c, PART_SPLICE_BY_TCP, "splice", "bytes that are read by splice from TCP are not seen"))

@@ -110,6 +110,13 @@ class Ways(unittest.TestCase):
         if lines:
             self.fail("\n  " + "\n  ".join(lines))
 
+    def is_guessed(self, way, family):
+        """Without fexit reads by splice from Unix sockets are guessed, without their size; the feature says so. A thread
+        that splices is never exact there."""
+        splice = next(row for row in METER.stats(sections="agent")["agent"]["features"] if row["name"] == "splice")
+        self.assertEqual("on", splice["state"], splice["reason"])
+        return (way, family) == ("splice", "unix") and "guessed" in splice["reason"]
+
     def unread(self, n, **want):
         """The one row of a request whose head was out of sight; its id is made up."""
         ended, _ = self.rows.take(1)
@@ -148,18 +155,14 @@ class In(Ways):
             with self.subTest(way=way):
                 self.check(*self.way_in(way, "unix"))
 
-    def is_guessed(self, way, family):
-        """Without fexit reads by splice from Unix sockets are guessed, without their size; the feature says so."""
-        splice = next(row for row in METER.stats(sections="agent")["agent"]["features"] if row["name"] == "splice")
-        self.assertEqual("on", splice["state"], splice["reason"])
-        return (way, family) == ("splice", "unix") and "guessed" in splice["reason"]
-
     def test_unseen(self):
         """Where the bytes are out of sight the request has its row, with no path, `inferred`; and it is counted."""
         for way, family in itertools.product(UNSEEN_IN, ("tcp4", "unix")):
             with self.subTest(way=way, family=family):
+                talk, data, guessed = self.talk(family), head("unseen"), self.is_guessed(way, family)
+                if guessed:  # on a connection, and by a thread, of which something has been seen
+                    self.exchange_seen(talk)
                 losses = self.unreadable()
-                talk, data = self.talk(family), head("unseen")
                 talk.say(data)
                 talk.await_bytes(len(data))
                 answer = talk.do("in", way, talk.fd, len(data), may_fail=True)
@@ -169,9 +172,14 @@ class In(Ways):
                 self.assertEqual(len(data), answer.result)
                 talk.answer(OK)
                 self.end(talk)
-                n = Want.NULL if self.is_guessed(way, family) else len(data)
-                self.unread(n, status=200, sent=len(OK))
+                self.unread(Want.NULL if guessed else len(data), status=200, sent=len(OK))
                 self.assertTrue(agent.poll_until(lambda n=losses: self.unreadable() > n, 5), "it is counted")
+
+    def exchange_seen(self, talk):
+        """A request as any other."""
+        name = next(NAMES)
+        talk.exchange(head(name), OK)
+        self.check(Want(name, received=len(head(name)), sent=len(OK)))
 
     def unreadable(self):
         """losses.heads_unreadable."""
@@ -277,6 +285,7 @@ class Out(Ways):
                 wants = self.way_out(way, family)
                 for want in wants:
                     want.fields["status"] = Want.NULL
+                    want.fields["confidence"] = "boundary" if self.is_guessed(way, family) else "exact"
                 self.check(*wants)
 
     def test_body_out_of_sight(self):
@@ -292,7 +301,8 @@ class Out(Ways):
                     talk.answer(top)
                     talk.answer(body, way)
                     talk.get(len(top + body))
-                    wants.append(Want(name, received=len(head(name)), sent=len(top + body), span=talk.span(-3)))
+                    wants.append(Want(name, received=len(head(name)), sent=len(top + body), span=talk.span(-3),
+                                      confidence="boundary" if self.is_guessed(way, family) else "exact"))
                 self.check(*wants)
                 self.end(talk)
 
