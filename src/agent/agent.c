@@ -322,8 +322,8 @@ static void take_sample(struct agent *agent)
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
 	if (sample->n_unix_unseen)
 		features_set(&agent->features, "socket-ends", FEATURE_FAILED,
-			     "%zu network namespaces cannot be looked through for open Unix sockets: %s; it needs CAP_SYS_ADMIN and "
-			     "CAP_SYS_PTRACE. What is in flight there ends with its thread's next request or its process",
+			     "%zu network namespaces could not be looked through for open Unix sockets: %s. What is in flight there "
+			     "ends with its thread's next request or its process",
 			     sample->n_unix_unseen, strerror(sample->unix_error));
 	collector_drain(agent->collector);
 	told = tables_complete(agent->tables, sample, &n_told);

@@ -251,6 +251,9 @@ static void read_open_in(struct collector *c, const struct unix_namespace *where
 		s->unix_seen[s->n_unix_seen++] = where->netns;
 		return;
 	}
+	/* With its last process a namespace goes, and what was in flight there is known to be over. */
+	if (fd == -ESRCH)
+		return;
 	s->n_unix_unseen++;
 	s->unix_error = fd < 0 ? -fd : EIO;
 }
