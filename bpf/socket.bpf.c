@@ -304,7 +304,12 @@ static __always_inline int tell_open(struct seq_file *to, struct sock *sk, const
 SEC("?iter/bpf_sk_storage_map")
 int find_open_unix(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
-	return ctx->sk ? tell_open(ctx->meta->seq, ctx->sk, ctx->value) : 0;
+	/* Loaded once: the verifier takes each load of a context's pointer for another, which may be NULL. */
+	const struct socket_state *ss = ctx->value;
+	struct sock *sk = ctx->sk;
+
+	barrier_var(sk);
+	return sk ? tell_open(ctx->meta->seq, sk, ss) : 0;
 }
 
 /* Every Unix socket of the network namespace of whoever opens the iterator. */
