@@ -78,6 +78,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct btf *kernel, enum 
 	skeleton->rodata->infer_handoff = most;
 	skeleton->rodata->resident = most ? ability_resident(kernel) : RESIDENT_UNKNOWN;
 	skeleton->rodata->sockets_by_address = knobs == MOST_BY_ADDRESS;
+	skeleton->rodata->unix_splice_unseen = skeleton->rodata->splice_by_tcp = knobs == MOST;
 }
 
 /* The statistics are "processed N insns (limit M) …". */
@@ -169,10 +170,18 @@ static size_t choose(const struct btf *kernel, bool *wanted, char (*names)[64])
 	return n;
 }
 
-/* These are loaded only where sockets are known by address. */
+/* Is the program ever loaded with these knobs? By address are sockets known to on_call and those beside it. */
 static bool fits(enum knobs knobs, const char *name)
 {
-	return knobs == MOST_BY_ADDRESS || (strcmp(name, "on_call") != 0 && strcmp(name, "forget_unix") != 0);
+	static const char *const beside[] = { "on_socket_state",  "on_socket_state_second", "on_tcp_destroyed",
+					      "on_unix_release", "find_unix",		    "on_data_ready" };
+	bool is_of_calls = strcmp(name, "on_call") == 0 || strcmp(name, "forget_unix") == 0;
+
+	if (knobs != MOST_BY_ADDRESS)
+		return !is_of_calls;
+	for (size_t i = 0; i < sizeof(beside) / sizeof(*beside); i++)
+		is_of_calls |= strcmp(name, beside[i]) == 0;
+	return is_of_calls;
 }
 
 /* One pass over those that are `here`. Adds to *passed; returns the number of those that are refused. */
