@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -109,8 +110,23 @@ class Puppet:
         return found[0]
 
     def do(self, worker, op, *arguments, data=b"", may_fail=False):
-        """Gives an order and waits for its Answer."""
-        return self.result(self.begin(worker, op, *arguments, data=data), may_fail)
+        """Gives an order and waits for its Answer, and until its thread waits for the next one: what a thread does after
+        a wait and what it goes on with are not the same to the agent."""
+        answer = self.result(self.begin(worker, op, *arguments, data=data), may_fail)
+        end = time.monotonic() + WAIT_S
+        while not self.rests(answer.tid):
+            if time.monotonic() > end:
+                raise PuppetError("thread %d goes on and on after %s" % (answer.tid, op))
+            time.sleep(0.0005)
+        return answer
+
+    def rests(self, tid):
+        """Does the thread sleep, or is it gone, or another process's?"""
+        try:
+            with open("/proc/%d/task/%d/stat" % (self.pid, tid), encoding="ascii", errors="replace") as stat:
+                return stat.read().rpartition(")")[2].split()[0] not in "RD"
+        except OSError:
+            return True
 
     def listen(self, kind="tcp4", name="0", worker="t0", *more):
         """A listening socket: (its descriptor, the endpoint that reach() takes)."""
