@@ -311,7 +311,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 							     struct task_struct *task, __u64 now)
 {
 	bool opens = !ss->exchange || ss->sending;
-	__u64 ready = ss->ready_ns;
+	__u64 begin = opens && ss->ready_ns ? ss->ready_ns : now;
 
 	ss->ready_ns = ss->unread = 0;
 	s->splices = SPLICES | ON_UNIX;
@@ -325,7 +325,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 	s->shared = 1;
 	carry_bytes(s, ss);
 	if (!ss->silent)
-		emit_unseen(opens ? RECORD_OPEN : RECORD_MORE, s, ss, task, opens && ready ? ready : now);
+		emit_unseen(opens ? RECORD_OPEN : RECORD_MORE, s, ss, task, begin);
 	return 0;
 }
 
