@@ -65,13 +65,12 @@ static __always_inline void sdk_charge(struct task_struct *task, __u64 handle, c
 }
 
 /* The same for what a thread did to its memory. */
-static __noinline __attribute__((unused)) int sdk_charge_memory(struct task_struct *task, __u64 handle, const struct memory *m)
+static __always_inline void sdk_charge_memory(struct task_struct *task, __u64 handle, const struct memory *m)
 {
 	struct sdk_cost *entry = sdk_cost_of(SDK_KEY(task->tgid, handle), bpf_ktime_get_ns());
 
 	if (entry)
 		memory_append(&entry->memory, m);
-	return 0;
 }
 
 /* The time that the thread has ever worked for any request, as its record has it. */

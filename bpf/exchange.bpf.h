@@ -335,7 +335,6 @@ static __always_inline int sent(struct sock *sk, int result)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct socket_state *ss;
 	struct thread_state *s;
-	const struct cost *at;
 	bool spliced;
 	__u64 now;
 
@@ -362,12 +361,12 @@ static __always_inline int sent(struct sock *sk, int result)
 		return 0;
 	}
 	now = bpf_ktime_get_ns();
-	at = cost_running(s, task, now);
+	cost_running(s, task, now); /* in s->at, which takes no room on the stack */
 	change_begin(s);
 	if (spliced)
 		receive_unseen(s, ss, task, now);
 	if (ss->exchange)
-		send_data(s, ss, task, at, result, now);
+		send_data(s, ss, task, &s->at, result, now);
 	change_end(s);
 	return 0;
 }

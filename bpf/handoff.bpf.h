@@ -25,6 +25,8 @@ static __always_inline struct handed *handed_of(__u64 exchange, bool wanted)
 		if (h && h->exchange == exchange)
 			return h;
 	}
+	/* Else the compiler keeps all places on the stack, of which deep calls have too little on 6.1. */
+	barrier_var(home);
 	for (int i = 0; wanted && i < HANDED_PLACES; i++) {
 		at = (home + i) & (HANDED_MAX - 1);
 		h = bpf_map_lookup_elem(&handed, &at);
