@@ -60,7 +60,7 @@ static void take_copied(struct work *w)
 	end_way(w, child);
 }
 
-/* Huge pages are split, and copied by small ones. */
+/* Huge pages are split, and copied by small ones; not by khugepaged, which could make a huge one anew in the midst of it. */
 static void take_copied_huge(struct work *w)
 {
 	pid_t child;
@@ -68,6 +68,7 @@ static void take_copied_huge(struct work *w)
 	w->at = map_aligned(w->bytes);
 	madvise(w->at, w->bytes, MADV_HUGEPAGE);
 	touch(w->at, w->bytes, PAGE);
+	madvise(w->at, w->bytes, MADV_NOHUGEPAGE);
 	child = share();
 	touch(w->at, w->bytes, PAGE);
 	end_way(w, child);
