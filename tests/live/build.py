@@ -2,6 +2,7 @@
 """Builds the C parts of the live tests into build/live/ when their sources are newer."""
 import os
 import subprocess
+import sysconfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -26,6 +27,8 @@ PARTS = {
     "sdk_shapes": (["servers/sdk_shapes.c"] + SDK_HEADERS, SDK),
     "sdk_hostile": (["servers/sdk_hostile.c"] + SDK_HEADERS, SDK),
     "sdk_server": (["../../src/sdk/examples/epoll_server.c"] + SDK_HEADERS, SDK),
+    "python_edges.so": (["servers/python_edges.c", "../../src/sdk/python/native/calls.c", "../../src/sdk/python/native/calls.h"],
+                        SHARED + ["-I" + sysconfig.get_paths()["include"]]),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "refuse.so": (["refuse.c"], SHARED + ["-lbpf"]),
     "confine": (["servers/confine.c"], []),

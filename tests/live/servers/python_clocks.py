@@ -1,93 +1,133 @@
 # SPDX-License-Identifier: MIT
-"""What each request of a server on one event loop costs, by the thread's clock, read on both sides of every edge.
+"""What each request on one event loop costs, by the thread's clock, read on both sides of every edge.
 
-An edge is where the loop enters the context of a callback and where it leaves it, and where the middleware begins a
-request and ends it. Of each request: `least`, between the reads inside of its edges, and `most`, between those outside.
-asyncio's loop is read just outside of Context.run. uvloop's cannot be: there `most` has what lies between two
-callbacks, half of it for each, but no more than what entering and leaving may take.
+An edge is where the loop enters the context of a callback and where it leaves it, and where a request begins and ends.
+Of each request: `least`, between the reads inside of its edges, and `most`, between those outside. asyncio's loop is read
+just outside of Context.run, uvloop's by python_edges.c.
+
+`stolen` is what the machine's host, or an interrupt, took while the request worked: the time of day between the reads
+inside, less what the thread ran, less what it waited for a CPU. Whoever measures edges by the time of day, and slices by
+the kernel's accounts, has so much too much in that request.
 """
 import asyncio
+import os
+import sys
 import time
 
-from reqmeter import _context
+import python_edges
+from reqmeter import RequestState, _context
 from reqmeter.asgi import RequestMeterMiddleware
 
+# Below it nobody's row is wrong, and looking costs more.
+NOTED_NS = 50000
+LEAST, MOST, STOLEN = {}, {}, {}  # ns by request id
 
-UVLOOP_EDGE_NS = 10000  # leaving a context and entering one is below that; a longer gap is the loop's own work
+
+def _add(where, name, ns):
+    where[name] = where.get(name, 0) + ns
 
 
 class Piece:
     """The part of a callback that is one request's, or nobody's (name None)."""
 
-    __slots__ = ("name", "outside", "inside")
+    __slots__ = ("name", "outside", "inside", "day")
 
     def __init__(self):
-        self.name, self.outside, self.inside = None, 0, 0
+        self.name, self.outside, self.inside, self.day = None, 0, 0, 0
 
 
-LEAST, MOST = {}, {}  # ns by request id
 PIECE = Piece()
-LAST = [None, 0]  # uvloop: the request of the callback before, and when it ended
+HELD = [None, 0]  # the request whose context is being left, and the read before its piece
 
 
-def _begin(name, outside, inside):
-    PIECE.name, PIECE.outside, PIECE.inside = name, outside, inside
-
-
-def _end(inside, outside):
-    """The piece is over; nobody's follows."""
-    name, PIECE.name = PIECE.name, None
-    if name is not None:
-        LEAST[name] = LEAST.get(name, 0) + inside - PIECE.inside
-        MOST[name] = MOST.get(name, 0) + outside - PIECE.outside
-
-
-def _working_for(find=_context.working_for):
+def working_for(find=_context.working_for):
+    """Id of the request that the running code works for, or None."""
     request = find()
     return request and request.state.request_id
 
 
-def _inside_of_run(callback, args, outside, now=time.thread_time_ns):
-    """A callback in its context; when it ended."""
-    inside = now()
-    _begin(_working_for(), outside, inside)
-    callback(*args)
+def before(now=time.thread_time_ns):
+    """The read before an edge, which begin() wants."""
+    python_edges.look()
     return now()
+
+
+def begin(outside, now=time.thread_time_ns, day=time.monotonic_ns):
+    """The running request's piece begins."""
+    PIECE.name, PIECE.outside = working_for(), outside
+    PIECE.inside, PIECE.day = now(), day()
+
+
+def inside(now=time.thread_time_ns, day=time.monotonic_ns):
+    """The last read inside, which end() wants; and what was stolen since begin()."""
+    result, gone = now(), day() - PIECE.day
+    if PIECE.name is not None and gone - (result - PIECE.inside) > NOTED_NS:
+        delay_ns, n_slept = python_edges.waited()
+        if not n_slept:
+            _add(STOLEN, PIECE.name, max(0, gone - (result - PIECE.inside) - delay_ns))
+    return result
+
+
+def end(last, outside):
+    """The piece is over; nobody's follows."""
+    name, PIECE.name = PIECE.name, None
+    if name is not None:
+        _add(LEAST, name, last - PIECE.inside)
+        _add(MOST, name, outside - PIECE.outside)
+
+
+def settle():
+    """uvloop: the context of the last callback's request has been left since."""
+    if HELD[0] is not None:
+        _add(MOST, HELD[0], python_edges.left() - HELD[1])
+        HELD[0] = None
+
+
+def told():
+    """All of it, for JSON. Called by the loop's own thread."""
+    settle()
+    return {"least": LEAST, "most": MOST, "stolen": STOLEN}
+
+
+# --- asyncio ---
+
+def _inside_of_run(callback, args, outside):
+    """A callback in its context; when it ended."""
+    begin(outside)
+    callback(*args)
+    return inside()
 
 
 def run_handle(handle, now=time.thread_time_ns):
     """What asyncio's Handle._run does, with the clock beside."""
-    outside = now()
+    outside = before()
     try:
-        inside = handle._context.run(_inside_of_run, handle._callback, handle._args, outside)
-        _end(inside, now())
+        last = handle._context.run(_inside_of_run, handle._callback, handle._args, outside)
+        end(last, now())
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # pylint: disable=broad-exception-caught
-        _end(now(), now())
+        end(now(), now())
         handle._loop.call_exception_handler({"message": "in a callback", "exception": error, "handle": handle})
 
 
-def timed(callback, *args, now=time.thread_time_ns):
+# --- uvloop ---
+
+def timed(callback, *args):
     """A callback of uvloop, in its context already."""
-    start = now()
-    name, gap = _working_for(), min(start - LAST[1], UVLOOP_EDGE_NS) // 2
-    for one in (LAST[0], name):
-        if one is not None:
-            MOST[one] = MOST.get(one, 0) + gap
-    _begin(name, start, start)
+    settle()
+    begin(python_edges.entered())
     try:
         return callback(*args)
     finally:
-        LAST[:] = PIECE.name, now()
-        _end(LAST[1], LAST[1])
+        last = inside()
+        HELD[:] = PIECE.name, PIECE.outside
+        # Its part of `most` is settled later.
+        end(last, PIECE.outside)
+        python_edges.leaving()
 
 
-def new_loop(kind):
-    """A loop of that kind ("asyncio", "uvloop") that is timed."""
-    if kind == "asyncio":
-        asyncio.Handle._run = run_handle
-        return asyncio.SelectorEventLoop()
+def _uvloop():
     import uvloop  # pylint: disable=import-outside-toplevel
 
     class Loop(uvloop.Loop):
@@ -107,24 +147,40 @@ def new_loop(kind):
     return Loop()
 
 
+def new_loop(kind):
+    """A loop of that kind ("asyncio", "uvloop") that is timed."""
+    if kind == "uvloop":
+        return _uvloop()
+    asyncio.Handle._run = run_handle
+    return asyncio.SelectorEventLoop()
+
+
+def follow():
+    """Called in the loop before the first request. uvloop's edges are followed by the package first: it lies inside."""
+    with RequestState():
+        pass
+    if "uvloop.loop" in sys.modules:
+        python_edges.follow(os.path.realpath(sys.modules["uvloop.loop"].__file__))
+
+
 class Measured:
     """RequestMeterMiddleware around an ASGI application, with the clock read before it and after it begins and ends."""
 
-    def __init__(self, app, now=time.thread_time_ns):
-        self._app, self._now = app, now
+    def __init__(self, app):
+        self._app = app
         self._followed = RequestMeterMiddleware(self._inner)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["outside"] = self._now()
+        scope["outside"] = before()
         await self._followed(scope, receive, send)
-        _end(scope["inside"], self._now())
+        end(scope["inside"], time.thread_time_ns())
 
     async def _inner(self, scope, receive, send):
-        _begin(_working_for(), scope["outside"], self._now())
+        begin(scope["outside"])
         try:
             await self._app(scope, receive, send)
         finally:
-            scope["inside"] = self._now()
+            scope["inside"] = inside()

@@ -3,8 +3,8 @@
 
 usage: python_concurrent.py LOOP CONCURRENT STEP_US     (LOOP: asyncio or uvloop)
 Prints its port. GET /burn/STEPS waits until CONCURRENT such requests are there, then burns. After each line on stdin it
-prints {"least": {id: ns}, "most": {id: ns}, "handler": {id: ns}} of all requests: see python_clocks.py; `handler` is what
-the handler itself saw of its steps.
+prints {"least": {id: ns}, "most": {id: ns}, "stolen": {id: ns}, "handler": {id: ns}} of all requests: see python_clocks.py;
+`handler` is what the handler itself saw of its steps.
 """
 import asyncio
 import gc
@@ -71,15 +71,14 @@ async def main():
 
     def told():
         if sys.stdin.readline():
-            print(json.dumps({"least": python_clocks.LEAST, "most": python_clocks.MOST, "handler": HANDLER}), flush=True)
+            print(json.dumps({**python_clocks.told(), "handler": HANDLER}), flush=True)
         else:
             server.should_exit = True
 
     asyncio.get_running_loop().add_reader(sys.stdin, told)
     # What happens once in a process (the library's table), and a collection of all that was imported, would lie between
     # the two reads at an edge of some request: truth, but of 10 ms.
-    with RequestState():
-        pass
+    python_clocks.follow()
     gc.collect()
     gc.freeze()
     await server.serve(sockets=[sock])

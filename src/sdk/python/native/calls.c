@@ -183,6 +183,18 @@ static int slot_write(const struct extent *extent, void **slot, void *to)
 	return 0;
 }
 
+void *calls_target(void *object, const char *name)
+{
+	struct tables tables;
+	size_t i = 0;
+	void **slot;
+
+	if (RELOCATION_JUMP < 0 || tables_read(object, &tables) != 0)
+		return NULL;
+	slot = next_slot(&tables, name, &i);
+	return slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) : NULL;
+}
+
 int calls_lead(void *object, const char *name, void *from, void *to)
 {
 	struct tables tables;

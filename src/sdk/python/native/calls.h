@@ -11,6 +11,10 @@
 void *calls_open(const char *path);
 void calls_close(void *object);
 
+/* The function that the object's calls of `name` go to now: the first of them, as far as it was resolved. NULL when it
+ * calls no such function. */
+void *calls_target(void *object, const char *name);
+
 /*
  * Leads the object's calls of `name` to `to`. `from` is the function they go to now.
  * 0. -ENOENT: it calls no such function. -EBUSY: the calls go elsewhere already, so somebody else follows

@@ -113,16 +113,25 @@ static int lead_both(void *object)
 	return rc ? rc : calls_lead(object, "PyContext_Exit", (void *)PyContext_Exit, (void *)exit_and_turn);
 }
 
+/* The file of who has the object's calls led elsewhere; `unknown` as long as nobody can tell. */
+static const char *who_leads(void *object, const char *unknown)
+{
+	Dl_info info;
+
+	return dladdr(calls_target(object, "PyContext_Enter"), &info) && info.dli_fname ? info.dli_fname : unknown;
+}
+
 int edges_of_calls(const char *path)
 {
 	void *object = calls_open(path);
 	int rc = object ? lead_both(object) : -ENOENT;
+	const char *who = rc == -EBUSY ? who_leads(object, "another extension") : NULL;
 
 	calls_close(object);
 	if (rc == 0)
 		return 0;
-	if (rc == -EBUSY)
-		PyErr_Format(PyExc_RuntimeError, "another extension follows the calls of %s already", path);
+	if (who)
+		PyErr_Format(PyExc_RuntimeError, "%s follows the calls of %s already", who, path);
 	else
 		PyErr_Format(PyExc_RuntimeError, "the calls of %s cannot be followed: %s", path,
 			     strerror(-rc));
