@@ -41,15 +41,6 @@ def tearDownModule():
     METER.stop()
 
 
-def run_time(pid):
-    """CPU of a process's threads by the scheduler."""
-    total = 0
-    for tid in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, tid), encoding="ascii") as stat:
-            total += int(stat.read().split()[0])
-    return total
-
-
 def query(path, key="us"):
     """A number of a path's query."""
     return int(path.partition(key + "=")[2].partition("&")[0] or 0)
@@ -133,7 +124,7 @@ class Loops(unittest.TestCase):
         cpu = [entry for entry in report["cgroups"] if self.cgroup.owns(entry)][0]["ledger"]["cpu"]
         rows = report["requests"]["recent"] + report["requests"]["active"]
         return {"rows": sum(row["cpu_ns"] for row in rows), "requests": cpu["requests_ns"],
-                "background": cpu["background_ns"], "clock": sum(run_time(pid) for pid in server.pids())}
+                "background": cpu["background_ns"], "clock": sum(fixtures.process_cpu_ns(pid) for pid in server.pids())}
 
 
 class Epoll(Loops):
