@@ -16,7 +16,6 @@ import cgroups
 import compare
 import daemons
 import fixtures
-import load
 from load import Request
 from servers import loops, nginx
 

@@ -15,7 +15,7 @@ import agent
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "servers"))
 
-from shape_puppet import Puppet, PuppetError, Talk  # noqa: E402
+from shape_puppet import Puppet, Talk  # noqa: E402
 from shape_rows import Rows, Want  # noqa: E402
 
 NAMES = ("shape%d-%d" % (os.getpid(), number) for number in itertools.count())
