@@ -83,6 +83,7 @@ struct request {
 	bool told;	   /* its cost and words are the program's */
 	uint64_t handled_ns; /* with that: from where the program began it to where its response begins */
 	bool waits, claimed;
+	uint64_t untold_ns; /* the first sample of late that told nothing of it, though it might have; 0: none */
 	/* Who read its head and what was begun then: see told_match.h. */
 	uint32_t head_tid;
 	uint64_t head_ns, head_before_ns; /* and when that thread had read the one before */

@@ -17,6 +17,16 @@
 #define TOLD_WAIT_NS 60000000ull
 /* Its socket's request seems never to end. */
 #define TOLD_GIVE_UP_NS 60000000000ull
+/*
+ * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its slot
+ * and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled; the end
+ * may come while the table is being read; and an end is told later when its account moved meanwhile.
+ */
+#define TOLD_LATE_NS 2000000000ull
+/* Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the time
+ * can be missing in one. */
+#define TOLD_PID_SAMPLES 10
+
 struct held {
 	struct told told;
 	struct held *next;
@@ -25,7 +35,7 @@ struct held {
 struct told_join {
 	join_sink sink;
 	void *context;
-	struct map pids; /* of programs that tell: the sample until which that is known */
+	struct map pids; /* of programs that tell: the last sample in which that was known */
 	uint64_t n_samples;
 	struct map open; /* key -> struct request: told of as going on, shown by no socket */
 	struct request *newest;
@@ -253,12 +263,26 @@ static void on_open(struct told_join *t, const struct told *told)
 	alone->end_ns = told->end_ns;
 }
 
+/* Has nothing been told of it in so long? Not by the first sample that misses it. */
+static bool untold(const struct told_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
+{
+	if (map_get(&t->seen, key)) {
+		r->untold_ns = 0;
+		return false;
+	}
+	if (!r->untold_ns) {
+		r->untold_ns = now_ns;
+		return false;
+	}
+	return now_ns - r->untold_ns >= patience_ns;
+}
+
 /* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
-static void open_sweep(struct told_join *t)
+static void open_sweep(struct told_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->newest, *older; r; r = older) {
 		older = r->told_older;
-		if (map_get(&t->seen, r->told_key))
+		if (!untold(t, r, r->told_key, now_ns, TOLD_LATE_NS))
 			continue;
 		open_remove(t, r);
 		request_free(r);
@@ -392,8 +416,10 @@ static void retry_held(struct told_join *t, uint64_t now_ns)
 static void release_ended(struct told_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->ended, *next; r; r = next) {
+		uint64_t key = told_match_expected(r);
+
 		next = r->next;
-		if (now_ns < r->end_ns + TOLD_WAIT_NS || map_get(&t->seen, told_match_expected(r)))
+		if (!untold(t, r, key, now_ns, key ? TOLD_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
 			continue;
 		ended_unlink(t, r);
 		r->told = false; /* its live cost was the program's; of its end nothing came */
@@ -411,7 +437,7 @@ static void candidates_list(struct told_join *t, const struct sample *sample, st
 		told_match_add(&t->match, r);
 }
 
-/* Programs that tell: those of which a thread was seen, and those that have said so since the last sample. */
+/* Programs that tell: those of which a thread was seen of late, and those that have said so. */
 static void pids_update(struct told_join *t, const struct sample *sample)
 {
 	struct map_slot *slot;
@@ -425,7 +451,7 @@ static void pids_update(struct told_join *t, const struct sample *sample)
 		if (sample->threads[i].sdk_at)
 			map_set(&t->pids, sample->threads[i].pid, (void *)(uintptr_t)t->n_samples);
 	while (n < 64 && (slot = map_next(&t->pids, &at)))
-		if ((uintptr_t)slot->value < t->n_samples)
+		if ((uintptr_t)slot->value + TOLD_PID_SAMPLES < t->n_samples)
 			gone[n++] = slot->key;
 	while (n)
 		map_remove(&t->pids, gone[--n]);
@@ -452,7 +478,7 @@ void told_sample(struct told_join *t, const struct sample *sample, const struct 
 		else if (!on_ended(t, &told[i], now_ns))
 			hold(t, &told[i]);
 	}
-	open_sweep(t);
+	open_sweep(t, now_ns);
 	release_ended(t, now_ns);
 }
 

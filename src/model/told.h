@@ -40,7 +40,8 @@ void told_socket_ended(struct told_join *, struct request *);
 
 /*
  * What programs have told up to this sample, and what is in flight at sockets, newest first, whose live cost
- * is set. Every told request that has ended is in one list, one that goes on is in each.
+ * is set. Every told request that has ended is in one list, one that goes on is in each; it may be missing in some when it
+ * is just being ended.
  */
 void told_sample(struct told_join *, const struct sample *, const struct told *, size_t n,
 		 struct request *in_flight);

@@ -266,10 +266,81 @@ Test(model_told, its_end_is_lost)
 	struct told t = told(3, "gone", false);
 
 	sample(&t, 1, NULL, 0);
+	sample(NULL, 0, NULL, 100);
+	sample(NULL, 0, NULL, 1990);
+	cr_assert_not_null(told_active(join, NULL), "it may be being ended");
 	sample(NULL, 0, NULL, 10);
 	cr_assert_null(told_active(join, NULL));
 	cr_assert_eq(n_out, 0);
 	cr_assert_eq(told_counts(join)->rows, 1);
+}
+
+/* Its thread lost the CPU between closing the slot and writing down the end. */
+Test(model_told, missing_while_it_is_being_ended)
+{
+	struct told t = told(3, "same", false), alone = told(4, "alone", false), both[2] = { t, alone };
+	struct request *r = seen(0, "same");
+
+	sample(both, 2, r, 0);
+	cr_assert_eq(r->told_key, t.key);
+	told_socket_ended(join, r);
+	for (int i = 0; i < 15; i++)
+		sample(NULL, 0, NULL, 100);
+	cr_assert_eq(n_out, 0);
+	both[0].ended = both[1].ended = true;
+	sample(both, 2, NULL, 100);
+	cr_assert_eq(n_out, 2);
+	cr_assert_str_eq(out[0]->id, "same");
+	cr_assert(out[0]->told);
+	cr_assert_eq(out[0]->handle, 5);
+	cr_assert_str_eq(out[1]->id, "alone");
+	cr_assert_eq(told_counts(join)->rows, 0);
+	cr_assert_eq(told_counts(join)->started, 1);
+}
+
+/* It is written down while the table is being read: the sample that is made of that has no word of it, late as it may be. */
+Test(model_told, one_sample_without_it)
+{
+	struct told t = told(3, "same", true);
+
+	told_socket_ended(join, seen(0, "same"));
+	sample(NULL, 0, NULL, 100);
+	cr_assert_eq(n_out, 0);
+	sample(&t, 1, NULL, 100);
+	cr_assert_eq(n_out, 1);
+	cr_assert(out[0]->told);
+	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
+}
+
+Test(model_told, its_program_ended_without_a_word)
+{
+	struct told t = told(3, "same", false);
+	struct request *r = seen(0, "same");
+
+	sample(&t, 1, r, 0);
+	told_socket_ended(join, r);
+	sample(NULL, 0, NULL, 100);
+	sample(NULL, 0, NULL, 1990);
+	cr_assert_eq(n_out, 0);
+	sample(NULL, 0, NULL, 10);
+	cr_assert_eq(n_out, 1);
+	cr_assert_not(out[0]->told);
+	cr_assert_eq(out[0]->cost.cpu_ns, 9 * MS);
+}
+
+/* No thread of the program is in a sample: what its sockets show may still be told of. */
+Test(model_told, its_threads_are_not_seen_once)
+{
+	struct thread_row other = { .pid = PID + 1, .tid = PID + 1 };
+	struct sample s = { .threads = &other, .n_threads = 1, .now_ns = now_ns };
+	struct told t = told(3, "same", true);
+
+	told_sample(join, &s, NULL, 0, NULL);
+	told_sample(join, &s, NULL, 0, NULL);
+	told_socket_ended(join, seen(0, "same"));
+	sample(&t, 1, NULL, 0);
+	cr_assert_eq(n_out, 1);
+	cr_assert(out[0]->told);
 }
 
 Test(model_told, dies_with_its_process)
