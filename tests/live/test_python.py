@@ -109,6 +109,33 @@ class Coroutines(unittest.TestCase):
         self.check_rows("uvloop")
 
 
+class Followed(unittest.TestCase):
+    """Whose calls are followed already."""
+
+    SCRIPT = """if True:
+        import ctypes, json, os, python_edges, uvloop.loop
+        edges = ctypes.CDLL(python_edges.__file__)
+        edges.calls_open.restype = edges.calls_target.restype = ctypes.c_void_p
+        module = ctypes.c_void_p(edges.calls_open(os.path.realpath(uvloop.loop.__file__).encode()))
+        target = lambda name: edges.calls_target(module, name)
+        other = ctypes.cast(edges.PyInit_python_edges, ctypes.c_void_p)
+        led = edges.calls_lead(module, b"PyContext_Exit", ctypes.c_void_p(target(b"PyContext_Exit")), other)
+        import reqmeter
+        from reqmeter import _context
+        _context.install()
+        python = ctypes.cast(ctypes.pythonapi.PyContext_Enter, ctypes.c_void_p).value
+        reason = next(row["reason"] for row in _context.features() if row["name"] == "uvloop")
+        print(json.dumps([led, target(b"PyContext_Enter") == python, target(b"PyContext_Exit") == other.value, reason]))
+        """
+
+    def test_one_of_two_calls_is_led_elsewhere(self):
+        """Then neither is: what is entered would never be left. And it is said who has it."""
+        out = subprocess.check_output([PYTHON, "-c", self.SCRIPT], env=ENVIRONMENT, timeout=30)
+        led, enters_python, leaves_other, reason = json.loads(out)
+        self.assertEqual((led, enters_python, leaves_other), (0, True, True))
+        self.assertRegex(reason, r"/python_edges\.so follows the calls of .*/uvloop/loop")
+
+
 class Example(unittest.TestCase):
     """The FastAPI example: the socket's view and the program's are one row."""
 

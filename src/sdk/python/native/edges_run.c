@@ -106,26 +106,41 @@ void edges_remove(void)
 	run_method = NULL;
 }
 
+/* Both or none: a context that is seen to be entered and never left would take what comes after it. */
 static int lead_both(void *object)
 {
 	int rc = calls_lead(object, "PyContext_Enter", (void *)PyContext_Enter, (void *)enter_and_turn);
 
-	return rc ? rc : calls_lead(object, "PyContext_Exit", (void *)PyContext_Exit, (void *)exit_and_turn);
+	if (rc)
+		return rc;
+	rc = calls_lead(object, "PyContext_Exit", (void *)PyContext_Exit, (void *)exit_and_turn);
+	if (rc)
+		calls_lead(object, "PyContext_Enter", (void *)enter_and_turn, (void *)PyContext_Enter);
+	return rc;
 }
 
-/* The file of who has the object's calls led elsewhere; `unknown` as long as nobody can tell. */
-static const char *who_leads(void *object, const char *unknown)
+/* The file of who has one of the two calls led elsewhere than to Python. */
+static const char *who_leads(void *object, const char *path)
 {
-	Dl_info info;
+	static const char *const names[] = { "PyContext_Enter", "PyContext_Exit" };
 
-	return dladdr(calls_target(object, "PyContext_Enter"), &info) && info.dli_fname ? info.dli_fname : unknown;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		void *target = calls_target(object, names[i]);
+		Dl_info info;
+
+		/* What was never called through goes to the object's own stub. */
+		if (!same_object(target, (const void *)PyContext_Enter) && dladdr(target, &info) && info.dli_fname &&
+		    strcmp(info.dli_fname, path) != 0)
+			return info.dli_fname;
+	}
+	return "another extension";
 }
 
 int edges_of_calls(const char *path)
 {
 	void *object = calls_open(path);
 	int rc = object ? lead_both(object) : -ENOENT;
-	const char *who = rc == -EBUSY ? who_leads(object, "another extension") : NULL;
+	const char *who = rc == -EBUSY ? who_leads(object, path) : NULL;
 
 	calls_close(object);
 	if (rc == 0)
