@@ -263,7 +263,7 @@ static void on_open(struct told_join *t, const struct told *told)
 	alone->end_ns = told->end_ns;
 }
 
-/* Has nothing been told of it in so long? Not by the first sample that misses it. */
+/* Has nothing been told of it in so long? Notes since when; the first sample that misses it says nothing yet. */
 static bool untold(const struct told_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
 {
 	if (map_get(&t->seen, key)) {

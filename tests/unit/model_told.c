@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One request, one row: what programs tell of, and what sockets show. */
 #include <criterion/criterion.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,14 @@ static void sample(const struct told *list, size_t n, struct request *in_flight,
 	now_ns += ms * MS;
 	s.now_ns = now_ns;
 	told_sample(join, &s, list, n, in_flight);
+}
+
+/* One row so far: as its program told, or as its socket shows it. */
+static void expect_one(bool is_told)
+{
+	cr_assert_eq(n_out, 1);
+	cr_assert_eq(out[0]->told, is_told);
+	cr_assert_eq(out[0]->cost.cpu_ns, (is_told ? 4 : 9) * MS);
 }
 
 Test(model_told, alone)
@@ -185,8 +194,7 @@ Test(model_told, told_first_waits_for_its_socket)
 	cr_assert_eq(r->live.cpu_ns, 4 * MS);
 	told_socket_ended(join, r);
 	sample(NULL, 0, NULL, 10);
-	cr_assert_eq(n_out, 1);
-	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
+	expect_one(true);
 }
 
 Test(model_told, socket_first_waits_for_its_program)
@@ -221,9 +229,7 @@ Test(model_told, nobody_tells)
 	sample(NULL, 0, NULL, 10);
 	cr_assert_eq(n_out, 0);
 	sample(NULL, 0, NULL, 60);
-	cr_assert_eq(n_out, 1);
-	cr_assert_not(out[0]->told);
-	cr_assert_eq(out[0]->cost.cpu_ns, 9 * MS);
+	expect_one(false);
 	cr_assert_str_eq(request_confidence(out[0]), "boundary");
 }
 
@@ -256,9 +262,7 @@ Test(model_told, lost_leaves_what_the_socket_shows)
 	t.lost = true;
 	told_socket_ended(join, seen(t.key, "lost"));
 	sample(&t, 1, NULL, 0);
-	cr_assert_eq(n_out, 1);
-	cr_assert_not(out[0]->told);
-	cr_assert_eq(out[0]->cost.cpu_ns, 9 * MS);
+	expect_one(false);
 }
 
 Test(model_told, its_end_is_lost)
@@ -307,9 +311,7 @@ Test(model_told, one_sample_without_it)
 	sample(NULL, 0, NULL, 100);
 	cr_assert_eq(n_out, 0);
 	sample(&t, 1, NULL, 100);
-	cr_assert_eq(n_out, 1);
-	cr_assert(out[0]->told);
-	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
+	expect_one(true);
 }
 
 Test(model_told, its_program_ended_without_a_word)
@@ -323,9 +325,7 @@ Test(model_told, its_program_ended_without_a_word)
 	sample(NULL, 0, NULL, 1990);
 	cr_assert_eq(n_out, 0);
 	sample(NULL, 0, NULL, 10);
-	cr_assert_eq(n_out, 1);
-	cr_assert_not(out[0]->told);
-	cr_assert_eq(out[0]->cost.cpu_ns, 9 * MS);
+	expect_one(false);
 }
 
 /* No thread of the program is in a sample: what its sockets show may still be told of. */
@@ -339,8 +339,7 @@ Test(model_told, its_threads_are_not_seen_once)
 	told_sample(join, &s, NULL, 0, NULL);
 	told_socket_ended(join, seen(0, "same"));
 	sample(&t, 1, NULL, 0);
-	cr_assert_eq(n_out, 1);
-	cr_assert(out[0]->told);
+	expect_one(true);
 }
 
 Test(model_told, dies_with_its_process)
