@@ -11,8 +11,12 @@
 #define HEAD_SMALL 512
 /* What servers accept by default (nginx 8 KiB, gunicorn 8 KiB, Apache 8 KiB a line, Node 16 KiB). */
 #define HEAD_TOTAL 16384
-/* A status line and the usual response headers. */
-#define RESPONSE_HEAD_COPY 512
+/* Of a response's head: most are smaller than HEAD_SMALL; up to this is copied, also over several writes. */
+#define RESPONSE_HEAD_COPY HEAD_COPY
+/* Of the end of a chunked body, where trailers or extensions stand: what servers send there is short. */
+#define TAIL_COPY 256
+/* Connections of which user space has found that they are no HTTP and the kernel side has not been told yet. */
+#define VERDICTS_MAX 1024
 
 /* Requests that wait while their thread does something else. 65,536 entries of 112 bytes: 10 MiB. */
 #define PARKED_MAX 65536

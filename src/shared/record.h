@@ -89,6 +89,9 @@ struct thread_row {
 #define THREAD_LAST_CHUNK 16u /* its last write ended a chunked body */
 #define THREAD_PEER_EOF 64u /* it has read the end of what the client sends */
 #define THREAD_BROKEN 128u /* a write of its was refused */
+#define THREAD_ANSWERED 512u /* it waits in a read of that connection, after it has written */
+#define THREAD_WOKEN 1024u /* `work` holds what it did since it woke, before its first edge of the exchange */
+#define THREAD_MISSED 2048u /* the connection moved bytes that no edge has told of */
 #define THREAD_OWNS_MEMORY 256u /* the one thread of its address space that has resident_bytes */
 
 /* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
@@ -171,6 +174,9 @@ enum record_type {
 	RECORD_OPEN = 1, /* data arrived on a connection that waited for a request: maybe a head */
 	RECORD_MORE,	 /* more of what may still be the head */
 	RECORD_RESPONSE, /* a write that begins with a status line */
+	RECORD_RESPONSE_MORE, /* the next write, of what may still be the response's head */
+	RECORD_TAIL,	 /* a write that ends in an empty line and may be a body's end: its last bytes */
+	RECORD_JOIN,	 /* a thread writes that has not read the request nor begun the response: it will tell an end */
 	RECORD_END,	 /* the thread turned away after it had written, or died */
 	RECORD_CLOSE,	 /* the connection can carry no further response */
 	RECORD_FOREIGN,	 /* the first bytes of a connection that speaks something else: see `protocol` */
@@ -185,7 +191,7 @@ enum record_type {
 #define RECORD_CLOSED	 0x08u /* the server closed or shut down the connection */
 #define RECORD_RESET	 0x10u /* the peer reset it, or it timed out, or a write was refused */
 #define RECORD_EXITING	 0x20u /* the thread ends */
-#define RECORD_KILLED	 0x40u /* its whole process ends */
+#define RECORD_KILLED	 0x40u /* its whole process ends, by a signal */
 #define RECORD_BLOCKED	 0x80u /* ended by blocking after a write */
 #define RECORD_UNIX	 0x100u
 #define RECORD_HEAD_TOLD 0x200u /* the read ended in an empty line: the head is whole */
@@ -195,6 +201,11 @@ enum record_type {
 #define RECORD_INHERITED 0x4000u /* some of the cost is that of threads of which it is guessed that they worked for it */
 #define RECORD_UNSEEN	 0x8000u /* RECORD_OPEN, RECORD_MORE: bytes were read, nobody knows how many */
 #define RECORD_OOM_KILLED 0x1000u /* with RECORD_KILLED: by the OOM killer */
+#define RECORD_EXITED	 0x10000u /* its whole process ends, of its own will */
+#define RECORD_ANSWERED	 0x20000u /* RECORD_END: the thread that wrote waits in a read of that connection for more */
+#define RECORD_WOKEN	 0x40000u /* the cost holds what the thread did since it woke, before its first edge of the exchange */
+#define RECORD_MISSED	 0x80000u /* the connection moved bytes that no edge has told of: its place is known again */
+#define RECORD_MULTIPLEX 0x100000u /* RECORD_OPEN, set in user space: the process's runtime switches tasks by itself (Go) */
 
 /* The head of every record in the ring; head_bytes of payload follow it. */
 struct record {
