@@ -113,7 +113,8 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 		return;
 	}
 	record_begin(r, RECORD_END, s, task, now);
-	r->flags = why | (s->shared ? RECORD_SHARED : 0) | (s->sent ? RECORD_SENT : 0) |
+	r->flags = why | (s->shared ? RECORD_SHARED : 0) | (s->woken ? RECORD_WOKEN : 0) | (s->missed ? RECORD_MISSED : 0) |
+		   (s->answered ? RECORD_ANSWERED : 0) | (s->sent ? RECORD_SENT : 0) |
 		   (s->ended ? RECORD_BLOCKED : 0) | (s->last_chunk ? RECORD_LAST_CHUNK : 0);
 	r->end_ns = s->ended ? s->block_ns : now;
 	r->cost = *work;
@@ -173,7 +174,8 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	s->exchange = exchange;
 	s->connection = connection;
 	s->shared = !fresh || s->sdk_at;
-	s->peer_eof = s->broken = 0;
+	s->peer_eof = s->broken = s->answered = s->woken = s->missed = 0;
+	s->sock = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
 	s->unsure_cpu_ns = 0;
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
@@ -191,7 +193,8 @@ static __always_inline void work_resume(struct thread_state *s, struct task_stru
 		work_take(s, &s->at_block, &s->work);
 		cost_add(&s->kept, &s->work);
 		cost_take(&s->mark, at, &s->work);
-		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
+		/* And while it waited, another thread may have done the work. */
+		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS || task->signal->nr_threads > 1)
 			s->shared = 1;
 		memory_settle(&s->memory, task, false);
 	} else {
@@ -201,10 +204,17 @@ static __always_inline void work_resume(struct thread_state *s, struct task_stru
 	s->place = PLACE_NONE;
 }
 
+/* How the process of a thread that ends does so itself; 0: it lives on. */
+static __always_inline __u32 exit_flags(const struct task_struct *task)
+{
+	if (!(task->signal->flags & SIGNAL_GROUP_EXIT))
+		return 0;
+	return task->exit_code & 0x7f ? RECORD_KILLED : RECORD_EXITED;
+}
+
 static __always_inline void work_exit(struct thread_state *s, struct task_struct *task, __u64 now)
 {
-	bool killed = task->signal->flags & SIGNAL_GROUP_EXIT;
-	__u32 why = RECORD_EXITING | (killed ? RECORD_KILLED : 0) | (task->signal->oom_mm ? RECORD_OOM_KILLED : 0);
+	__u32 why = RECORD_EXITING | exit_flags(task) | (task->signal->oom_mm ? RECORD_OOM_KILLED : 0);
 	const struct cost *at;
 
 	if (!s->exchange && !s->sdk_at)

@@ -8,45 +8,59 @@
 #define REQMETER_EXCHANGE_BPF_H
 
 #include "head.bpf.h"
+#include "late.bpf.h"
+#include "request_line.bpf.h"
+#include "sequence.bpf.h"
 #include "unseen.bpf.h"
 
-#define LAST_CHUNK_LENGTH 5 /* "0" and an empty line */
-#define REQUEST_LINE_LOOKED_AT 16
+enum opening {
+	OPENS,
+	CONTINUES,
+	UNDECIDED, /* line ends, before anything */
+	IS_FOREIGN,
+};
 
-/* Do these bytes begin with a method and a target? Stricter than need be: bodies must hardly ever look so. */
-static __always_inline bool begins_request_line(const struct user_bytes *bytes)
+static __always_inline enum beginning beginning_of_read(const struct user_bytes *from)
 {
-	__u8 first[REQUEST_LINE_LOOKED_AT] = {};
-
-	if (bytes->n < sizeof(first) || bpf_probe_read_user(first, sizeof(first), bytes->at))
-		return false;
-	for (int i = 0; i < REQUEST_LINE_LOOKED_AT - 1; i++) {
-		if (i > 0 && first[i] == ' ')
-			return first[i + 1] == '/' || first[i + 1] == '*' || first[i + 1] == 'h';
-		if (first[i] < 'A' || first[i] > 'Z')
-			return false;
-	}
-	return false;
+	return from->n ? beginning_of((__u64)from->at, from->n) : BEGINS_NOTHING;
 }
 
-enum opening { OPENS, CONTINUES, IS_FOREIGN };
+static __always_inline enum protocol protocol_of(enum beginning beginning)
+{
+	return beginning == BEGINS_TLS ? PROTOCOL_TLS : beginning == BEGINS_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_OTHER;
+}
 
-/* Do the bytes that arrived begin a request? Asked of a connection that waits for one. */
-static __always_inline enum opening opening_of(const struct socket_state *ss, const struct user_bytes *from,
+/* Do the bytes that arrived begin a request? A foreign connection is asked again where it turns from writing to reading. */
+static __always_inline enum opening opening_of(struct socket_state *ss, const struct user_bytes *from,
 					       enum protocol *protocol)
 {
-	__u8 first[4] = {};
+	enum beginning beginning;
 
-	*protocol = PROTOCOL_HTTP1;
 	if (ss->exchange && !ss->sending)
 		return CONTINUES;
+	if (ss->kind == SOCKET_FOREIGN && (!ss->sending || from->n == 0))
+		return IS_FOREIGN;
 	if (from->n == 0)
 		return OPENS; /* unreadable (io_uring): a row without a path beats none */
-	bpf_probe_read_user(first, from->n < 4 ? 1 : 4, from->at);
-	*protocol = protocol_of(first);
+	beginning = beginning_of_read(from);
+	*protocol = protocol_of(beginning);
+	if (beginning == BEGINS_LINE || beginning == BEGINS_PART)
+		return OPENS;
 	if (ss->exchange)
-		return may_begin_head(first[0]) ? OPENS : CONTINUES;
-	return *protocol == PROTOCOL_HTTP1 ? OPENS : IS_FOREIGN;
+		return CONTINUES; /* of a body, behind an early answer */
+	return beginning == BEGINS_BLANK && ss->kind == SOCKET_INBOUND ? UNDECIDED : IS_FOREIGN;
+}
+
+/* Has user space found that this is no HTTP? */
+static __always_inline bool is_told_foreign(const struct socket_state *ss)
+{
+	__u64 connection = ss->connection;
+
+	if (!verdicts_waiting || !bpf_map_lookup_elem(&verdicts, &connection))
+		return false;
+	if (bpf_map_delete_elem(&verdicts, &connection) == 0)
+		__sync_fetch_and_add(&verdicts_waiting, -1);
+	return true;
 }
 
 /*
@@ -77,86 +91,178 @@ static __always_inline void note_home(struct thread_state *s)
 	s->place = PLACE_NONE;
 }
 
-static __always_inline void exchange_open(struct thread_state *s, struct socket_state *ss, const struct cost *at,
-					  __u64 now)
+/* Is the socket watched by an epoll? Those who serve it go on with others where it has nothing for them. */
+static __always_inline bool is_polled(struct sock *sk)
 {
+	struct socket *socket = sock_field(sk, sk_socket);
+	struct file *file = socket ? BPF_CORE_READ(socket, file) : NULL;
+
+	return file && bpf_core_field_exists(file->f_ep) && BPF_CORE_READ(file, f_ep);
+}
+
+/*
+ * An event loop that has something to do at all times never sleeps in its poll, and no switch tells that it has polled.
+ * It shows where something comes: the loop has just been at work for nobody. From then on until it sleeps again, what lies
+ * between the edges of a request may be others'.
+ */
+static __always_inline void note_polling(struct thread_state *s, struct sock *sk, struct task_struct *task,
+					 const struct cost *at)
+{
+	if (s->polls || (s->exchange && !s->sent) || minus(at->cpu_ns, s->edge_cpu_ns) <= EXACT_WITHIN_NS)
+		return;
+	if (minus(at->cpu_ns, s->edge_cpu_ns + booked_early(task)) > EXACT_WITHIN_NS && is_polled(sk))
+		s->polls = 1;
+}
+
+static __always_inline void exchange_open(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					  struct task_struct *task, const struct cost *at, __u64 now)
+{
+	ss->kind = SOCKET_INBOUND;
 	ss->exchange = new_handle();
+	ss->opened_ns = now;
+	ss->opener = task->pid;
+	ss->tail = 0;
+	ss->response_left = 0;
 	ss->sending = 0;
 	ss->head_left = HEAD_TOTAL;
 	ss->silent = above_row_limit(now);
 	ss->begin_ns = ss->silent ? now : 0;
+	claim_wanted(ss, task);
 	note_home(s);
 	work_enter(s, at, ss->exchange, ss->connection, true);
+	s->sock = (__u64)sk;
+	s->silent = ss->silent;
+	s->shared |= s->polls | multiplexes[PROCESS_SLOT(task->tgid)];
 }
 
-/* The thread is at work on the socket's exchange, whatever it was at before. */
-static __always_inline void exchange_join(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					  const struct cost *at, __u64 now)
+/* The thread is at work on the socket's exchange, whatever it was at before. True if it was at something else. */
+static __always_inline bool exchange_join(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					  struct task_struct *task, const struct cost *at, __u64 now)
 {
 	if (s->exchange == ss->exchange) {
 		work_resume(s, task, at);
-		return;
+		return false;
 	}
 	work_leave(s, task, at, now, 0);
 	work_enter(s, at, ss->exchange, ss->connection, false);
+	s->sock = (__u64)sk;
 	s->sent = ss->sending;
 	s->silent = ss->silent;
+	return true;
 }
 
-static __always_inline void receive_data(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					 const struct cost *at, __u32 moved, __u64 now)
+/* The thread is at a socket that is no request's: what it does now is nobody's. */
+static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at, __u64 now)
+{
+	if (s->exchange && !(s->ended && s->loops && !s->sent))
+		work_leave(s, task, at, now, 0);
+}
+
+static __always_inline void turns_foreign(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					  const struct cost *at, enum protocol protocol, __u64 now)
+{
+	/* Met in the midst of a body, perhaps: its next turn to reading will tell. */
+	bool met = ss->kind == SOCKET_INBOUND && ss->inferred && !ss->doubted;
+
+	turn_away(s, task, at, now);
+	claimed(ss);
+	ss->kind = SOCKET_FOREIGN;
+	ss->exchange = 0;
+	ss->sending = 0;
+	ss->doubted = 1;
+	if (ss->told || met)
+		return;
+	ss->told = 1;
+	emit_foreign(s, ss, task, protocol, now);
+}
+
+/* Shows bytes behind a head that is told: of a request sent ahead, or of one behind a body that nobody wanted. */
+static __always_inline bool may_be_ahead(const struct user_bytes *from)
+{
+	enum beginning beginning = beginning_of_read(from);
+
+	return beginning == BEGINS_LINE || beginning == BEGINS_PART;
+}
+
+static __always_inline void receive_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					 struct task_struct *task, const struct cost *at, __u32 moved, __u64 now)
 {
 	struct user_bytes from;
-	enum protocol protocol;
+	enum protocol protocol = PROTOCOL_OTHER;
 	enum opening opening;
 	__u64 ready = ss->ready_ns;
 
 	ss->ready_ns = 0;
-	user_bytes_of_call(task, moved, &from);
-	opening = opening_of(ss, &from, &protocol);
+	ss->received_bytes += moved;
+	user_bytes_of_call(task, sk, moved, &from);
+	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, &from, &protocol);
 	if (opening == IS_FOREIGN) {
-		work_leave(s, task, at, now, 0);
-		ss->kind = SOCKET_FOREIGN;
-		emit_foreign(s, ss, task, protocol, now);
+		turns_foreign(s, ss, task, at, protocol, now);
 		return;
 	}
-	ss->received_bytes += moved;
+	if (opening == UNDECIDED) {
+		turn_away(s, task, at, now);
+		return;
+	}
 	if (opening == OPENS) {
 		work_leave(s, task, at, now, 0);
-		exchange_open(s, ss, at, now);
-		s->silent = ss->silent;
+		exchange_open(s, ss, sk, task, at, now);
 	} else {
-		exchange_join(s, ss, task, at, now);
+		exchange_join(s, ss, sk, task, at, now);
 	}
 	carry_bytes(s, ss);
 	if (ss->silent)
 		return;
-	/* Behind a head that is told: a request sent ahead, or one behind a body that nobody wanted. */
-	if (opening == CONTINUES && !ss->head_left && begins_request_line(&from))
+	if (opening == CONTINUES && !ss->head_left && may_be_ahead(&from))
 		ss->head_left = HEAD_TOTAL;
 	if (opening == OPENS)
 		emit_head(RECORD_OPEN, s, ss, task, &from, at, moved, now, ready);
 	else if (ss->head_left)
 		emit_head(RECORD_MORE, s, ss, task, &from, at, moved, now, 0);
+	if (opening == OPENS)
+		ss->missed = s->missed = 0;
+}
+
+/* An empty read after the thread has written: its request ends here if it does not write for it again. */
+static __always_inline void note_reading_again(struct thread_state *s, struct task_struct *task, const struct cost *at,
+					       __u64 now)
+{
+	if (!s->sent || s->ended)
+		return;
+	s->at_block = *at;
+	memory_settle(&s->memory, task, true);
+	s->block_ns = now;
+	s->rested = s->ended = 1;
 }
 
 /*
- * A look (MSG_PEEK), an empty read or an end of file: turns the thread, and after a write ends its request. The write may
- * have been another's, to whom this thread had handed the request.
+ * A look (MSG_PEEK, the error queue), an empty read or an end of file: turns the thread, and ends nothing by itself. What
+ * is looked for on a connection that was answered is the next request, or the client's end: nobody's.
  */
-static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					    const struct cost *at, int result, __u64 now)
+static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					    struct task_struct *task, const struct cost *at, int result, bool look,
+					    __u64 now)
 {
-	bool here = s->exchange == ss->exchange;
+	bool here = s->exchange && s->exchange == ss->exchange;
+	bool own = ss->exchange && (result < 0 ? look || !ss->sending : result > 0 && !ss->sending);
 
 	if (result == 0) {
 		ss->peer_eof = 1;
 		s->peer_eof |= here;
 	}
-	if (!here || ss->sending)
+	/* The write may have been another's, to whom this thread had handed the request. */
+	if (here && ss->sending && !s->sent && !look) {
 		work_leave(s, task, at, now, 0);
-	else
+	} else if (here) {
 		work_resume(s, task, at);
+		if (!look)
+			note_reading_again(s, task, at, now);
+	} else if (own && ss->kind == SOCKET_INBOUND) {
+		exchange_join(s, ss, sk, task, at, now);
+		carry_bytes(s, ss);
+	} else {
+		turn_away(s, task, at, now);
+	}
 }
 
 /*
@@ -172,13 +278,38 @@ static __always_inline void outbound_belongs(struct thread_state *s, struct sock
 	ss->silent = s->silent;
 }
 
-static __always_inline void outbound_turn(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					  __u64 now)
+static __always_inline void outbound_turn(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					  struct task_struct *task, __u64 now)
 {
 	const struct cost *at = cost_running(s, task, now);
 
+	s->edge_cpu_ns = at->cpu_ns;
 	change_begin(s);
-	exchange_join(s, ss, task, at, now);
+	exchange_join(s, ss, sk, task, at, now);
+	change_end(s);
+}
+
+static __always_inline bool is_loop(const struct thread_state *s)
+{
+	return s->home >= PLACE_DESCRIPTOR;
+}
+
+/*
+ * An event loop reads from a socket that belongs to no request: somebody else's answer, its own wake-up, a datagram. A
+ * thread that serves one request at a time reads for that.
+ */
+static __always_inline void strange_read(struct thread_state *s, struct task_struct *task)
+{
+	const struct cost *at;
+	__u64 now;
+
+	if (!s->exchange || !is_loop(s))
+		return;
+	now = bpf_ktime_get_ns();
+	at = cost_running(s, task, now);
+	s->edge_cpu_ns = at->cpu_ns;
+	change_begin(s);
+	turn_away(s, task, at, now);
 	change_end(s);
 }
 
@@ -186,7 +317,8 @@ static __always_inline void outbound_turn(struct thread_state *s, struct socket_
  * A loop connects for one request and may write when it has turned to another: what is first written is the one's that
  * connected, and turns the thread back to it, unless that one has been answered meanwhile.
  */
-static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task)
+static __always_inline void outbound_sent(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					  struct task_struct *task)
 {
 	bool first = ss->unwritten, answered = s->exchange == ss->exchange && s->ended && s->sent;
 
@@ -195,7 +327,7 @@ static __always_inline void outbound_sent(struct thread_state *s, struct socket_
 		outbound_belongs(s, ss);
 		return;
 	}
-	outbound_turn(s, ss, task, bpf_ktime_get_ns());
+	outbound_turn(s, ss, sk, task, bpf_ktime_get_ns());
 }
 
 /* A thread connects: in its own context, before the first packet goes. */
@@ -214,84 +346,186 @@ static __always_inline void outbound_connects(struct sock *sk)
 	ss->unwritten = 1;
 }
 
-static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					      __u64 now)
+static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					      struct task_struct *task)
 {
-	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
-	if (!ss->exchange || (s->exchange == ss->exchange && (!s->ended || !s->loops)))
+	if (!ss->exchange) {
+		strange_read(s, task);
 		return;
-	outbound_turn(s, ss, task, now);
+	}
+	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
+	if (s->exchange == ss->exchange && (!s->ended || !s->loops))
+		return;
+	outbound_turn(s, ss, sk, task, bpf_ktime_get_ns());
+}
+
+/* At a read: what was written unseen has answered what was read before. */
+static __always_inline void note_missed(struct socket_state *ss, const struct sequences *missed)
+{
+	if (!missed->read && !missed->write)
+		return;
+	ss->missed = 1;
+	ss->received_bytes += missed->read;
+	ss->sent_bytes += missed->write;
+	if (missed->write && ss->exchange) {
+		ss->sending = 1;
+		claimed(ss);
+	}
+}
+
+/* A read of a server's connection. */
+static __always_inline void inbound_received(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					     struct task_struct *task, int result, bool look)
+{
+	__u32 moved = result > 0 && !look ? result : 0;
+	__u64 now = bpf_ktime_get_ns();
+	const struct cost *at = cost_running(s, task, now);
+	struct sequences missed;
+
+	change_begin(s);
+	note_polling(s, sk, task, at);
+	sequences_missed(ss, sk, moved, 0, &missed);
+	note_missed(ss, &missed);
+	if (moved) {
+		note_unix_read(ss, sk, task);
+		receive_data(s, ss, sk, task, at, moved, now);
+	} else {
+		receive_nothing(s, ss, sk, task, at, result, look, now);
+	}
+	s->edge_cpu_ns = s->at.cpu_ns;
+	note_splices(s, ss, false);
+	change_end(s);
+}
+
+/* Sockets that are no stream turn an event loop away from its request. */
+static __always_inline void packet_received(int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *s = result > 0 ? bpf_task_storage_get(&threads, task, 0, 0) : NULL;
+
+	if (s && task->tgid != agent_pid)
+		strange_read(s, task);
 }
 
 /* A read of `result` bytes (or none, or an error) has ended. */
 static __always_inline int received(struct sock *sk, int result, int flags)
 {
+	bool look = flags & (MSG_PEEK | MSG_ERRQUEUE);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct socket_state *ss;
 	struct thread_state *s;
-	const struct cost *at;
-	__u64 now;
 
-	if (!is_stream(sk))
+	if (!is_stream(sk)) {
+		packet_received(result);
 		return 0;
+	}
 	ss = socket_find(sk);
 	if (!ss)
-		ss = socket_meet(sk, false, result > 0 && !(flags & MSG_PEEK) ? result : 0);
-	/* Most sockets end here: what serves nobody and belongs to no request. */
-	if (!ss || ss->kind == SOCKET_FOREIGN || (ss->kind == SOCKET_OUTBOUND && !ss->exchange))
+		ss = socket_meet(sk, false, result > 0 && !look ? result : 0);
+	if (!ss)
 		return 0;
+	guess_again(ss, sk, result > 0 && !look ? result : 0);
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s || task->tgid == agent_pid)
 		return 0;
-	now = bpf_ktime_get_ns();
-	if (ss->kind == SOCKET_OUTBOUND) {
-		if (result > 0)
-			outbound_received(s, ss, task, now);
+	/* Most sockets end here: what serves nobody, read by who is at nothing. */
+	if (!s->exchange && ss->kind == SOCKET_OUTBOUND && !ss->exchange)
 		return 0;
-	}
-	at = cost_running(s, task, now);
-	change_begin(s);
-	if (result > 0 && !(flags & MSG_PEEK)) {
-		note_unix_read(ss, sk, task);
-		receive_data(s, ss, task, at, result, now);
-	} else {
-		receive_nothing(s, ss, task, at, result, now);
-	}
-	note_splices(s, ss, false);
-	change_end(s);
+	if (ss->kind != SOCKET_OUTBOUND)
+		inbound_received(s, ss, sk, task, result, look);
+	else if (result > 0)
+		outbound_received(s, ss, sk, task);
 	return 0;
 }
 
-/* Does the write end as a chunked body without trailers ends? Asked of every write: the kernel side knows no framing. */
-static __always_inline bool ends_last_chunk(const struct user_bytes *bytes)
-{
-	__u8 tail[8] = {};
+#define LAST_CHUNK_CRLF 0x0a0d0a0d30ull /* "0" and an empty line, little endian: the last five bytes of a chunked body */
+#define LAST_CHUNK_LF	0x0a0a30ull
+#define EMPTY_LINE_LF	0x0a0a
+#define EMPTY_LINE_MIX	0x0a0d0a
 
-	if (!bytes->end || bpf_probe_read_user(tail, LAST_CHUNK_LENGTH, bytes->end - LAST_CHUNK_LENGTH))
+/* Do the last bytes end a chunked body without trailers? Before the 0 is a line's end, another 0, or what nobody knows. */
+static __always_inline bool ends_last_chunk(__u64 tail)
+{
+	__u64 before;
+
+	if (tail >> 24 == LAST_CHUNK_CRLF)
+		before = tail >> 16;
+	else if (tail >> 40 == LAST_CHUNK_LF)
+		before = tail >> 32;
+	else
 		return false;
-	return tail[0] == '0' && tail[1] == '\r' && tail[2] == '\n' && tail[3] == '\r' && tail[4] == '\n';
+	before &= 0xff;
+	return before == '\n' || before == '0' || !before;
 }
 
-static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-				      const struct cost *at, __u32 moved, __u64 now)
+static __always_inline bool ends_empty_line(__u64 tail)
+{
+	return tail >> 48 == EMPTY_LINE_LF || tail >> 40 == EMPTY_LINE_MIX;
+}
+
+/* Puts what a write took behind the writes before. */
+static __always_inline void note_tail(struct socket_state *ss, const struct user_bytes *from)
+{
+	struct user_tail tail;
+	__u32 n;
+
+	tail_of_call(from, &tail);
+	n = tail.n;
+	ss->tail = n < TAIL_BYTES ? tail.bytes | ss->tail >> (8 * n & 63) : tail.bytes;
+}
+
+/* What is told of a write's bytes: a response's head, the next piece of one, what may be the end of a chunked body. */
+static __always_inline void tell_written(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					 const struct user_bytes *from, bool begins, __u64 now)
+{
+	bool head = begins || ss->response_left, whole = readable(from) == from->moved;
+	__u32 n = readable(from), left = begins ? RESPONSE_HEAD_COPY : ss->response_left;
+
+	if (head)
+		emit_response(begins ? RECORD_RESPONSE : RECORD_RESPONSE_MORE, s, ss, task, from, now);
+	whole = whole && n <= left;
+	ss->response_left = head && whole && !ends_empty_line(ss->tail) ? left - n : 0;
+	if (!(head && whole) && ends_empty_line(ss->tail) && !s->last_chunk)
+		emit_tail(s, ss, task, from, now);
+}
+
+/* The thread's sums are in s->at. */
+static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+				      struct task_struct *task, __u32 moved, __u64 now)
 {
 	struct user_bytes from;
+	bool joins, begins;
 
-	exchange_join(s, ss, task, at, now);
+	if (answers_late(s, ss, task)) {
+		join_late(s, ss, task, now);
+		s->sock = (__u64)sk;
+		s->silent = ss->silent;
+		joins = true;
+	} else {
+		joins = exchange_join(s, ss, sk, task, &s->at, now);
+	}
+	claimed(ss);
 	if (ss->silent)
 		unseen_sent(s, ss, task, now);
 	ss->sent_bytes += moved;
 	ss->last_send_ns = now;
 	ss->sending = 1;
 	s->sent = 1;
+	s->answered = 0;
 	s->last_send_ns = now;
+	memory_settle(&s->memory, task, true);
+	s->at_idle = s->at;
+	s->idle_ns = now;
 	carry_bytes(s, ss);
 	if (s->silent)
 		return;
-	user_bytes_of_call(task, moved, &from);
-	s->last_chunk = ends_last_chunk(&from);
-	if (begins_status_line(&from))
-		emit_response(s, ss, task, &from, at, moved, now);
+	user_bytes_of_call(task, sk, moved, &from);
+	note_tail(ss, &from);
+	s->last_chunk = ends_last_chunk(ss->tail);
+	begins = begins_status_line(&from);
+	if (joins && !begins && ss->opener != task->pid)
+		emit_join(s, ss, task, moved, now);
+	tell_written(s, ss, task, &from, begins, now);
 }
 
 /* A write failed: with these errors because nobody is there any more, unless the server itself has closed. */
@@ -304,29 +538,60 @@ static __always_inline void note_refusal(struct thread_state *s, struct socket_s
 }
 
 /*
- * Bytes of this connection have been spliced before this write (see splice.bpf.h): of the request that is being read, or
- * of a new one. Out of line, for on_send is run by everybody. The thread's sums at the edge are in s->at.
+ * Bytes of this connection have been read before this write that no edge has told of (splice.bpf.h, sequence.bpf.h): of
+ * the request that is being read, or of a new one. Out of line, for on_send is run by everybody. The thread's sums at the
+ * edge are in s->at.
  */
 static __noinline __attribute__((unused)) int receive_unseen(struct thread_state *s, struct socket_state *ss,
-							     struct task_struct *task, __u64 now)
+							     struct sock *sk, struct task_struct *task, __u64 now)
 {
 	bool opens = !ss->exchange || ss->sending;
 	__u64 begin = opens && ss->ready_ns ? ss->ready_ns : now;
 
 	ss->ready_ns = ss->unread = 0;
-	s->splices = SPLICES | ON_UNIX;
 	if (opens) {
 		work_leave(s, task, &s->at, now, 0);
-		exchange_open(s, ss, &s->at, now);
-		s->silent = ss->silent;
+		exchange_open(s, ss, sk, task, &s->at, now);
 	} else {
-		exchange_join(s, ss, task, &s->at, now);
+		exchange_join(s, ss, sk, task, &s->at, now);
 	}
 	s->shared = 1;
 	carry_bytes(s, ss);
 	if (!ss->silent)
 		emit_unseen(opens ? RECORD_OPEN : RECORD_MORE, s, ss, task, begin);
 	return 0;
+}
+
+/* What was read unseen before a write: of a connection that speaks HTTP, or that has not spoken yet. */
+static __always_inline bool is_unseen_read(const struct socket_state *ss, const struct sequences *missed)
+{
+	return missed->read && ss->kind == SOCKET_INBOUND && (!ss->exchange || ss->sending);
+}
+
+/* A write of a server. */
+static __always_inline void inbound_sent(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+					 struct task_struct *task, __u32 moved, bool spliced)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct sequences missed;
+
+	cost_running(s, task, now); /* in s->at, which takes no room on the stack */
+	change_begin(s);
+	sequences_missed(ss, sk, 0, moved, &missed);
+	note_missed(ss, &missed);
+	if (spliced)
+		s->splices = SPLICES | ON_UNIX;
+	if (spliced || is_unseen_read(ss, &missed))
+		receive_unseen(s, ss, sk, task, now);
+	if (ss->exchange) {
+		send_data(s, ss, sk, task, moved, now);
+	} else {
+		ss->sent_bytes += moved;
+		ss->sending = 1;
+		turn_away(s, task, &s->at, now);
+	}
+	s->edge_cpu_ns = s->at.cpu_ns;
+	change_end(s);
 }
 
 /* A write of `result` bytes (or an error) has ended. */
@@ -336,38 +601,26 @@ static __always_inline int sent(struct sock *sk, int result)
 	struct socket_state *ss;
 	struct thread_state *s;
 	bool spliced;
-	__u64 now;
 
 	if (!is_stream(sk))
 		return 0;
 	ss = socket_find(sk);
 	if (!ss)
 		ss = socket_meet(sk, true, 0);
-	if (!ss || ss->kind == SOCKET_FOREIGN)
+	if (!ss)
 		return 0;
-	if (ss->kind == SOCKET_INBOUND && !ss->exchange && !(unix_splice_unseen && ss->is_unix))
-		return 0;
+	guess_again(ss, sk, 0);
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s || task->tgid == agent_pid)
 		return 0;
 	note_splices(s, ss, unix_splice_unseen && is_in_splice(task));
 	spliced = unix_spliced(s, ss, sk, task);
-	if (result <= 0) {
+	if (result <= 0)
 		note_refusal(s, ss, result);
-		return 0;
-	}
-	if (ss->kind == SOCKET_OUTBOUND) {
-		outbound_sent(s, ss, task);
-		return 0;
-	}
-	now = bpf_ktime_get_ns();
-	cost_running(s, task, now); /* in s->at, which takes no room on the stack */
-	change_begin(s);
-	if (spliced)
-		receive_unseen(s, ss, task, now);
-	if (ss->exchange)
-		send_data(s, ss, task, &s->at, result, now);
-	change_end(s);
+	else if (ss->kind == SOCKET_OUTBOUND)
+		outbound_sent(s, ss, sk, task);
+	else
+		inbound_sent(s, ss, sk, task, result, spliced);
 	return 0;
 }
 

@@ -53,6 +53,7 @@ enum bpf_map_type_used {
 #define TASK_FROZEN	  0x00008000 /* 6.1 and later */
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define MSG_PEEK	  0x2
+#define MSG_ERRQUEUE	  0x2000
 #define EPIPE		  32
 #define ECONNRESET	  104
 #define EAGAIN		  11
@@ -67,6 +68,7 @@ enum bpf_map_type_used {
 #define TCP_FIN_WAIT1	  4
 #define TCP_CLOSE	  7
 #define TCP_LAST_ACK	  9
+#define TCP_LISTEN	  10
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -126,10 +128,12 @@ struct inode {
 };
 
 struct file_operations;
+struct hlist_head;
 struct file {
 	const struct file_operations *f_op;
 	struct inode *f_inode;
 	void *private_data; /* of a socket's: struct socket */
+	struct hlist_head *f_ep; /* the epolls that watch it, 5.11 and later; NULL: none */
 };
 
 struct fdtable {
@@ -167,6 +171,7 @@ struct signal_struct {
 	struct {
 		int counter;
 	} live;
+	int nr_threads;
 	struct mm_struct *oom_mm; /* once the OOM killer has chosen the process */
 };
 
@@ -174,6 +179,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int on_cpu; /* int, a byte since 7.3: only loads of unsigned fields are fitted to the kernel's size */
 	unsigned int flags;
+	int exit_code; /* the signal that ended it, in the lowest seven bits */
 	struct sched_entity se;
 	__u32 pid;
 	__u32 tgid;
@@ -229,15 +235,22 @@ struct sock {
 	struct sk_buff_head sk_receive_queue;
 };
 
-/* Sequence numbers: of what is to come next, and of what is to be read next. */
+struct inet_connection_sock {
+	const void *icsk_ulp_ops; /* TLS in the kernel and its like, whose bytes are not those that are written */
+};
+
+/* Sequence numbers: of what is to come next, of what is to be read next, of what is to be written next. */
 struct tcp_sock {
+	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 write_seq;
 	__u64 bytes_received;
 };
 
 struct socket {
 	struct sock *sk;
+	struct file *file;
 };
 
 struct socket_alloc {
@@ -308,10 +321,18 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+/* Helpers that not every kernel has. */
+enum bpf_func_id { BPF_FUNC_loop = 181 /* 5.17 */ };
+
 /* Of the system-call ABI, in the program's memory: fixed, not relocated. */
 struct iovec {
 	void *iov_base;
 	unsigned long iov_len;
+};
+
+struct pollfd {
+	int fd;
+	short events, revents;
 };
 
 struct user_msghdr {

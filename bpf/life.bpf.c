@@ -75,8 +75,11 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	unsigned int state = compat_task_state(task);
 	__u32 place;
 
-	/* In two, and kept so: the compiler has no function to call for more than a kilobyte. */
-	__builtin_memset(s, 0, __builtin_offsetof(struct thread_state, memory));
+	/* In parts, and kept so: the compiler has no function to call for more than a kilobyte. */
+	__builtin_memset(s, 0, __builtin_offsetof(struct thread_state, at_idle));
+	asm volatile("" ::: "memory");
+	__builtin_memset(&s->at_idle, 0,
+			 __builtin_offsetof(struct thread_state, memory) - __builtin_offsetof(struct thread_state, at_idle));
 	asm volatile("" ::: "memory");
 	__builtin_memset(&s->memory, 0, sizeof(s->memory));
 	s->since_ns = now;
@@ -145,9 +148,13 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 
 static __always_inline void watch_newborn(struct task_struct *task, enum scratch scratch)
 {
-	struct thread_state *s;
+	struct task_struct *parent = bpf_get_current_task_btf();
+	struct thread_state *s = bpf_task_storage_get(&threads, parent, 0, 0);
 
-	if (n_scopes && !bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, 0) && !in_scope(task))
+	/* What a child process does for the request is not seen as such. */
+	if (s && task->tgid != parent->tgid && s->exchange && !s->ended)
+		s->shared = 1;
+	if (n_scopes && !s && !in_scope(task))
 		return;
 	s = state_create(task, scratch);
 	if (s)

@@ -77,6 +77,10 @@ struct thread_state {
 	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
 	__u8 home_sure; /* the last two requests whose place is known came to it at home */
 	__u8 own_wait; /* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
+	__u8 polls;    /* it has been at work for nobody since it last waited for anybody: see note_polling() */
+	__u8 answered; /* it has written, and waits in a read of the same connection */
+	__u8 woken;    /* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */
+	__u8 missed;   /* of its connection, as seen by itself: see struct socket_state */
 	__u16 port;
 	/* Where it waits for anybody, as enum place; 0: unknown. */
 	__u32 place; /* its last such wait, if it has not waited for a socket or gone on with a request since */
@@ -92,6 +96,12 @@ struct thread_state {
 	__u64 last_send_ns;
 	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
 	__u64 request_cpu_ns;
+	__u64 sock; /* address of the exchange's socket, to be compared only */
+
+	/* Where what it does next may begin to be for a request that it answers without having read it: see late.bpf.h. */
+	struct cost at_idle; /* of total */
+	__u64 idle_ns;
+	__u64 edge_cpu_ns; /* of total: at its last edge or block */
 
 	/* What the program says: see context.bpf.h. */
 	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */
@@ -122,6 +132,13 @@ struct socket_state {
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
 	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
+	__u64 opened_ns; /* of the exchange */
+	__u64 tail; /* the last eight bytes written, the latest highest; 0 where they are not known */
+	__u32 opener; /* the thread that read the exchange's first bytes */
+	__u32 read_seq, write_seq; /* TCP's own, at the last edge: see sequence.bpf.h */
+	__u32 asked; /* a guess: listeners_epoch when it was made */
+	__u16 response_left; /* bytes of this exchange that may still be copied as its response's head */
+	__u16 slot;	     /* with `unclaimed`: of the process in which it is counted */
 	__u64 unread; /* unix_splice_unseen: address of the first unread packet after the last read that was seen; 0: none */
 	__u32 reader; /* the same: the thread that read last */
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
@@ -136,6 +153,13 @@ struct socket_state {
 	__u8 silent;
 	__u8 broken; /* a write was refused: the peer is gone */
 	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
+	__u8 guessed; /* outbound because nobody was known to listen at its port */
+	__u8 unclaimed; /* nothing is written for the exchange yet: it counts in unclaimed_requests */
+	__u8 doubted; /* it was met in the middle, and its first bytes were no head */
+	__u8 told; /* user space knows that it is foreign */
+	__u8 sequenced; /* read_seq and write_seq hold; SEQUENCE_OFF: they never will */
+	__u8 missed; /* it moved bytes that no edge has told of */
+	__u8 pad[1];
 };
 
 enum socket_closed {
@@ -163,7 +187,9 @@ struct {
 struct cpu_state {
 	__u64 switch_ns;
 	__s64 ahead_ns; /* our clock - rq->clock */
-	__u64 pad[6];	/* a cache line each */
+	__s64 least_ns; /* the same as it was read, the least of a window */
+	__u64 window_ns; /* when that began */
+	__u64 pad[4];	/* a cache line each */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -255,7 +281,10 @@ struct {
 	__type(value, struct process_sums);
 } processes __weak SEC(".maps");
 
-/* Ports listened on when the agent began: what tells apart the two sides of older connections. */
+/*
+ * Ports that are or were listened on: what tells apart the two sides of connections that are older than the agent. Read
+ * by user space, before and after the programs are attached; who begins to listen later is added here.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, LISTENERS_MAX);
@@ -263,6 +292,14 @@ struct {
 	__type(key, struct listener_key);
 	__type(value, __u8);
 } listeners __weak SEC(".maps");
+
+/* Connections that user space has found to be no HTTP: put there by user space, taken out by who acts on it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VERDICTS_MAX);
+	__type(key, __u64);
+	__type(value, __u8);
+} verdicts __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -311,6 +348,12 @@ __weak __u64 last_handle = 0;	  /* of connections and exchanges; stays below 2^5
 __weak __u64 rows_second = 0;	  /* the second that rows_in_second counts */
 __weak __u64 rows_in_second = 0;
 __weak __u64 came_into_scope = 0; /* tasks that have, other than by birth: what is unknown of their memory may be no longer */
+__weak __u32 listeners_epoch = 0; /* raised by user space after it has read who listens */
+__weak __u32 verdicts_waiting = 0; /* entries of `verdicts`: added by user space, taken off here */
+/* By PROCESS_SLOT: requests that were read and for which nobody has written yet. */
+__weak __u32 unclaimed_requests[PROCESS_SLOTS] = {};
+/* The same: its runtime switches tasks by itself; told by user space. */
+__weak __u8 multiplexes[PROCESS_SLOTS] = {};
 __weak bool watching = false;	  /* true once the tasks that were there have been found */
 
 static __always_inline void lose(enum loss what)
@@ -327,8 +370,12 @@ static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
 	return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
-/* The two clocks drift by less: a clock is slewed by at most 500 ppm. One in 2^10. */
-#define CLOCKS_DRIFT_BITS 10
+/*
+ * Ours is slewed by at most a twelfth (chrony: 83,333 ppm; adjtime 500 ppm). Beyond that, as after a virtual machine was
+ * restored, what was least during a window holds: long enough for some switches, so short that a jump is soon over.
+ */
+#define CLOCKS_SLEW_PART 11
+#define CLOCKS_WINDOW_NS 250000000
 
 /*
  * At a switch both clocks are read, the scheduler's first. What lies between, which may be a hypervisor's long absence,
@@ -336,8 +383,16 @@ static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
  */
 static __always_inline void clocks_meet(struct cpu_state *cpu, __u64 now, __u64 clock)
 {
-	__s64 ahead = now - clock, most = cpu->ahead_ns + ((now - cpu->switch_ns) >> CLOCKS_DRIFT_BITS);
+	__s64 ahead = now - clock, most = cpu->ahead_ns + (now - cpu->switch_ns) / CLOCKS_SLEW_PART;
 
+	if (!cpu->switch_ns || now - cpu->window_ns > CLOCKS_WINDOW_NS) {
+		if (cpu->switch_ns && cpu->least_ns > most)
+			most = cpu->least_ns;
+		cpu->least_ns = ahead;
+		cpu->window_ns = now;
+	} else if (ahead < cpu->least_ns) {
+		cpu->least_ns = ahead;
+	}
 	cpu->ahead_ns = cpu->switch_ns && ahead > most ? most : ahead;
 	cpu->switch_ns = now;
 }

@@ -42,6 +42,28 @@ static __always_inline void note_block(struct thread_state *s, struct task_struc
 }
 
 /*
+ * The thread goes to sleep. If it has no work, and none may wait for it in its process, what it does when it wakes is for
+ * what comes then; in the midst of work it may sleep as well, for a lock, say.
+ */
+static __always_inline void note_idle(struct thread_state *s, struct task_struct *task, bool was_over, __u64 now)
+{
+	bool over = !s->exchange || s->ended;
+
+	if (!over || (was_over && unclaimed_requests[PROCESS_SLOT(task->tgid)]))
+		return;
+	s->at_idle = s->total;
+	s->idle_ns = now;
+	memory_settle(&s->memory, task, false);
+}
+
+/* The thread that has answered waits in a read of the same connection. */
+static __always_inline void note_answered(struct thread_state *s, struct task_struct *task)
+{
+	if (s->exchange && s->sent && !s->answered)
+		s->answered = s->blocked == 1 + BLOCKED_NET && waits_in_read_of(task, s->sock);
+}
+
+/*
  * The slice ends: settle it and the stretch off the CPU before it, of which the scheduler kept account. True if the
  * thread waits for anybody.
  */
@@ -49,6 +71,7 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 				       __u64 now, bool blocked, unsigned int state)
 {
 	__u64 exec = task->se.sum_exec_runtime;
+	bool was_over = !s->exchange || s->ended;
 	__u32 place;
 
 	cost_on_cpu(&s->total, s, task, cpu, now, exec);
@@ -62,6 +85,11 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 	s->blocked = 1 + blocked_kind(task, state, &place);
 	note_place(s, place);
 	note_block(s, task, place, now);
+	note_answered(s, task);
+	note_idle(s, task, was_over, now);
+	s->edge_cpu_ns = s->total.cpu_ns;
+	if (place)
+		s->polls = 0;
 	return place;
 }
 

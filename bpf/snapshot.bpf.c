@@ -45,6 +45,12 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_PEER_EOF;
 	if (s->broken)
 		row->flags |= THREAD_BROKEN;
+	if (s->answered)
+		row->flags |= THREAD_ANSWERED;
+	if (s->woken)
+		row->flags |= THREAD_WOKEN;
+	if (s->missed)
+		row->flags |= THREAD_MISSED;
 }
 
 /* What the program says it works for, and the stretch off the CPU that is not on that request's account yet. */

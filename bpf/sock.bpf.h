@@ -72,6 +72,16 @@ static __always_inline void socket_forget_other(struct sock *sk)
 		socket_forget(sk);
 }
 
+/* A server's side of a connection. */
+static __always_inline void socket_serves(struct socket_state *ss, struct sock *sk)
+{
+	ss->kind = SOCKET_INBOUND;
+	ss->exchange = 0;
+	ss->connection = new_handle();
+	ss->port = ss->is_unix ? 0 : sock_field(sk, __sk_common.skc_num);
+	ss->netns = ss->is_unix ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
+}
+
 static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 kind)
 {
 	struct socket_state *ss = socket_make(sk);
@@ -82,12 +92,41 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 	}
 	ss->kind = kind;
 	ss->is_unix = is_unix(sk);
-	if (kind == SOCKET_INBOUND) {
-		ss->connection = new_handle();
-		ss->port = ss->is_unix ? 0 : sock_field(sk, __sk_common.skc_num);
-		ss->netns = ss->is_unix ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
-	}
+	if (kind == SOCKET_INBOUND)
+		socket_serves(ss, sk);
 	return ss;
+}
+
+static __always_inline void listener_key_of(struct sock *sk, struct listener_key *ret)
+{
+	ret->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	ret->port = sock_field(sk, __sk_common.skc_num);
+}
+
+static __always_inline bool is_listened_on(struct sock *sk)
+{
+	struct listener_key key;
+
+	listener_key_of(sk, &key);
+	return bpf_map_lookup_elem(&listeners, &key);
+}
+
+/*
+ * One of which it was guessed that it serves nobody, because nobody was known to listen: asked again when more is known
+ * of who does. `moved`: bytes that this edge has read.
+ */
+static __always_inline void guess_again(struct socket_state *ss, struct sock *sk, __u32 moved)
+{
+	if (!ss->guessed || ss->asked == listeners_epoch)
+		return;
+	ss->asked = listeners_epoch;
+	if (!is_listened_on(sk))
+		return;
+	ss->guessed = 0;
+	ss->inferred = 1;
+	socket_serves(ss, sk);
+	ss->received_bytes = ss->sent_bytes = 0;
+	ss->taken_before = splice_by_tcp && is_tcp(sk) ? tcp_taken(sk) - moved : 0;
 }
 
 /*
@@ -99,7 +138,6 @@ static __always_inline struct socket_state *socket_create(struct sock *sk, __u8 
 static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes, __u32 moved)
 {
 	struct socket_state *ss;
-	struct listener_key key;
 
 	if (is_unix(sk)) {
 		bool spliced = writes && unix_splice_unseen && is_in_splice(bpf_get_current_task_btf());
@@ -112,10 +150,14 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk, bool wr
 			ss->ready_ns = bpf_ktime_get_ns(); /* who splices has read before */
 		return ss;
 	}
-	key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	key.port = sock_field(sk, __sk_common.skc_num);
-	if (!bpf_map_lookup_elem(&listeners, &key))
-		return socket_create(sk, SOCKET_OUTBOUND);
+	if (!is_listened_on(sk)) {
+		ss = socket_create(sk, SOCKET_OUTBOUND);
+		if (ss) {
+			ss->guessed = 1;
+			ss->asked = listeners_epoch;
+		}
+		return ss;
+	}
 	ss = socket_create(sk, SOCKET_INBOUND);
 	if (ss) {
 		ss->inferred = 1;
@@ -130,28 +172,14 @@ static __always_inline void carry_bytes(struct thread_state *s, const struct soc
 	s->received_bytes = ss->received_bytes;
 	s->sent_bytes = ss->sent_bytes;
 	s->port = ss->port;
+	s->missed |= ss->missed;
 }
 
 static __always_inline __u32 socket_flags(const struct socket_state *ss)
 {
 	return (resident != RESIDENT_UNKNOWN ? RECORD_MEMORY : 0) | (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
-	       (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
+	       (ss->missed ? RECORD_MISSED : 0) | (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
 }
 
-/* Could these be the first bytes of a request line? A letter, or the empty lines that some clients send before it. */
-static __always_inline bool may_begin_head(__u8 c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '\r' || c == '\n';
-}
-
-/* TLS handshakes and the preface of HTTP/2 ("PRI "): accepted, served, and not ours to read. */
-static __always_inline enum protocol protocol_of(const __u8 *b)
-{
-	if (b[0] == 0x16 && b[1] == 0x03)
-		return PROTOCOL_TLS;
-	if (b[0] == 'P' && b[1] == 'R' && b[2] == 'I' && b[3] == ' ')
-		return PROTOCOL_HTTP2;
-	return may_begin_head(b[0]) ? PROTOCOL_HTTP1 : PROTOCOL_OTHER;
-}
 
 #endif

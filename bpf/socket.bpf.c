@@ -180,6 +180,7 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 	if (ss->kind != SOCKET_INBOUND || ss->closed >= how)
 		return;
 	ss->closed = how;
+	claimed(ss);
 	/* A head may still be read, of what had come before the reset. */
 	if (!ss->exchange)
 		return;
@@ -199,7 +200,7 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 			return;
 	}
 	emit_close(ss, task,
-		   (by_task ? RECORD_CLOSED : RECORD_RESET) | (by_task && (task->flags & PF_EXITING) ? RECORD_KILLED : 0),
+		   (by_task ? RECORD_CLOSED : RECORD_RESET) | (by_task && (task->flags & PF_EXITING) ? exit_flags(task) : 0),
 		   now);
 }
 
@@ -212,12 +213,37 @@ static __always_inline void state_left(struct sock *sk, int to)
 		socket_closed(ss, to != TCP_CLOSE || BPF_CORE_READ(sk, sk_err) == 0);
 }
 
+/*
+ * Is it a connection that somebody has accepted, or will? With Fast Open it has data before it is established; one of
+ * MPTCP begins as its listener's copy.
+ */
+static __always_inline bool is_accepted(int from, int to)
+{
+	return to == TCP_SYN_RECV ? from != TCP_SYN_SENT
+				  : to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_LISTEN);
+}
+
+static __always_inline void note_listener(struct sock *sk)
+{
+	struct listener_key key;
+	__u8 yes = 1;
+
+	listener_key_of(sk, &key);
+	bpf_map_update_elem(&listeners, &key, &yes, BPF_ANY);
+}
+
 static __always_inline void state_changed(struct sock *sk, int from, int to)
 {
-	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT)) {
+	if (is_accepted(from, to)) {
 		socket_forget_other(sk);
 		if (!socket_find(sk))
-			socket_create(sk, from == TCP_SYN_RECV ? SOCKET_INBOUND : SOCKET_OUTBOUND);
+			socket_create(sk, SOCKET_INBOUND);
+	} else if (to == TCP_ESTABLISHED && from == TCP_SYN_SENT) {
+		socket_forget_other(sk);
+		if (!socket_find(sk))
+			socket_create(sk, SOCKET_OUTBOUND);
+	} else if (to == TCP_LISTEN) {
+		note_listener(sk);
 	} else if (to == TCP_SYN_SENT) {
 		outbound_connects(sk);
 	} else if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK || to == TCP_CLOSE) {

@@ -13,8 +13,17 @@ struct user_bytes {
 	__u32 n;	     /* contiguous there; at most what the call moved */
 	const void *next_at; /* what comes behind, in the next vector */
 	__u32 next_n;
-	const void *end; /* just behind the last byte that the call names, where it can be known; else NULL */
+	__u32 moved; /* by the call: bytes in its vectors, all in all */
+	const void *vectors; /* NULL: the two above are all; else bytes of further ones follow */
+	__u64 n_vectors;
 };
+
+/* The last bytes that a write took, to be put behind those of the write before. */
+struct user_tail {
+	__u64 bytes; /* the latest highest */
+	__u32 n;     /* of them that are known; TAIL_BYTES: what was before does not matter */
+};
+#define TAIL_BYTES 8
 
 /*
  * The calls that read or write sockets: where their bytes are, and what they do. A table, so that all other calls cost
@@ -56,65 +65,143 @@ static __always_inline __u8 call_on_sockets(unsigned long number)
 	return number < CALLS_MAX ? calls_on_sockets[number] : 0;
 }
 
-/* The first vectors may be empty; more than these few are not looked through. */
+/* The first vectors may be empty; more than these few are not looked through, but gathered: see head.bpf.h. */
 #define VECTORS_LOOKED_AT 4
 #define UIO_MAXIOV	  1024
 
 static __always_inline void first_vectors(const void *vectors, __u64 n_vectors, __u32 moved, struct user_bytes *ret)
 {
+	__u32 left = moved;
 	struct iovec v;
-
-	if (n_vectors - 1 < UIO_MAXIOV &&
-	    bpf_probe_read_user(&v, sizeof(v), vectors + (n_vectors - 1) * sizeof(v)) == 0 && v.iov_len)
-		ret->end = v.iov_base + v.iov_len;
 
 	for (__u64 i = 0; i < VECTORS_LOOKED_AT; i++) {
 		if (i >= n_vectors || bpf_probe_read_user(&v, sizeof(v), vectors + i * sizeof(v)))
 			return;
 		if (v.iov_len == 0)
 			continue;
+		if (v.iov_len > left)
+			v.iov_len = left;
 		if (ret->n) {
 			ret->next_at = v.iov_base;
-			ret->next_n = v.iov_len < moved - ret->n ? v.iov_len : moved - ret->n;
-			return;
+			ret->next_n = v.iov_len;
+			break;
 		}
 		ret->at = v.iov_base;
-		ret->n = v.iov_len < moved ? v.iov_len : moved;
-		if (ret->n == moved)
+		ret->n = v.iov_len;
+		left -= v.iov_len;
+		if (!left)
 			return;
+	}
+	if (ret->next_n < left && n_vectors > 2) {
+		ret->vectors = vectors;
+		ret->n_vectors = n_vectors;
 	}
 }
 
-/* ret->n is 0 where the call has no buffer that can be read. */
-static __always_inline void user_bytes_of_call(struct task_struct *task, __u32 moved, struct user_bytes *ret)
+/* Does the running call's descriptor lead to this socket? io_uring completes at the exit of any call. */
+static __always_inline bool call_is_for(struct task_struct *task, const struct pt_regs *regs, struct sock *sk)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	void *argument = (void *)BPF_CORE_READ(regs, si);
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (!find_file(task, regs->di, &file))
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return socket && BPF_CORE_READ(socket, sk) == sk;
+}
+
+/* Where the vectors of the running call are; else NULL. */
+static __always_inline const void *vectors_of_call(const struct pt_regs *regs, enum call_shape shape, __u64 *n)
+{
 	struct user_msghdr message;
 
-	ret->at = ret->next_at = ret->end = NULL;
-	ret->n = ret->next_n = 0;
-	enum call_shape shape = call_on_sockets(BPF_CORE_READ(regs, orig_ax)) & SHAPE_MASK;
+	*n = regs->dx;
+	if (shape == SHAPE_VECTOR)
+		return (const void *)regs->si;
+	if (shape != SHAPE_MESSAGE || bpf_probe_read_user(&message, sizeof(message), (const void *)regs->si))
+		return NULL;
+	*n = message.msg_iovlen;
+	return message.msg_iov;
+}
+
+static __always_inline enum call_shape shape_of_call(const struct pt_regs *regs)
+{
+	enum call_shape shape = call_on_sockets(regs->orig_ax) & SHAPE_MASK;
 
 	/* Of several messages it is not known which one this is; most callers pass one. */
-	if (shape == SHAPE_MESSAGES && BPF_CORE_READ(regs, dx) == 1)
-		shape = SHAPE_MESSAGE;
-	switch (shape) {
-	case SHAPE_BUFFER:
-		ret->at = argument;
+	return shape == SHAPE_MESSAGES && regs->dx == 1 ? SHAPE_MESSAGE : shape;
+}
+
+/* ret->n is 0 where the call has no buffer that can be read, or is none for this socket. */
+static __always_inline void user_bytes_of_call(struct task_struct *task, struct sock *sk, __u32 moved,
+					       struct user_bytes *ret)
+{
+	const struct pt_regs *regs = task_regs(task);
+	enum call_shape shape;
+	const void *vectors;
+	__u64 n;
+
+	ret->at = ret->next_at = ret->vectors = NULL;
+	ret->n = ret->next_n = 0;
+	ret->moved = moved;
+	if (calls_unknown(task))
+		return;
+	shape = shape_of_call(regs);
+	if (shape == SHAPE_NONE || !call_is_for(task, regs, sk))
+		return;
+	if (shape == SHAPE_BUFFER) {
+		ret->at = (const void *)regs->si;
 		ret->n = moved;
-		ret->end = argument + moved;
-		break;
-	case SHAPE_VECTOR:
-		first_vectors(argument, BPF_CORE_READ(regs, dx), moved, ret);
-		break;
-	case SHAPE_MESSAGE:
-		if (bpf_probe_read_user(&message, sizeof(message), argument) == 0)
-			first_vectors(message.msg_iov, message.msg_iovlen, moved, ret);
-		break;
-	default:
-		break;
+		return;
 	}
+	vectors = vectors_of_call(regs, shape, &n);
+	if (vectors)
+		first_vectors(vectors, n, moved, ret);
+}
+
+/* Puts the last bytes of a piece behind what is known of those before. */
+static __always_inline void tail_add(struct user_tail *tail, const void *at, __u64 n)
+{
+	__u64 bytes = 0;
+	__u32 last = n < TAIL_BYTES ? n : TAIL_BYTES;
+
+	if (!last)
+		return;
+	barrier_var(last);
+	if (last > TAIL_BYTES || bpf_probe_read_user(&bytes, last, at + n - last)) {
+		tail->bytes = 0;
+		tail->n = TAIL_BYTES;
+		return;
+	}
+	bytes <<= 8 * (TAIL_BYTES - last) & 63;
+	tail->bytes = last == TAIL_BYTES ? bytes : bytes | tail->bytes >> 8 * last;
+	tail->n = tail->n + last < TAIL_BYTES ? tail->n + last : TAIL_BYTES;
+}
+
+/* The last bytes that a write took: of its vectors, or of the last two where there are many. */
+static __always_inline void tail_of_call(const struct user_bytes *from, struct user_tail *ret)
+{
+	struct iovec v = {};
+
+	ret->bytes = 0;
+	ret->n = 0;
+	if (!from->n) {
+		ret->n = TAIL_BYTES; /* not to be seen (sendfile) */
+		return;
+	}
+	if (!from->vectors) {
+		tail_add(ret, from->at, from->n);
+		tail_add(ret, from->next_at, from->next_n);
+		return;
+	}
+	ret->n = TAIL_BYTES;
+	if (from->n_vectors - 2 >= UIO_MAXIOV)
+		return;
+	bpf_probe_read_user(&v, sizeof(v), from->vectors + (from->n_vectors - 2) * sizeof(v));
+	tail_add(ret, v.iov_base, v.iov_len);
+	v.iov_len = 0;
+	bpf_probe_read_user(&v, sizeof(v), from->vectors + (from->n_vectors - 1) * sizeof(v));
+	tail_add(ret, v.iov_base, v.iov_len);
 }
 
 #endif

@@ -10,7 +10,7 @@
 #ifndef REQMETER_WAITS_BPF_H
 #define REQMETER_WAITS_BPF_H
 
-#include "files.bpf.h"
+#include "user_bytes.bpf.h"
 
 #define CALL_FAULT (-1) /* an exception, not a call: the entry code sets it so */
 
@@ -114,6 +114,39 @@ static __always_inline enum blocked blocked_by_arguments(struct task_struct *tas
 	default:
 		return takes_file_lock(regs) ? BLOCKED_LOCK : BLOCKED_OTHER;
 	}
+}
+
+#define POLL_CALL  7
+#define PPOLL_CALL 271
+
+/* The one descriptor that the call waits to read from; -1: none, or another kind of wait. */
+static __always_inline int waits_to_read(struct task_struct *task)
+{
+	const struct pt_regs *regs = task_regs(task);
+	long call = task_call(task);
+	struct pollfd one = { .fd = -1 };
+
+	if (call == POLL_CALL || call == PPOLL_CALL) {
+		if (regs->si == 1)
+			bpf_probe_read_user(&one, sizeof(one), (const void *)regs->di);
+		return one.fd;
+	}
+	if ((unsigned long)call < CALLS_MAX && calls_on_sockets[call] & CALL_READS)
+		return regs->di;
+	return -1;
+}
+
+/* Does it wait in a read of the socket at this address, or in a poll of it alone? */
+static __always_inline bool waits_in_read_of(struct task_struct *task, __u64 sock)
+{
+	int fd = waits_to_read(task);
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (!sock || fd < 0 || !find_file(task, fd, &file))
+		return false;
+	socket = BPF_CORE_READ(file, private_data);
+	return socket && (__u64)BPF_CORE_READ(socket, sk) == sock;
 }
 
 static __always_inline __u32 place_of(struct task_struct *task, long call)

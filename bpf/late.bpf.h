@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Answers of threads that have not read the request. One thread reads heads and hands them to a pool (Puma's reactor, a
+ * Java server's poller), whose worker touches the socket only when it answers. A thread that has worked for no request
+ * since it woke, and then answers one, has worked for that: what it did since it woke is the request's, and its row says
+ * so (`inherited`).
+ *
+ * Where that stretch begins, `at_idle` knows: where the thread last wrote, or where it last went to sleep without work. It
+ * may sleep in the midst of work too, for a lock, say: so as long as a request of its process waits for an answer, such
+ * a wait moves nothing. What of it lies before the request was read is taken off, of waits first.
+ *
+ * Threads that wait for anybody (event loops), or whose runtime switches tasks by itself, may have been at anything.
+ */
+#ifndef REQMETER_LATE_BPF_H
+#define REQMETER_LATE_BPF_H
+
+#include "attribution.bpf.h"
+
+/* One at a time on a CPU: it is filled and emptied within an edge. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct memory);
+} late_memory __weak SEC(".maps");
+
+/* The exchange begins to wait for an answer. */
+static __always_inline void claim_wanted(struct socket_state *ss, const struct task_struct *task)
+{
+	if (ss->unclaimed)
+		return;
+	ss->slot = PROCESS_SLOT(task->tgid);
+	ss->unclaimed = 1;
+	__sync_fetch_and_add(&unclaimed_requests[ss->slot & (PROCESS_SLOTS - 1)], 1);
+}
+
+/* Somebody answers it, or nobody will. */
+static __always_inline void claimed(struct socket_state *ss)
+{
+	if (!ss->unclaimed)
+		return;
+	ss->unclaimed = 0;
+	__sync_fetch_and_add(&unclaimed_requests[ss->slot & (PROCESS_SLOTS - 1)], -1);
+}
+
+static __always_inline bool answers_late(const struct thread_state *s, const struct socket_state *ss,
+					 const struct task_struct *task)
+{
+	if (s->exchange == ss->exchange || ss->opener == task->pid || s->sdk_at || is_heir(s))
+		return false;
+	if (s->place >= PLACE_DESCRIPTOR || s->home >= PLACE_DESCRIPTOR || multiplexes[PROCESS_SLOT(task->tgid)])
+		return false;
+	return !s->exchange || s->sent;
+}
+
+/* Takes off what a stretch has beyond `most` of time, of waits first. */
+static __always_inline void cost_limit(struct cost *c, __u64 most)
+{
+	__u64 excess = minus(c->wall_ns, most);
+
+	c->wall_ns -= excess;
+	excess = give_way(&c->blocked_ns[BLOCKED_LOCK], excess);
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		excess = give_way(&c->blocked_ns[kind], excess);
+	excess = give_way(&c->runqueue_ns, excess);
+	excess = give_way(&c->throttled_ns, excess);
+	excess = give_way(&c->stolen_ns, excess);
+	give_way(&c->cpu_ns, excess);
+}
+
+/* A request that ends with the thread's last write: what it has done since may be the next one's. */
+static __always_inline void end_at_write(struct thread_state *s)
+{
+	if (!s->exchange || s->ended)
+		return;
+	s->at_block = s->at_idle;
+	s->block_ns = s->idle_ns;
+	s->ended = 1;
+	s->shared = 1;
+}
+
+/* The thread turns to the exchange, of which it has done what it did since it woke. Its sums are in s->at. */
+static __noinline __attribute__((unused)) int join_late(struct thread_state *s, struct socket_state *ss,
+							struct task_struct *task, __u64 now)
+{
+	__u32 zero = 0;
+	struct memory *memory = bpf_map_lookup_elem(&late_memory, &zero);
+
+	if (!s || !ss || !task || !memory)
+		return 0;
+	end_at_write(s);
+	memory_collect(&s->memory, task);
+	*memory = s->memory.stretch;
+	work_leave(s, task, &s->at, now, 0);
+	work_enter(s, &s->at, ss->exchange, ss->connection, false);
+	cost_between(&s->at_idle, &s->at, &s->kept);
+	cost_limit(&s->kept, minus(now, ss->opened_ns));
+	s->request_cpu_ns += s->kept.cpu_ns;
+	memory_append(&s->memory.work, memory);
+	s->memory.request_bytes += memory_growth(memory);
+	s->woken = 1;
+	return 0;
+}
+
+#endif
