@@ -149,6 +149,14 @@ void flight_note_bytes(struct request *r, const struct connection *c, uint64_t r
 	r->sent_to = most(r->sent_to, r->next ? request_sent_end(r, sent_bytes) : sent_bytes);
 }
 
+void flight_note_missed(struct connection *c, struct request *r)
+{
+	if (r)
+		r->inferred = true;
+	for (r = c ? c->first : NULL; r; r = r->next)
+		r->inferred = true;
+}
+
 struct request *flight_first_unanswered(const struct connection *c)
 {
 	struct request *r = c->first;
@@ -216,6 +224,7 @@ struct exchange *exchange_new(struct join *j, const struct record *record)
 	e->id = record->exchange;
 	e->connection = record->connection;
 	e->opened_ns = record->time_ns;
+	e->multiplexed = record->flags & RECORD_MULTIPLEX;
 	if (map_set(&j->exchanges, e->id, e)) {
 		free(e);
 		return NULL;

@@ -44,6 +44,7 @@ struct exchange {
 	uint32_t writer; /* the thread that wrote it and has yet to tell what its work cost; 0: none */
 	uint64_t opened_ns, ended_ns;
 	bool named;    /* a request has its number as handle */
+	bool multiplexed; /* its process's runtime switches tasks by itself: nothing in it is exact */
 	bool ended;    /* its thread turned away after a write; a later write undoes that */
 	bool settled;  /* its request ended before its thread turned away: what comes is known already */
 	bool orphaned; /* its request ended while its thread was elsewhere: what comes can be credited to nobody */
@@ -99,6 +100,9 @@ void flight_begun_by(struct join *, struct request *, uint32_t tid);
 void flight_left(struct join *, struct request *);
 /* Has a thread yet to tell what its work on it cost? */
 bool flight_worked_on(const struct request *);
+
+/* Bytes were moved that no edge has told of: what is in flight there is a guess. Either may be NULL. */
+void flight_note_missed(struct connection *, struct request *);
 
 enum outcome flight_outcome(const struct request *, const struct connection *, bool complete, bool died);
 /* To the sink, with this outcome if none is known already; its exchanges are nobody's from now on. `c` may be NULL. */

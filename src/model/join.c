@@ -53,6 +53,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	r->inferred = r->inferred && (!c->answered || !r->path);
 	r->queue_ns = c->queue_ns;
 	c->queue_ns = UNKNOWN;
+	r->shared |= e->multiplexed;
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
 		e->current->shared = r->shared = true;
 	flight_speaks(j, c, r->pid, PROTOCOL_HTTP1);
@@ -299,7 +300,7 @@ static void note_end(struct request *r, const struct connection *c, const struct
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
-	r->inherited |= (record->flags & RECORD_INHERITED) != 0;
+	r->handed_on |= (record->flags & RECORD_INHERITED) != 0;
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	r->oom_killed |= (record->flags & RECORD_OOM_KILLED) != 0;
 	request_seen_by(r, record->tid);
@@ -379,7 +380,7 @@ static void on_close(struct join *j, const struct record *record)
 		/* It was parked: nobody worked on it, unless somebody has written and will say so when it turns away. */
 		cost_plus(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);
-		e->current->inherited |= (record->flags & RECORD_INHERITED) != 0;
+		e->current->handed_on |= (record->flags & RECORD_INHERITED) != 0;
 		if (e->current->status)
 			e->current->shared = true;
 		else
@@ -406,7 +407,21 @@ static void on_lost(struct join *j, const struct record *record)
 		e->current->lost = true;
 }
 
-void join_record(struct join *j, const struct record *record, const char *bytes)
+/* What any record may say of the requests to which its cost goes. */
+static void note_confidence(struct join *j, const struct record *record)
+{
+	struct exchange *e;
+
+	if (!(record->flags & (RECORD_WOKEN | RECORD_MISSED)))
+		return;
+	e = map_get(&j->exchanges, record->exchange);
+	if (e && e->current)
+		e->current->woken |= (record->flags & RECORD_WOKEN) != 0;
+	if (record->flags & RECORD_MISSED)
+		flight_note_missed(map_get(&j->connections, record->connection), e ? e->current : NULL);
+}
+
+static void note_record(struct join *j, const struct record *record, const char *bytes)
 {
 	switch (record->type) {
 	case RECORD_OPEN:
@@ -433,6 +448,14 @@ void join_record(struct join *j, const struct record *record, const char *bytes)
 	default:
 		break;
 	}
+}
+
+void join_record(struct join *j, const struct record *record, const char *bytes)
+{
+	/* Before it ends what it tells of, and after it has begun what it tells of. */
+	note_confidence(j, record);
+	note_record(j, record, bytes);
+	note_confidence(j, record);
 }
 
 const struct join_connections *join_connections(const struct join *j, uint32_t pid)

@@ -82,6 +82,9 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 	memory_append(&e->seen_memory, &row->work_memory);
 	r->end_ns = row->end_ns ? row->end_ns : row->now_ns;
 	r->shared |= (row->flags & THREAD_SHARED) != 0;
+	r->woken |= (row->flags & THREAD_WOKEN) != 0;
+	if (row->flags & THREAD_MISSED)
+		flight_note_missed(c, r);
 	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns)
 		r->last_chunk = row->flags & THREAD_LAST_CHUNK;
 	r->last_send_ns = most(r->last_send_ns, row->last_send_ns);
@@ -115,7 +118,7 @@ static void mark_handed(struct join *j, const struct sample *sample, void (*forg
 			forget(context, sample->handed[i].exchange);
 		} else if (sample->handed[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
 			cost_plus(&e->seen, &sample->handed[i].cost);
-			e->current->inherited = e->current->shared = true;
+			e->current->handed_on = e->current->shared = true;
 		}
 	}
 }

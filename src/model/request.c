@@ -273,7 +273,16 @@ const char *request_confidence(const struct request *r)
 {
 	if (r->told)
 		return "exact";
-	if (r->inferred || r->inherited)
+	if (r->inferred || r->handed_on)
 		return "inferred";
+	if (r->woken)
+		return "inherited";
 	return r->shared ? "boundary" : "exact";
+}
+
+const char *request_source(const struct request *r)
+{
+	if (r->told)
+		return "sdk";
+	return r->handed_on || r->woken ? "inherited" : "socket";
 }

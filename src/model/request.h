@@ -71,9 +71,10 @@ struct request {
 	uint32_t netns; /* of a Unix connection: its network namespace */
 	bool has_memory; /* it is measured */
 	bool oom_killed; /* its process, while one of its threads was at it */
-	bool inferred; /* the connection is older than the agent, or bytes of it were read unseen */
+	bool inferred; /* the connection is older than the agent, or bytes of it were moved unseen */
 	bool received_unseen; /* some of its bytes were read unseen: their number is not known */
-	bool inherited; /* some of its cost is that of threads to which it was handed on, as guessed */
+	bool handed_on; /* --infer-handoff: some of its cost is that of threads of which it is guessed that they worked for it */
+	bool woken; /* some of its cost is what a thread did since it woke, before its first edge of this request */
 	bool lost;     /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns; /* UNKNOWN: not told */
 	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */
@@ -132,8 +133,10 @@ void request_seen_by(struct request *, uint32_t tid);
 
 /* "completed", … */
 const char *request_outcome_name(enum outcome);
-/* "exact", "boundary", "inferred". */
+/* "exact", "boundary", "inherited", "inferred". */
 const char *request_confidence(const struct request *);
+/* Who said which thread worked for it: "sdk", "inherited", "socket". */
+const char *request_source(const struct request *);
 
 /* Sums of costs, part by part; the difference never falls below 0. */
 void cost_plus(struct cost *sum, const struct cost *more);

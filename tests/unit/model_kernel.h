@@ -23,15 +23,20 @@ struct k_thread {
 	uint64_t exchange, connection;
 	uint64_t block_ns, last_send_ns, received_bytes, sent_bytes;
 	uint16_t port;
-	bool sent, shared, ended, last_chunk, loops, rested, silent;
+	bool sent, shared, ended, last_chunk, loops, rested, silent, answered;
+	struct cost at_wake;
+	bool woke; /* since then it has come to no edge */
+	bool woken; /* what it did since then is its exchange's */
 };
 
 struct k_socket {
 	uint64_t connection, exchange, received_bytes, sent_bytes, last_send_ns, ready_ns;
 	uint32_t head_left;
+	uint32_t response_left; /* of what may still be copied of a response's head */
+	char tail[5]; /* of what was written; 0 where it was not seen */
 	uint32_t netns;
 	uint16_t port;
-	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent;
+	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent, missed;
 };
 
 struct kernel {
@@ -128,6 +133,21 @@ static inline void k_sleep(struct kernel *k, struct k_thread *t, uint64_t ns)
 	k_wait(k, ns);
 }
 
+/* Waits so long in a read of the connection. */
+static inline void k_read_wait(struct kernel *k, struct k_thread *t, const struct k_socket *s, uint64_t ns)
+{
+	k_block(k, t);
+	t->answered = t->ended && t->exchange == s->exchange;
+	k_wait(k, ns);
+}
+
+/* It was woken: what it does until its next edge may be that one's. */
+static inline void k_wake(struct kernel *k, struct k_thread *t)
+{
+	t->at_wake = k_total(k, t);
+	t->woke = true;
+}
+
 /* Waits for anybody so long, in epoll_wait or accept. */
 static inline void k_loop(struct kernel *k, struct k_thread *t, uint64_t ns)
 {
@@ -177,7 +197,8 @@ static inline struct record k_record(const struct kernel *k, uint32_t type, cons
 
 static inline uint32_t k_socket_flags(const struct k_socket *s)
 {
-	return (s->inferred ? RECORD_INFERRED : 0) | (s->is_unix ? RECORD_UNIX : 0) | (s->peer_eof ? RECORD_PEER_EOF : 0);
+	return (s->inferred ? RECORD_INFERRED : 0) | (s->is_unix ? RECORD_UNIX : 0) | (s->peer_eof ? RECORD_PEER_EOF : 0) |
+	       (s->missed ? RECORD_MISSED : 0);
 }
 
 static inline struct cost *k_parked(struct kernel *k, uint64_t exchange)
@@ -254,7 +275,8 @@ static inline void k_send_end(struct kernel *k, struct k_thread *t, struct cost 
 	if (t->silent)
 		return;
 	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) | (t->ended ? RECORD_BLOCKED : 0) |
-		  (t->last_chunk ? RECORD_LAST_CHUNK : 0);
+		  (t->last_chunk ? RECORD_LAST_CHUNK : 0) | (t->answered ? RECORD_ANSWERED : 0) |
+		  (t->woken ? RECORD_WOKEN : 0);
 	r.end_ns = t->ended ? t->block_ns : k->now_ns;
 	r.cost = *work;
 	k_send_record(k, &r, "");
@@ -281,19 +303,20 @@ static inline void k_leave(struct kernel *k, struct k_thread *t, uint32_t why)
 	else
 		k_park(k, t, &work);
 	t->exchange = 0;
-	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = false;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = t->answered = t->woken = false;
 }
 
 static inline void k_enter(struct kernel *k, struct k_thread *t, const struct k_socket *s, bool fresh)
 {
 	struct cost at = k_total(k, t);
 
-	k_take(&t->mark, &at);
+	k_take(&t->mark, t->woken ? &t->at_wake : &at);
+	t->woke = false;
 	t->kept = (struct cost){ 0 };
 	t->exchange = s->exchange;
 	t->connection = s->connection;
 	t->shared = !fresh;
-	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = false;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = t->answered = false;
 	t->last_send_ns = t->received_bytes = t->sent_bytes = 0;
 }
 
@@ -306,20 +329,24 @@ static inline void k_resume(struct kernel *k, struct k_thread *t)
 		k_add(&t->kept, &part);
 		k_take(&t->mark, &at);
 	}
-	t->ended = t->rested = t->loops = false;
+	t->ended = t->rested = t->loops = t->answered = false;
 }
 
-/* The thread is at work on the socket's exchange, whatever it was at before. */
-static inline void k_join(struct kernel *k, struct k_thread *t, const struct k_socket *s)
+/* The thread is at work on the socket's exchange, whatever it was at before. False: it was already. */
+static inline bool k_join(struct kernel *k, struct k_thread *t, const struct k_socket *s)
 {
+	bool busy = t->exchange;
+
 	if (t->exchange == s->exchange) {
 		k_resume(k, t);
-		return;
+		return false;
 	}
 	k_leave(k, t, 0);
+	t->woken = t->woke && !busy;
 	k_enter(k, t, s, false);
 	t->sent = s->sending;
 	t->silent = s->silent;
+	return true;
 }
 
 static inline void k_carry(struct k_thread *t, const struct k_socket *s)
@@ -399,6 +426,7 @@ static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_s
 		s->exchange = ++k->last_handle;
 		s->sending = false;
 		s->head_left = HEAD_TOTAL;
+		s->response_left = 0;
 		s->silent = k->row_limit;
 		k_enter(k, t, s, true);
 		t->silent = s->silent;
@@ -457,10 +485,82 @@ static inline void k_read_nothing(struct kernel *k, struct k_thread *t, struct k
 
 /* --- writes --- */
 
+static inline bool k_ends(const char *bytes, size_t n, const char *end)
+{
+	size_t length = strlen(end);
+
+	return n >= length && memcmp(bytes + n - length, end, length) == 0;
+}
+
+/* The last bytes of the stream, over writes: what was not seen is 0. */
+static inline void k_roll_tail(struct k_socket *s, const char *bytes, size_t moved, size_t shown)
+{
+	size_t keep = sizeof(s->tail);
+
+	if (shown < moved)
+		memset(s->tail, 0, keep);
+	for (size_t i = moved > keep ? moved - keep : 0; shown == moved && i < moved; i++) {
+		memmove(s->tail, s->tail + 1, keep - 1);
+		s->tail[keep - 1] = bytes[i];
+	}
+}
+
+static inline void k_emit_written(struct kernel *k, uint32_t type, const struct k_thread *t, const struct k_socket *s,
+				  size_t moved, const char *bytes, size_t n)
+{
+	struct record r = k_record(k, type, t);
+	char *copy = malloc(n ? n : 1);
+
+	r.edge_bytes = (uint32_t)moved;
+	r.flags = k_socket_flags(s) | (t->shared ? RECORD_SHARED : 0) | (t->woken ? RECORD_WOKEN : 0);
+	r.cost = k_so_far(k, t);
+	r.head_bytes = (uint32_t)n;
+	memcpy(copy, bytes, n);
+	k_send_record(k, &r, copy);
+	free(copy);
+}
+
+/* A write of, or after, what may still be a response's head: shown as far as there is room. True if it is one. */
+static inline bool k_write_head(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
+				size_t shown)
+{
+	bool begins = shown >= 8 && memcmp(bytes, "HTTP/1", 6) == 0;
+	size_t copied;
+
+	if (begins)
+		s->response_left = RESPONSE_HEAD_COPY;
+	if (!s->response_left)
+		return false;
+	copied = shown < s->response_left ? shown : s->response_left;
+	s->response_left -= (uint32_t)copied;
+	if (copied < moved || k_ends(s->tail, sizeof(s->tail), "\n\r\n") || k_ends(s->tail, sizeof(s->tail), "\n\n"))
+		s->response_left = 0;
+	k_emit_written(k, begins ? RECORD_RESPONSE : RECORD_RESPONSE_MORE, t, s, moved, bytes, copied);
+	return begins;
+}
+
+static inline bool k_only_head(const char *bytes, size_t n)
+{
+	for (size_t i = 3; i < n; i++)
+		if (memcmp(bytes + i - 3, "\r\n\r\n", 4) == 0)
+			return i == n - 1;
+	return true;
+}
+
+static inline void k_write_tail(struct kernel *k, const struct k_thread *t, const struct k_socket *s, const char *bytes,
+				size_t n, bool head)
+{
+	size_t copied = n < TAIL_COPY ? n : TAIL_COPY;
+	bool empty = k_ends(s->tail, sizeof(s->tail), "\n\r\n") || k_ends(s->tail, sizeof(s->tail), "\n\n");
+
+	if (empty && !k_ends(s->tail, sizeof(s->tail), "0\r\n\r\n") && !(head && k_only_head(bytes, n)))
+		k_emit_written(k, RECORD_TAIL, t, s, n, bytes + n - copied, copied);
+}
+
 static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
 				 size_t shown)
 {
-	struct record r;
+	bool joins, head;
 
 	if (s->outbound) {
 		bool works = t->exchange && !t->ended;
@@ -472,27 +572,22 @@ static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_
 	}
 	if (s->foreign || !s->exchange || !moved)
 		return;
-	k_join(k, t, s);
+	joins = k_join(k, t, s);
 	s->sent_bytes += moved;
 	s->last_send_ns = k->now_ns;
 	s->sending = true;
 	t->sent = true;
 	t->last_send_ns = k->now_ns;
 	k_carry(t, s);
-	t->last_chunk = shown == moved && moved >= 5 && memcmp(bytes + moved - 5, "0\r\n\r\n", 5) == 0;
-	if (!t->silent && shown >= 8 && memcmp(bytes, "HTTP/1", 6) == 0) {
-		char *copy;
-
-		r = k_record(k, RECORD_RESPONSE, t);
-		r.edge_bytes = (uint32_t)moved;
-		r.flags = k_socket_flags(s) | (t->shared ? RECORD_SHARED : 0);
-		r.cost = k_so_far(k, t);
-		r.head_bytes = shown < RESPONSE_HEAD_COPY ? (uint32_t)shown : RESPONSE_HEAD_COPY;
-		copy = malloc(r.head_bytes);
-		memcpy(copy, bytes, r.head_bytes);
-		k_send_record(k, &r, copy);
-		free(copy);
-	}
+	k_roll_tail(s, bytes, moved, shown);
+	t->last_chunk = k_ends(s->tail, sizeof(s->tail), "0\r\n\r\n") || k_ends(s->tail, sizeof(s->tail), "0\n\n");
+	if (t->silent)
+		return;
+	head = k_write_head(k, t, s, bytes, moved, shown);
+	if (joins && !head)
+		k_emit_written(k, RECORD_JOIN, t, s, moved, "", 0);
+	if (shown == moved)
+		k_write_tail(k, t, s, bytes, moved, head);
 }
 
 static inline void k_write(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *text)
@@ -508,8 +603,8 @@ static inline void k_sendfile(struct kernel *k, struct k_thread *t, struct k_soc
 
 /* --- ends --- */
 
-/* By a task; NULL: reset by the peer. Unix sockets tell nothing. `exiting`: while its process ends. */
-static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket *s, bool exiting)
+/* By a task; NULL: reset by the peer. Unix sockets tell nothing. `why`: how its process ends with it, if it does. */
+static inline void k_close_by(struct kernel *k, struct k_thread *t, struct k_socket *s, uint32_t why)
 {
 	struct record r;
 
@@ -524,7 +619,7 @@ static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket
 		.type = RECORD_CLOSE, .time_ns = k->now_ns, .connection = s->connection, .exchange = s->exchange,
 		.received_bytes = s->received_bytes, .sent_bytes = s->sent_bytes, .last_send_ns = s->last_send_ns,
 		.end_ns = k->now_ns, .pid = t ? t->pid : 1, .tid = t ? t->tid : 1,
-		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | (exiting ? RECORD_KILLED : 0) | k_socket_flags(s),
+		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | why | k_socket_flags(s),
 	};
 	k_unpark(k, s->exchange, &r.cost);
 	if (k_take_handed(k, s->exchange, &r.cost))
@@ -533,10 +628,21 @@ static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket
 		k_send_record(k, &r, "");
 }
 
+static inline void k_close(struct kernel *k, struct k_thread *t, struct k_socket *s, bool killed)
+{
+	k_close_by(k, t, s, killed ? RECORD_KILLED : 0);
+}
+
+/* `why`: RECORD_KILLED or RECORD_EXITED, if its process ends with it. */
+static inline void k_exit_by(struct kernel *k, struct k_thread *t, uint32_t why)
+{
+	k_leave(k, t, RECORD_EXITING | why);
+	t->alive = false;
+}
+
 static inline void k_exit(struct kernel *k, struct k_thread *t, bool killed)
 {
-	k_leave(k, t, RECORD_EXITING | (killed ? RECORD_KILLED : 0));
-	t->alive = false;
+	k_exit_by(k, t, killed ? RECORD_KILLED : 0);
 }
 
 /* --- samples --- */
@@ -551,7 +657,8 @@ static inline struct thread_row k_row(const struct kernel *k, const struct k_thr
 		.received_bytes = t->received_bytes, .sent_bytes = t->sent_bytes, .pid = t->pid, .tid = t->tid,
 		.comm = "server",
 		.flags = (t->shared ? THREAD_SHARED : 0) | (t->sent ? THREAD_SENT : 0) |
-			 (t->last_chunk ? THREAD_LAST_CHUNK : 0) | (t->loops ? THREAD_LOOPS : 0),
+			 (t->last_chunk ? THREAD_LAST_CHUNK : 0) | (t->loops ? THREAD_LOOPS : 0) |
+			 (t->answered ? THREAD_ANSWERED : 0) | (t->woken ? THREAD_WOKEN : 0),
 	};
 
 	if (t->exchange) {
