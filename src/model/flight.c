@@ -234,11 +234,24 @@ struct exchange *exchange_new(struct join *j, const struct record *record)
 
 /* --- ends --- */
 
-enum outcome flight_outcome(const struct request *r, const struct connection *c, bool complete, bool died)
+enum death flight_death(const struct record *record)
 {
-	if (complete)
+	if (record->flags & RECORD_KILLED)
+		return DEATH_KILLED;
+	return record->flags & RECORD_EXITED ? DEATH_EXIT : DEATH_NONE;
+}
+
+/* A process that answers and exits closes the socket by that: all of the response is there unless framing says otherwise. */
+static bool exit_cuts(const struct request *r)
+{
+	return !r->status || r->framing == HTTP_LENGTH || r->framing == HTTP_CHUNKED;
+}
+
+enum outcome flight_outcome(const struct request *r, const struct connection *c, enum death death)
+{
+	if (request_complete(r, r->sent_to, r->last_chunk))
 		return OUTCOME_COMPLETED;
-	if (died)
+	if (death == DEATH_KILLED || (death == DEATH_EXIT && exit_cuts(r) && !(c && c->reset)))
 		return OUTCOME_PROCESS_DIED;
 	if (c && (c->reset || (c->peer_eof && !r->status)))
 		return OUTCOME_CLIENT_GONE;
@@ -260,6 +273,9 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 	}
 	if (c) {
 		flight_dequeue(c, r);
+		if (!r->status && !r->over) /* interim responses, and those of others before it, are not its answer */
+			r->sent_from = most(r->sent_from, c->answered_to);
+		r->sent_to = most(r->sent_to, r->sent_from);
 		c->answered_to = most(c->answered_to, r->sent_to);
 	}
 	flight_remove(j, r);
@@ -298,14 +314,14 @@ void flight_end_on_connection(struct join *j, struct connection *c, struct reque
 	r->over = true;
 }
 
-void flight_connection_over(struct join *j, struct connection *c, uint64_t now_ns, bool died)
+void flight_connection_over(struct join *j, struct connection *c, uint64_t now_ns, enum death death)
 {
 	while (c->first) {
 		struct request *r = c->first;
 
 		if (!r->last_send_ns)
 			r->end_ns = now_ns;
-		flight_end_on_connection(j, c, r, flight_outcome(r, c, request_complete(r, r->sent_to, r->last_chunk), died));
+		flight_end_on_connection(j, c, r, flight_outcome(r, c, death));
 	}
 	flight_connection_free(j, c);
 }

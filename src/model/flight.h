@@ -104,14 +104,19 @@ bool flight_worked_on(const struct request *);
 /* Bytes were moved that no edge has told of: what is in flight there is a guess. Either may be NULL. */
 void flight_note_missed(struct connection *, struct request *);
 
-enum outcome flight_outcome(const struct request *, const struct connection *, bool complete, bool died);
+/* How its process ended, as far as that ended a request. */
+enum death { DEATH_NONE, DEATH_EXIT, DEATH_KILLED };
+enum death flight_death(const struct record *);
+
+/* `c` may be NULL. */
+enum outcome flight_outcome(const struct request *, const struct connection *c, enum death);
 /* To the sink, with this outcome if none is known already; its exchanges are nobody's from now on. `c` may be NULL. */
 void flight_finish(struct join *, struct request *, struct connection *c, enum outcome);
 
 /* The connection brings the request nothing more: it is over as soon as no thread works on it any longer. */
 void flight_end_on_connection(struct join *, struct connection *, struct request *, enum outcome);
 /* The connection can carry nothing more: all that wait on it are over. */
-void flight_connection_over(struct join *, struct connection *, uint64_t now_ns, bool died);
+void flight_connection_over(struct join *, struct connection *, uint64_t now_ns, enum death);
 
 void flight_count_protocol(struct join *, uint32_t pid, enum protocol);
 /* Counted once for each connection. */

@@ -313,6 +313,9 @@ static bool is_last_end(const struct request *r, const struct connection *c, con
 		return false; /* by another thread, which will tell */
 	if (record->flags & (RECORD_CLOSED | RECORD_KILLED))
 		return true;
+	/* A child that wrote some of it for its parent, and exits, leaves it to that. */
+	if (record->flags & RECORD_EXITED && record->pid == r->pid)
+		return true;
 	if (r->over || request_complete(r, r->sent_to, r->last_chunk))
 		return true;
 	if (c && c->closed)
@@ -325,7 +328,6 @@ static void on_end(struct join *j, const struct record *record)
 {
 	struct connection *c = map_get(&j->connections, record->connection);
 	struct exchange *e = map_get(&j->exchanges, record->exchange);
-	bool died = record->flags & RECORD_KILLED;
 	struct request *r;
 
 	if (c) {
@@ -354,21 +356,26 @@ static void on_end(struct join *j, const struct record *record)
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);
 		flight_left(j, r);
-		if (is_last_end(r, c, record)) {
-			bool complete = request_complete(r, r->sent_to, r->last_chunk);
-
-			flight_finish(j, r, c, flight_outcome(r, c, complete, died));
-		}
+		if (is_last_end(r, c, record))
+			flight_finish(j, r, c, flight_outcome(r, c, flight_death(record)));
 	}
 	if (c && (record->flags & RECORD_CLOSED))
-		flight_connection_over(j, c, record->time_ns, died);
+		flight_connection_over(j, c, record->time_ns, flight_death(record));
+}
+
+/* Of the process that serves it: the end of a child that merely had a copy of the descriptor is nobody's death. */
+static enum death close_by_death(const struct connection *c, const struct record *record)
+{
+	bool serves = c->first && (c->first->pid == record->pid || request_was_seen_by(c->first, record->tid));
+
+	return serves ? flight_death(record) : DEATH_NONE;
 }
 
 static void on_close(struct join *j, const struct record *record)
 {
 	struct connection *c = map_get(&j->connections, record->connection);
 	struct exchange *e = map_get(&j->exchanges, record->exchange);
-	bool died;
+	enum death death;
 
 	if (!c)
 		return;
@@ -386,11 +393,10 @@ static void on_close(struct join *j, const struct record *record)
 		else
 			e->ended = true;
 	}
-	/* The end of a child that merely had a copy of the descriptor is nobody's death. */
-	died = (record->flags & RECORD_KILLED) && c->first && c->first->pid == record->pid;
+	death = close_by_death(c, record);
 	/* A thread that still works on it says so when it turns away; see join_sample for one that never will. */
-	if (!c->first || !e || e->ended || died)
-		flight_connection_over(j, c, record->time_ns, died);
+	if (!c->first || !e || e->ended || death)
+		flight_connection_over(j, c, record->time_ns, death);
 }
 
 static void on_foreign(struct join *j, const struct record *record)

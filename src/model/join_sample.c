@@ -216,7 +216,6 @@ static void sweep_request(struct join *j, struct request *r, const struct sample
 			  void (*forget)(void *, uint64_t), void *context)
 {
 	struct connection *c = map_get(&j->connections, r->connection);
-	bool complete = r->over || request_complete(r, r->sent_to, r->last_chunk);
 	bool died = !map_get(&j->pids, r->pid), doubtful = false;
 
 	if (has_worker(r, sample))
@@ -228,7 +227,7 @@ static void sweep_request(struct join *j, struct request *r, const struct sample
 		return;
 	request_take_live(r); /* what is parked, too */
 	forget_parked(r, forget, context);
-	flight_finish(j, r, c, flight_outcome(r, c, complete, died));
+	flight_finish(j, r, c, flight_outcome(r, c, died ? DEATH_KILLED : DEATH_NONE));
 }
 
 static void sweep(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
@@ -245,13 +244,12 @@ static void connection_gone(struct join *j, struct connection *c, const struct s
 {
 	while (c->first) {
 		struct request *r = c->first;
-		bool complete = request_complete(r, r->sent_to, r->last_chunk);
 
 		request_take_live(r);
 		if (!r->last_send_ns)
 			r->end_ns = sample->now_ns;
 		settle_exchanges(r);
-		flight_finish(j, r, c, flight_outcome(r, c, complete, false));
+		flight_finish(j, r, c, flight_outcome(r, c, DEATH_NONE));
 	}
 	flight_connection_free(j, c);
 }

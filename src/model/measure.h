@@ -38,7 +38,9 @@ uint64_t request_duration_ns(const struct request *, uint64_t now_ns);
 const struct cost *request_cost(const struct request *);
 /* The same of what it did to memory. */
 const struct memory *request_memory(const struct request *);
-/* Did it fail: status 500 or more, or its connection or process died? */
+/* The server failed: status 500 or more, its process died, or it gave no answer to a client that still waited. */
+bool request_is_error(const struct request *);
+/* That, or its client went before it had the whole answer. */
 bool request_failed(const struct request *);
 
 #endif

@@ -253,12 +253,17 @@ bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_ch
 	}
 }
 
-void request_seen_by(struct request *r, uint32_t tid)
+bool request_was_seen_by(const struct request *r, uint32_t tid)
 {
 	for (uint16_t i = 0; i < r->n_threads; i++)
 		if (r->tids[i] == tid)
-			return;
-	if (r->n_threads < REQUEST_TIDS_SEEN)
+			return true;
+	return false;
+}
+
+void request_seen_by(struct request *r, uint32_t tid)
+{
+	if (!request_was_seen_by(r, tid) && r->n_threads < REQUEST_TIDS_SEEN)
 		r->tids[r->n_threads++] = tid;
 }
 

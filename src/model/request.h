@@ -130,6 +130,7 @@ uint64_t request_sent_end(const struct request *, uint64_t sent_bytes);
 bool request_complete(const struct request *, uint64_t sent_bytes, bool last_chunk);
 
 void request_seen_by(struct request *, uint32_t tid);
+bool request_was_seen_by(const struct request *, uint32_t tid);
 
 /* "completed", … */
 const char *request_outcome_name(enum outcome);

@@ -40,7 +40,7 @@ static void add_expected(struct expected *e, const struct request *r)
 	uint64_t duration = request_duration_ns(r, 0);
 
 	e->count++;
-	e->errors += request_failed(r);
+	e->errors += request_is_error(r);
 	e->cpu_ns += r->cost.cpu_ns;
 	e->duration_ns += duration;
 	e->max_ns = duration > e->max_ns ? duration : e->max_ns;
@@ -229,4 +229,35 @@ Test(model_routes, without_a_route)
 	routes_done(rows, n);
 	routes_free(rt);
 	request_free(r);
+}
+
+/* Errors are the server's: not what a client asked wrongly, nor that it went. */
+Test(model_routes, errors)
+{
+	static const struct {
+		int status;
+		enum outcome outcome;
+		bool error;
+	} ended[] = {
+		{ 200, OUTCOME_COMPLETED, false }, { 404, OUTCOME_COMPLETED, false }, { 500, OUTCOME_COMPLETED, true },
+		{ 200, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_COMPLETED, true },
+		{ 0, OUTCOME_CLIENT_GONE, false }, { 200, OUTCOME_CLIENT_GONE, false }, { 503, OUTCOME_CLIENT_GONE, true },
+	};
+	struct route_row *rows;
+	struct routes *rt;
+	size_t n;
+
+	for (size_t i = 0; i < sizeof(ended) / sizeof(ended[0]); i++) {
+		struct request *r = ended_request(1, SECOND_NS, 5);
+
+		r->status = ended[i].status;
+		r->outcome = ended[i].outcome;
+		cr_assert_eq(routes_new(&rt, false), 0);
+		routes_add(rt, r);
+		cr_assert_eq(routes_read(rt, 0, NULL, NULL, &rows, &n), 0);
+		cr_expect_eq(rows[0].tally.errors, ended[i].error, "%zu", i);
+		routes_done(rows, n);
+		routes_free(rt);
+		request_free(r);
+	}
 }
