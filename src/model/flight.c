@@ -208,6 +208,35 @@ void exchange_turn(struct exchange *e, struct request *r)
 		r->exchanges = e;
 }
 
+static size_t writer_at(const struct exchange *e, uint32_t tid)
+{
+	size_t i = 0;
+
+	while (i < e->n_writers && e->writers[i] != tid)
+		i++;
+	return i;
+}
+
+void exchange_written_by(struct exchange *e, uint32_t tid)
+{
+	e->ended = false;
+	if (writer_at(e, tid) < e->n_writers)
+		return;
+	if (e->n_writers < EXCHANGE_WRITERS_MAX)
+		e->writers[e->n_writers++] = tid;
+	else if (e->current) /* nobody waits for what this one tells */
+		e->current->inferred = true;
+}
+
+void exchange_told_by(struct exchange *e, uint32_t tid)
+{
+	size_t i = writer_at(e, tid);
+
+	if (i < e->n_writers)
+		e->writers[i] = e->writers[--e->n_writers];
+	e->ended = e->n_writers == 0;
+}
+
 void exchange_free(struct join *j, struct exchange *e)
 {
 	exchange_turn(e, NULL);

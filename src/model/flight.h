@@ -29,6 +29,9 @@ struct connection {
 	unsigned n_missed; /* of a Unix socket: looks, one after the other, at which it was not among the open ones */
 };
 
+/* Threads that may write one response in turn: more than a server with a pool for its files needs. */
+#define EXCHANGE_WRITERS_MAX 8
+
 /* A turn of a connection. Lives from its RECORD_OPEN until nothing more can be credited to it. */
 struct exchange {
 	uint64_t id;
@@ -41,7 +44,8 @@ struct exchange {
 	struct memory memory_at_response;
 	uint32_t response_by;
 	uint64_t response_ns;
-	uint32_t writer; /* the thread that wrote it and has yet to tell what its work cost; 0: none */
+	uint32_t writers[EXCHANGE_WRITERS_MAX]; /* threads that wrote in it and have yet to tell what that cost */
+	uint8_t n_writers;
 	uint64_t opened_ns, ended_ns;
 	bool named;    /* a request has its number as handle */
 	bool multiplexed; /* its process's runtime switches tasks by itself: nothing in it is exact */
@@ -53,7 +57,8 @@ struct exchange {
 	bool parked;
 	struct cost seen; /* what all of these show */
 	struct memory seen_memory;
-	const struct thread_row *last; /* a thread that sleeps after a write, so that it may be over */
+	const struct thread_row *last; /* the last to sleep after a write, so that it may be over */
+	bool busy; /* a thread that has written goes on */
 	unsigned n_missed; /* samples, one after the other, in which neither is */
 };
 
@@ -124,6 +129,10 @@ void flight_speaks(struct join *, struct connection *, uint32_t pid, enum protoc
 
 /* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */
 void exchange_turn(struct exchange *, struct request *r);
+/* A thread has written in it, and will tell an end of its own. Its request waits for that. */
+void exchange_written_by(struct exchange *, uint32_t tid);
+/* It has told. What it wrote before that it has told, too. */
+void exchange_told_by(struct exchange *, uint32_t tid);
 void exchange_free(struct join *, struct exchange *);
 /* The one that a RECORD_OPEN begins. NULL without memory, or when there are too many. */
 struct exchange *exchange_new(struct join *, const struct record *);

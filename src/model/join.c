@@ -271,8 +271,7 @@ static void on_response(struct join *j, const struct record *record, const char 
 		return;
 	c->sent_bytes = record->sent_bytes;
 	c->last_send_ns = record->time_ns;
-	e->ended = false;
-	e->writer = record->tid;
+	exchange_written_by(e, record->tid);
 	/* Interim responses before the final one, and those of a pipeline, may come in one write. */
 	for (size_t at = 0, n = record->head_bytes; at < n;) {
 		if (http_response_parse(bytes + at, n - at, true, j->extra, &response) != 1)
@@ -290,6 +289,25 @@ static void on_response(struct join *j, const struct record *record, const char 
 			return;
 		}
 	}
+}
+
+/* A further thread writes: the body, say, behind the head that another has written. */
+static void on_join(struct join *j, const struct record *record)
+{
+	struct connection *c = map_get(&j->connections, record->connection);
+	struct exchange *e = map_get(&j->exchanges, record->exchange);
+	struct request *r = e ? e->current : NULL;
+
+	if (!c || !r)
+		return;
+	c->sent_bytes = most(c->sent_bytes, record->sent_bytes);
+	c->last_send_ns = most(c->last_send_ns, record->last_send_ns);
+	exchange_written_by(e, record->tid);
+	r->shared = true;
+	r->last_chunk = false;
+	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
+	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
+	request_seen_by(r, record->tid);
 }
 
 static void note_end(struct request *r, const struct connection *c, const struct record *record)
@@ -349,10 +367,8 @@ static void on_end(struct join *j, const struct record *record)
 		exchange_free(j, e);
 	} else {
 		settle_account(e, record);
-		/* Of one that only dies late, when another has written the response: that one tells yet. */
-		if (e->writer == record->tid)
-			e->writer = 0;
-		e->ended = !e->writer;
+		/* It may be one that only dies late, when others have written the response: they tell yet. */
+		exchange_told_by(e, record->tid);
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);
 		flight_left(j, r);
@@ -438,6 +454,9 @@ static void note_record(struct join *j, const struct record *record, const char 
 		break;
 	case RECORD_RESPONSE:
 		on_response(j, record, bytes);
+		break;
+	case RECORD_JOIN:
+		on_join(j, record);
 		break;
 	case RECORD_END:
 		on_end(j, record);

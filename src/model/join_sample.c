@@ -17,7 +17,7 @@ static bool rests(const struct request *r)
 	bool ret = false;
 
 	for (const struct exchange *e = r->exchanges; e; e = e->sibling) {
-		if (!e->last && !e->ended)
+		if (e->busy || (!e->last && !e->ended))
 			return false;
 		ret |= e->last != NULL;
 	}
@@ -94,7 +94,9 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 		c->reset |= (row->flags & THREAD_BROKEN) != 0;
 	}
 	if (row->end_ns && (row->flags & THREAD_SENT || r->over))
-		e->last = row;
+		e->last = !e->last || row->end_ns > e->last->end_ns ? row : e->last;
+	else if (row->flags & THREAD_SENT)
+		e->busy = true;
 }
 
 static void mark_threads(struct join *j, const struct sample *sample)
@@ -318,7 +320,7 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	while ((slot = map_next(&j->exchanges, &at))) {
 		struct exchange *e = slot->value;
 
-		e->held = e->parked = false;
+		e->held = e->parked = e->busy = false;
 		e->seen = (struct cost){ 0 };
 		e->seen_memory = (struct memory){ 0 };
 		e->last = NULL;

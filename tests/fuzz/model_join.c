@@ -79,6 +79,10 @@ static const char *const writes[] = {
 	"2\r\nok\r\n0\r\n\r\n",
 	"HTTP/1.1 101 Switching Protocols\r\n\r\n",
 	"HTTP/1.0 200 OK\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Le",
+	"ngth: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+	"2\r\nok\r\n0;a\r\nT: 1\r\n\r\n",
 };
 
 #define CHOOSE(table, n) (table)[(n) % (sizeof(table) / sizeof(*(table)))]
@@ -92,15 +96,15 @@ static void act(struct world *w, uint8_t what, uint8_t where)
 	uint8_t which = where / (THREADS * SOCKETS);
 
 	k_run(&w->k, t, CPU_NS);
-	switch (what % 12) {
+	switch (what % 16) {
 	case 0:
 	case 1:
 	case 2:
-		k_read(&w->k, t, s, CHOOSE(reads, which + what / 12));
+		k_read(&w->k, t, s, CHOOSE(reads, which + what / 16));
 		break;
 	case 3:
 	case 4:
-		k_write(&w->k, t, s, CHOOSE(writes, which + what / 12));
+		k_write(&w->k, t, s, CHOOSE(writes, which + what / 16));
 		break;
 	case 5:
 		k_read_nothing(&w->k, t, s, which & 1);
@@ -119,10 +123,23 @@ static void act(struct world *w, uint8_t what, uint8_t where)
 		look(w);
 		break;
 	case 10:
-		w->k.drop = which & 8 ? 0 : 1u << (which & 7);
+		/* Records, but for those of libreqmeter. */
+		w->k.drop = which & 8 ? 0 : 1u << (1 + (which + what / 16) % RECORD_CLOSE);
+		break;
+	case 11:
+		w->k.row_limit = which & 1;
+		break;
+	case 12:
+		k_read_wait(&w->k, t, s, 5);
+		break;
+	case 13:
+		k_wake(&w->k, t);
+		break;
+	case 14:
+		k_sendfile(&w->k, t, s, 1 + which);
 		break;
 	default:
-		w->k.row_limit = which & 1;
+		s->missed = which & 1;
 	}
 }
 
