@@ -83,14 +83,9 @@ static int skip_empty_lines(struct cursor *c)
 	return c->at < c->end;
 }
 
-static bool is_token(char c)
-{
-	return http_is_alpha(c) || http_is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
 static int read_method(struct cursor *c, struct http_view *ret)
 {
-	int r = read_word(c, is_token, HTTP_METHOD_MAX, ret);
+	int r = read_word(c, http_is_token, HTTP_METHOD_MAX, ret);
 	return r == 1 ? read_blanks(c) : r;
 }
 

@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+bool http_is_token(char c)
+{
+	return http_is_alpha(c) || http_is_digit(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 bool http_view_equals(struct http_view view, const char *text)
 {
 	return view.length == strlen(text) && (view.length == 0 || memcmp(view.at, text, view.length) == 0);

@@ -38,6 +38,8 @@ static inline bool http_is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Of a method's or a field's name. */
+bool http_is_token(char c);
 /* Byte for byte. */
 bool http_view_equals(struct http_view view, const char *text);
 /* Whatever the case of either side. */

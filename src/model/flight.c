@@ -2,6 +2,7 @@
 #include "model/flight.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* --- connections --- */
 
@@ -25,6 +26,7 @@ void flight_connection_free(struct join *j, struct connection *c)
 	connection_unlink(j, c);
 	map_remove(&j->connections, c->id);
 	receiver_done(&c->receiver);
+	flight_drop_response(c);
 	free(c);
 }
 
@@ -65,6 +67,34 @@ struct connection *flight_connection(struct join *j, const struct record *record
 	}
 	connection_push(j, c);
 	return c;
+}
+
+/* Both directions' heads share one budget. */
+bool flight_keep_response(struct connection *c, const char *bytes, size_t n)
+{
+	struct receiver_budget *budget = c->receiver.budget;
+	struct response_head *h = &c->response;
+	char *bigger;
+
+	if (h->n + n >= RESPONSE_HEAD_COPY || budget->bytes + n > budget->bytes_max)
+		return false;
+	bigger = realloc(h->bytes, h->n + n);
+	if (!bigger)
+		return false;
+	memcpy(bigger + h->n, bytes, n);
+	h->bytes = bigger;
+	h->n += n;
+	budget->bytes += n;
+	return true;
+}
+
+void flight_drop_response(struct connection *c)
+{
+	if (c->response.of)
+		c->response.of->head_coming = false;
+	c->receiver.budget->bytes -= c->response.n;
+	free(c->response.bytes);
+	c->response = (struct response_head){ 0 };
 }
 
 /* --- requests in flight --- */
@@ -108,6 +138,8 @@ void flight_dequeue(struct connection *c, struct request *r)
 		c->last = previous;
 	r->next = NULL;
 	c->n_pending--;
+	if (c->response.of == r)
+		flight_drop_response(c);
 }
 
 static uintptr_t n_begun(const struct join *j, uint32_t tid)
@@ -155,6 +187,19 @@ void flight_note_missed(struct connection *c, struct request *r)
 		r->inferred = true;
 	for (r = c ? c->first : NULL; r; r = r->next)
 		r->inferred = true;
+}
+
+/* Where the body of the connection's last request is known to go on. */
+static bool has_body_left(const struct receiver *in, uint64_t received_bytes)
+{
+	return in->state == RECEIVE_CHUNKED || (in->state == RECEIVE_BODY && received_bytes < in->offset + in->body_left);
+}
+
+bool flight_has_answered(const struct connection *c, const struct request *r, uint64_t received_bytes, uint64_t sent_bytes)
+{
+	if (!c || (r == c->last && has_body_left(&c->receiver, received_bytes)))
+		return false;
+	return r->status || (r == c->first && sent_bytes > c->answered_to && sent_bytes > r->sent_from);
 }
 
 struct request *flight_first_unanswered(const struct connection *c)
@@ -261,6 +306,21 @@ struct exchange *exchange_new(struct join *j, const struct record *record)
 	return e;
 }
 
+void exchange_credit(struct exchange *e, const struct account_part *part)
+{
+	if (!e->current)
+		return;
+	cost_plus(&e->current->cost, &part->cost);
+	memory_append(&e->current->memory, &part->memory);
+}
+
+void exchange_give(struct exchange *e, const struct cost *so_far, const struct memory *memory, uint32_t tid)
+{
+	struct account_part part = account_credit(&e->given, so_far, memory, tid);
+
+	exchange_credit(e, &part);
+}
+
 /* --- ends --- */
 
 enum death flight_death(const struct record *record)
@@ -278,7 +338,7 @@ static bool exit_cuts(const struct request *r)
 
 enum outcome flight_outcome(const struct request *r, const struct connection *c, enum death death)
 {
-	if (request_complete(r, r->sent_to, r->last_chunk))
+	if (request_complete(r, r->sent_to))
 		return OUTCOME_COMPLETED;
 	if (death == DEATH_KILLED || (death == DEATH_EXIT && exit_cuts(r) && !(c && c->reset)))
 		return OUTCOME_PROCESS_DIED;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is in flight: connections, the exchanges into which the kernel side cuts them, requests, and which belongs to
- * which. Only the join looks in here: join.c says what records mean for it, join_sample.c what samples do.
+ * which. Only the join looks in here: join.c says what records mean for it, join_response.c what those of writes do,
+ * join_sample.c what samples do.
  */
 #ifndef REQMETER_FLIGHT_H
 #define REQMETER_FLIGHT_H
@@ -11,6 +12,14 @@
 #include "model/receiver.h"
 #include "shared/map.h"
 
+/* What has come of a response's head that is not whole yet. */
+struct response_head {
+	char *bytes;	    /* NULL: nothing is waited for */
+	size_t n;	    /* at most RESPONSE_HEAD_COPY */
+	uint64_t offset;    /* of the first, on the stream */
+	struct request *of; /* to whom its status went; NULL: not known yet, or an interim response's */
+};
+
 struct connection {
 	uint64_t id;
 	struct connection *newer, *older; /* by last use */
@@ -19,6 +28,7 @@ struct connection {
 	uint64_t exchange; /* the latest */
 	struct receiver receiver;
 	uint64_t received_bytes, sent_bytes;
+	struct response_head response;
 	uint64_t answered_to;  /* stream offset behind the last response that belongs to somebody */
 	uint64_t last_send_ns; /* as last told */
 	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
@@ -92,6 +102,14 @@ struct request *flight_first_unanswered(const struct connection *);
 
 /* Where the bytes of the connection's last request end, of so many that were read: a further head may have begun. */
 uint64_t flight_received_end(const struct connection *, uint64_t received_bytes);
+/* Puts bytes behind what is kept of a response's head. False: there is no room to wait for more. */
+bool flight_keep_response(struct connection *, const char *bytes, size_t n);
+void flight_drop_response(struct connection *);
+/*
+ * A thread has written, and waits in a read of the connection, up to where so much was read and written: has the request
+ * been answered by that? Not while some of its own body is to come, nor by interim responses.
+ */
+bool flight_has_answered(const struct connection *, const struct request *, uint64_t received_bytes, uint64_t sent_bytes);
 /* So much has been read and written on its connection (NULL: gone). What was read is the last request's. */
 void flight_note_bytes(struct request *, const struct connection *, uint64_t received_bytes, uint64_t sent_bytes);
 
@@ -127,6 +145,14 @@ void flight_count_protocol(struct join *, uint32_t pid, enum protocol);
 /* Counted once for each connection. */
 void flight_speaks(struct join *, struct connection *, uint32_t pid, enum protocol);
 
+/* What responses say (join_response.c). */
+void flight_on_response(struct join *, const struct record *, const char *bytes);
+void flight_on_response_more(struct join *, const struct record *, const char *bytes);
+void flight_on_tail(struct join *, const struct record *, const char *bytes);
+
+/* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
+void exchange_give(struct exchange *, const struct cost *so_far, const struct memory *, uint32_t tid);
+void exchange_credit(struct exchange *, const struct account_part *);
 /* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */
 void exchange_turn(struct exchange *, struct request *r);
 /* A thread has written in it, and will tell an end of its own. Its request waits for that. */

@@ -10,28 +10,12 @@
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)
 
-static void credit(struct request *r, const struct account_part *part)
-{
-	if (!r)
-		return;
-	cost_plus(&r->cost, &part->cost);
-	memory_append(&r->memory, &part->memory);
-}
-
-/* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
-static void give(struct exchange *e, const struct cost *so_far, const struct memory *memory, uint32_t tid)
-{
-	struct account_part part = account_credit(&e->given, so_far, memory, tid);
-
-	credit(e->current, &part);
-}
-
 /* A thread tells all that the exchange cost it; a later stretch of its is counted from 0. */
 static void settle_account(struct exchange *e, const struct record *record)
 {
 	struct account_part part = account_close(&e->given, &record->cost, &record->memory, record->tid);
 
-	credit(e->current, &part);
+	exchange_credit(e, &part);
 	if (e->response_by == record->tid) {
 		e->at_response = (struct cost){ 0 };
 		e->memory_at_response = (struct memory){ 0 };
@@ -60,7 +44,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
-			give(e, &j->record->cost, &j->record->memory, j->record->tid);
+			exchange_give(e, &j->record->cost, &j->record->memory, j->record->tid);
 		else
 			r->shared = true;
 	}
@@ -217,80 +201,6 @@ static void on_more(struct join *j, const struct record *record, const char *byt
 	note_unseen(j, c, map_get(&j->exchanges, record->exchange), record);
 }
 
-/* A pipelined response follows another: the earlier request's work ended when its own response was written. */
-static void pass_on(struct join *j, struct connection *c, struct exchange *e, struct request *to, uint64_t sent_upto)
-{
-	struct request *from = e->current;
-
-	if (from && from != to && from->status) {
-		/* Two threads that have both answered cannot be told apart by one account: then the later request has it all. */
-		if (!e->given.tid || e->given.tid == e->response_by)
-			give(e, &e->at_response, &e->memory_at_response, e->response_by);
-		from->end_ns = from->last_send_ns = e->response_ns;
-		from->sent_to = request_sent_end(from, sent_upto);
-		flight_finish(j, from, c, OUTCOME_COMPLETED);
-	}
-	exchange_turn(e, to);
-}
-
-/* The final response of the first request that waits for one; false when none does. */
-static bool answer(struct join *j, struct connection *c, struct exchange *e, const struct record *record,
-		   const struct http_response *response, uint64_t from, size_t shown)
-{
-	struct request *r = flight_first_unanswered(c);
-
-	if (!r)
-		return false;
-	pass_on(j, c, e, r, from);
-	if (record->sdk)
-		r->told_key = SDK_KEY(record->pid, record->sdk);
-	request_answer(r, response, from, shown, j->extra);
-	request_seen_by(r, record->tid);
-	r->shared |= (record->flags & RECORD_SHARED) != 0;
-	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
-	r->last_send_ns = r->answered_ns = record->time_ns;
-	c->answered = true;
-	if (r->framing == HTTP_TUNNEL)
-		c->receiver.state = RECEIVE_TUNNEL;
-	e->at_response = record->cost;
-	e->memory_at_response = record->memory;
-	e->response_by = record->tid;
-	e->response_ns = record->time_ns;
-	/* Only where its length is known can another follow in the same write. */
-	return request_complete(r, record->sent_bytes, false);
-}
-
-static void on_response(struct join *j, const struct record *record, const char *bytes)
-{
-	struct connection *c = map_get(&j->connections, record->connection);
-	struct exchange *e = map_get(&j->exchanges, record->exchange);
-	uint64_t from = record->sent_bytes - record->edge_bytes;
-	struct http_response response;
-
-	if (!c || !e)
-		return;
-	c->sent_bytes = record->sent_bytes;
-	c->last_send_ns = record->time_ns;
-	exchange_written_by(e, record->tid);
-	/* Interim responses before the final one, and those of a pipeline, may come in one write. */
-	for (size_t at = 0, n = record->head_bytes; at < n;) {
-		if (http_response_parse(bytes + at, n - at, true, j->extra, &response) != 1)
-			return;
-		if (response.status >= 200 || response.status == 101) {
-			struct request *r = flight_first_unanswered(c);
-
-			if (!answer(j, c, e, record, &response, from + at, n - at) || r->sent_end - from <= at)
-				return;
-			at = r->sent_end - from;
-		} else if (response.head_bytes) {
-			at += response.head_bytes;
-			c->answered_to = from + at; /* what it moved is no response's */
-		} else {
-			return;
-		}
-	}
-}
-
 /* A further thread writes: the body, say, behind the head that another has written. */
 static void on_join(struct join *j, const struct record *record)
 {
@@ -304,7 +214,7 @@ static void on_join(struct join *j, const struct record *record)
 	c->last_send_ns = most(c->last_send_ns, record->last_send_ns);
 	exchange_written_by(e, record->tid);
 	r->shared = true;
-	r->last_chunk = false;
+	r->last_chunk = r->reads_on = false;
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	request_seen_by(r, record->tid);
@@ -313,8 +223,11 @@ static void on_join(struct join *j, const struct record *record)
 static void note_end(struct request *r, const struct connection *c, const struct record *record)
 {
 	r->end_ns = most(r->end_ns, record->end_ns);
-	if (record->flags & RECORD_SENT && record->last_send_ns >= r->last_send_ns)
+	if (record->flags & RECORD_SENT && record->last_send_ns >= r->last_send_ns) {
 		r->last_chunk = record->flags & RECORD_LAST_CHUNK;
+		r->reads_on = record->flags & RECORD_ANSWERED &&
+			      flight_has_answered(c, r, record->received_bytes, record->sent_bytes);
+	}
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
@@ -334,7 +247,7 @@ static bool is_last_end(const struct request *r, const struct connection *c, con
 	/* A child that wrote some of it for its parent, and exits, leaves it to that. */
 	if (record->flags & RECORD_EXITED && record->pid == r->pid)
 		return true;
-	if (r->over || request_complete(r, r->sent_to, r->last_chunk))
+	if (r->over || request_complete(r, r->sent_to))
 		return true;
 	if (c && c->closed)
 		return true;
@@ -453,7 +366,13 @@ static void note_record(struct join *j, const struct record *record, const char 
 		on_more(j, record, bytes);
 		break;
 	case RECORD_RESPONSE:
-		on_response(j, record, bytes);
+		flight_on_response(j, record, bytes);
+		break;
+	case RECORD_RESPONSE_MORE:
+		flight_on_response_more(j, record, bytes);
+		break;
+	case RECORD_TAIL:
+		flight_on_tail(j, record, bytes);
 		break;
 	case RECORD_JOIN:
 		on_join(j, record);

@@ -85,8 +85,11 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 	r->woken |= (row->flags & THREAD_WOKEN) != 0;
 	if (row->flags & THREAD_MISSED)
 		flight_note_missed(c, r);
-	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns)
+	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns) {
 		r->last_chunk = row->flags & THREAD_LAST_CHUNK;
+		r->reads_on = row->end_ns && row->flags & THREAD_ANSWERED &&
+			      flight_has_answered(c, r, row->received_bytes, row->sent_bytes);
+	}
 	r->last_send_ns = most(r->last_send_ns, row->last_send_ns);
 	flight_note_bytes(r, c, row->received_bytes, row->sent_bytes);
 	if (c) {
@@ -159,7 +162,7 @@ static void credit_live(struct join *j)
 	free(all);
 	for (struct request *r = j->newest_request, *older; r; r = older) {
 		older = r->older;
-		if (rests(r) && (r->over || request_complete(r, r->sent_to, r->last_chunk)))
+		if (rests(r) && (r->over || request_complete(r, r->sent_to)))
 			settle(j, r);
 	}
 }

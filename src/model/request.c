@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/chunked.h"
 #include "shared/unknown.h"
 
 /* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
@@ -208,48 +209,85 @@ static void take_response_id(struct request *r, const struct http_id *id, const 
 	r->id_made = false;
 }
 
-void request_answer(struct request *r, const struct http_response *response, uint64_t sent_from, size_t shown,
-		    const struct http_id_headers *extra)
+/* Follows a chunked body as far as it is shown. */
+static void walk_chunks(struct request *r, const char *bytes, size_t shown, uint64_t written)
+{
+	struct http_chunked body;
+	size_t used;
+	int rc;
+
+	http_chunked_init(&body);
+	rc = http_chunked_feed(&body, bytes, shown, &used);
+	if (rc == 1) {
+		r->chunks_seen = true;
+		r->sent_end += used;
+	} else if (rc == 0 && http_chunked_skip(&body, written - shown) == 0) {
+		r->chunked_beyond = r->sent_end + written + (http_chunked_in_data(&body) ? body.left : 0);
+	}
+}
+
+void request_frame(struct request *r, const struct http_response *response, const char *bytes, size_t shown,
+		   uint64_t written, const struct http_id_headers *extra)
 {
 	struct http_view method = { r->method, strlen(r->method) };
+	size_t head = response->head_bytes ? response->head_bytes : shown;
 
-	r->status = response->status;
 	r->framing = http_response_framing(response, method);
-	r->sent_from = sent_from;
 	r->head_whole = response->head_bytes != 0;
-	r->sent_end = sent_from + (response->head_bytes ? response->head_bytes : shown);
+	r->sent_end = r->sent_from + head;
 	if (r->framing == HTTP_LENGTH)
 		r->sent_end += response->content_length;
+	if (r->framing == HTTP_CHUNKED && r->head_whole)
+		walk_chunks(r, bytes + head, shown - head, written - head);
 	take_response_id(r, &response->id, extra);
 }
 
-/* The stream offset at which framing says that the response ends; UNKNOWN where it does not say. */
-static uint64_t known_end(const struct request *r)
+void request_answer(struct request *r, const struct http_response *response, uint64_t sent_from, const char *bytes,
+		    size_t shown, uint64_t written, const struct http_id_headers *extra)
 {
-	bool counted = r->framing == HTTP_NONE || r->framing == HTTP_LENGTH;
+	r->status = response->status;
+	r->sent_from = sent_from;
+	r->last_chunk = r->reads_on = false;
+	request_frame(r, response, bytes, shown, written, extra);
+}
+
+uint64_t request_known_end(const struct request *r)
+{
+	bool counted = r->framing == HTTP_NONE || r->framing == HTTP_LENGTH || (r->framing == HTTP_CHUNKED && r->chunks_seen);
 
 	return r->status && counted && r->head_whole ? r->sent_end : UNKNOWN;
 }
 
 uint64_t request_sent_end(const struct request *r, uint64_t sent_bytes)
 {
-	uint64_t end = known_end(r);
+	uint64_t end = request_known_end(r);
 
 	return end < sent_bytes ? end : sent_bytes;
 }
 
-bool request_complete(const struct request *r, uint64_t sent_bytes, bool last_chunk)
+/* A chunked body whose end was not followed to. Data may look like its end, but what lies inside a chunk is none. */
+static bool chunks_complete(const struct request *r, uint64_t sent_bytes)
 {
-	if (!r->status)
+	return sent_bytes > r->chunked_beyond && sent_bytes > r->sent_end &&
+	       (r->last_chunk || r->tail_end == sent_bytes || r->reads_on);
+}
+
+bool request_complete(const struct request *r, uint64_t sent_bytes)
+{
+	if (r->head_coming)
 		return false;
-	switch (r->framing) {
+	if (request_known_end(r) != UNKNOWN)
+		return sent_bytes >= r->sent_end;
+	switch (r->status ? r->framing : HTTP_UNKNOWN) {
 	case HTTP_NONE:
 	case HTTP_LENGTH:
-		return sent_bytes >= r->sent_end;
+		return sent_bytes >= r->sent_end || r->reads_on;
 	case HTTP_CHUNKED:
-		return last_chunk;
-	default:
+		return chunks_complete(r, sent_bytes);
+	case HTTP_TUNNEL:
 		return false;
+	default:
+		return r->reads_on;
 	}
 }
 

@@ -60,8 +60,13 @@ struct request {
 
 	/* Where its response ends, as far as framing says. */
 	enum http_framing framing;
+	bool head_coming; /* more of the response's head is waited for: nothing below is known yet */
 	bool head_whole;   /* the response's head was seen whole, so sent_end holds; else it is the least that it can be */
+	bool chunks_seen; /* of a chunked body, all: sent_end is where they end; else where they begin */
 	uint64_t sent_end;
+	uint64_t chunked_beyond; /* more than so much is written before a chunked body can be over */
+	uint64_t tail_end; /* the last bytes up to here end as a chunked body with trailers does; 0: none were seen that do */
+	bool reads_on; /* the thread that wrote the response waits in a read of its connection: it has answered */
 
 	uint32_t tids[REQUEST_TIDS_SEEN];
 	uint16_t n_threads;
@@ -117,17 +122,23 @@ struct request *request_copy(const struct request *);
 	(sizeof(struct request) + 2 * (REQUEST_ID_MAX + 1) + REQUEST_PATH_MAX + 1 + REQUEST_ROUTE_MAX + 1 + 5 * 16)
 
 /*
- * The response's head came: status, id, framing. `sent_from` is the stream offset of its first byte, `shown` how many
- * bytes were looked at. `extra` as for request_new.
+ * The response's head came, or its beginning: status, id, framing. `sent_from` is the stream offset of its first byte;
+ * of the `written` bytes from there on `shown` are in `bytes`. `extra` as for request_new.
  */
-void request_answer(struct request *, const struct http_response *, uint64_t sent_from, size_t shown,
-		    const struct http_id_headers *extra);
+void request_answer(struct request *, const struct http_response *, uint64_t sent_from, const char *bytes, size_t shown,
+		    uint64_t written, const struct http_id_headers *extra);
+/* The same head again, of which more has come meanwhile. */
+void request_frame(struct request *, const struct http_response *, const char *bytes, size_t shown, uint64_t written,
+		   const struct http_id_headers *extra);
+
+/* The stream offset at which its response ends, as framing says; UNKNOWN where it does not. */
+uint64_t request_known_end(const struct request *);
 
 /* How far its response reaches, when so much was written on its connection. */
 uint64_t request_sent_end(const struct request *, uint64_t sent_bytes);
 
-/* Has all of the response been written, as far as its framing tells? */
-bool request_complete(const struct request *, uint64_t sent_bytes, bool last_chunk);
+/* Has all of the response been written, as far as its framing, its last bytes or what its thread does next tell? */
+bool request_complete(const struct request *, uint64_t sent_bytes);
 
 void request_seen_by(struct request *, uint32_t tid);
 bool request_was_seen_by(const struct request *, uint32_t tid);

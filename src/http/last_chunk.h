@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+/*
+ * Tells the end of a chunked body from its last bytes alone, where what came before was not seen. Pure, no allocation,
+ * time linear in the bytes.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * True when the bytes end with a last chunk: a line of zeros, perhaps with an extension, then trailer fields, if any,
+ * then an empty line. The line of zeros stands at the bytes' beginning or behind a line end. LF alone is a line end,
+ * too. A body whose data ends that way looks the same.
+ */
+bool http_last_chunk(const char *bytes, size_t n);
