@@ -14,7 +14,6 @@
 #include "agent/collector.h"
 #include "agent/containers.h"
 #include "agent/facts.h"
-#include "agent/listeners.h"
 #include "agent/places.h"
 #include "agent/privileges.h"
 #include "agent/scopes.h"
@@ -180,7 +179,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	snprintf(error, size, "out of memory");
 	/* At once: what runs between the threads' baseline and the cgroups' would stand in the residual for good. */
 	rc = ledger_new(&agent->ledger, agent->tree);
-	listeners_find(agent->maps.listeners);
+	probe_find_listeners(agent->probe);
 	if (rc == 0)
 		rc = tables_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)

@@ -74,7 +74,7 @@ static int look_at(pid_t pid, void *context)
 	return 0;
 }
 
-int listeners_find(int map_fd)
+int listeners_find(int map_fd, uint32_t *epoch)
 {
 	struct finding f = { .map_fd = map_fd, .root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 
@@ -84,5 +84,6 @@ int listeners_find(int map_fd)
 	process_pids(f.root_fd, look_at, &f);
 	map_done(&f.namespaces);
 	close(f.root_fd);
+	__atomic_add_fetch(epoch, 1, __ATOMIC_RELEASE);
 	return f.n;
 }

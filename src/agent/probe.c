@@ -165,6 +165,11 @@ int probe_begin(struct probe *probe, char *error, size_t size)
 	return 0;
 }
 
+void probe_find_listeners(struct probe *probe)
+{
+	loaded_find_listeners(&probe->loaded);
+}
+
 void probe_free(struct probe *probe)
 {
 	if (!probe)
@@ -182,7 +187,6 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->processes = bpf_map__fd(skeleton->maps.processes);
 	ret->parked = bpf_map__fd(skeleton->maps.parked);
 	ret->parked_memory = bpf_map__fd(skeleton->maps.parked_memory);
-	ret->listeners = bpf_map__fd(skeleton->maps.listeners);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
 	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
 	ret->unseen = bpf_map__fd(skeleton->maps.unseen);

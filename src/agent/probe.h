@@ -32,7 +32,7 @@ struct probe_settings {
 
 /* File descriptors of the maps that the collector reads; owned by the probe. */
 struct probe_maps {
-	int records, cgroups, processes, parked, parked_memory, listeners, losses, sdk_costs, unseen;
+	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen;
 	int handed; /* -1: hand-offs are not guessed */
 };
 
@@ -57,6 +57,12 @@ int probe_new(struct probe **ret, const struct probe_settings *, struct features
 
 /* Finds the tasks that are there. From here on everything is counted. */
 int probe_begin(struct probe *, char *error, size_t size);
+
+/*
+ * Once more which ports are listened on, as before the programs were attached: whoever began meanwhile is seen by none of
+ * them. Some ms.
+ */
+void probe_find_listeners(struct probe *);
 
 void probe_free(struct probe *);
 

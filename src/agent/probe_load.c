@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/listeners.h"
 #include "agent/probe_choose.h"
 #include "reqmeter.skel.h"
 
@@ -182,8 +183,10 @@ static int attempt(struct loading *l)
 		return -ENOMEM;
 	complaint[0] = 0;
 	rc = reqmeter__load(l->ret->skeleton);
-	if (rc == 0)
+	if (rc == 0) {
+		loaded_find_listeners(l->ret); /* before the first edge can ask */
 		return attach_all(l);
+	}
 	loaded_done(l->ret);
 	if (!try_hinted(l))
 		try_each(l);
@@ -235,6 +238,13 @@ int loaded_new(struct loaded *ret, const struct probe_settings *settings, const 
 			return rc;
 		}
 	}
+}
+
+void loaded_find_listeners(struct loaded *loaded)
+{
+	struct reqmeter *skeleton = loaded->skeleton;
+
+	listeners_find(bpf_map__fd(skeleton->maps.listeners), &skeleton->bss->listeners_epoch);
 }
 
 void loaded_done(struct loaded *loaded)

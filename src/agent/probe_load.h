@@ -29,6 +29,9 @@ int loaded_new(struct loaded *ret, const struct probe_settings *, const struct b
 	       size_t size);
 void loaded_done(struct loaded *);
 
+/* Tells the kernel side which ports are listened on: loaded_new() has, before it attached anything. */
+void loaded_find_listeners(struct loaded *);
+
 /* The link of one of its programs, or NULL. */
 struct bpf_link *loaded_link(const struct loaded *, const struct bpf_program *);
 
