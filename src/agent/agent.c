@@ -18,6 +18,7 @@
 #include "agent/privileges.h"
 #include "agent/scopes.h"
 #include "agent/tables.h"
+#include "agent/verdicts.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -41,6 +42,7 @@ struct agent {
 	struct cgroup_facts_cache *cgroup_facts;
 	struct readers *readers;
 	struct tables *tables;
+	struct verdicts *verdicts;
 	uint64_t since_ns, sampled_ns;
 	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
 	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
@@ -183,6 +185,8 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	if (rc == 0)
 		rc = tables_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
+		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
+	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
 		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
@@ -279,6 +283,7 @@ void agent_free(struct agent *agent)
 		return;
 	collector_free(agent->collector);
 	tables_free(agent->tables);
+	verdicts_free(agent->verdicts);
 	probe_free(agent->probe);
 	ledger_free(agent->ledger);
 	model_free(agent->model);
@@ -340,9 +345,19 @@ void agent_hurry(void)
 		setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 }
 
+/* What the model has found to be no HTTP. */
+static void tell_verdicts(struct agent *agent)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), foreign[VERDICTS_MAX];
+	size_t room = verdicts_room(agent->verdicts, now_ns);
+
+	verdicts_put(agent->verdicts, foreign, model_take_foreign(agent->model, foreign, room), now_ns);
+}
+
 void agent_drain(struct agent *agent)
 {
 	collector_drain(agent->collector);
+	tell_verdicts(agent);
 	tables_drain(agent->tables);
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
 		take_sample(agent);

@@ -190,6 +190,8 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
 	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
 	ret->unseen = bpf_map__fd(skeleton->maps.unseen);
+	ret->verdicts = bpf_map__fd(skeleton->maps.verdicts);
+	ret->verdicts_waiting = &skeleton->bss->verdicts_waiting;
 	ret->handed = skeleton->rodata->infer_handoff ? bpf_map__fd(skeleton->maps.handed) : -1;
 }
 

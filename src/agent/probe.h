@@ -30,10 +30,11 @@ struct probe_settings {
 	bool allows_pid_namespace; /* that is not the first: rows are wrong there */
 };
 
-/* File descriptors of the maps that the collector reads; owned by the probe. */
+/* File descriptors of the maps, and a variable; owned by the probe. */
 struct probe_maps {
-	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen;
+	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen, verdicts;
 	int handed; /* -1: hand-offs are not guessed */
+	uint32_t *verdicts_waiting; /* both sides change it */
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */
