@@ -16,6 +16,7 @@
 #include "agent/facts.h"
 #include "agent/places.h"
 #include "agent/privileges.h"
+#include "agent/runtimes.h"
 #include "agent/scopes.h"
 #include "agent/tables.h"
 #include "agent/verdicts.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct readers *readers;
 	struct tables *tables;
 	struct verdicts *verdicts;
+	struct runtimes *runtimes;
 	uint64_t since_ns, sampled_ns;
 	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
 	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
@@ -64,6 +66,13 @@ static void on_record(void *context, const struct record *record, const char *by
 
 	if (record->type == RECORD_SDK)
 		tables_record(agent->tables, record);
+	if (record->type == RECORD_OPEN && runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
+		struct record marked = *record;
+
+		marked.flags |= RECORD_MULTIPLEX;
+		model_record(agent->model, &marked, bytes);
+		return;
+	}
 	model_record(agent->model, record, bytes);
 }
 
@@ -187,6 +196,8 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	if (rc == 0)
 		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
 	if (rc == 0)
+		rc = runtimes_new(&agent->runtimes);
+	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
 		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
@@ -246,6 +257,8 @@ static int load(struct agent *agent, char *error, size_t size)
 	features_set(&agent->features, "time_info", FEATURE_ON,
 		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
 		     "all_requests alone: their paths are not known");
+	features_set(&agent->features, "runtimes", FEATURE_ON,
+		     "programs that switch between tasks by themselves: Go's, known by their files, are never exact");
 	if (!agent->scope_is_whole)
 		features_set(&agent->features, "ledger", FEATURE_OFF,
 			     "--scope pid: and comm: watch parts of cgroups, so their ledgers could not close");
@@ -284,6 +297,7 @@ void agent_free(struct agent *agent)
 	collector_free(agent->collector);
 	tables_free(agent->tables);
 	verdicts_free(agent->verdicts);
+	runtimes_free(agent->runtimes);
 	probe_free(agent->probe);
 	ledger_free(agent->ledger);
 	model_free(agent->model);
@@ -313,6 +327,19 @@ const struct features *agent_features(const struct agent *agent)
 
 /* --- turning --- */
 
+/* Whose program could not be looked into may be one of Go's and say that its rows are exact. */
+static void settle_runtimes(struct agent *agent, const struct sample *sample)
+{
+	const struct runtimes_counts *counts = runtimes_counts(agent->runtimes);
+
+	runtimes_settle(agent->runtimes, sample);
+	if (counts->unreadable)
+		features_set(&agent->features, "runtimes", FEATURE_FAILED,
+			     "%llu programs that serve requests could not be looked into: %s. Of those that are Go's, rows say "
+			     "`exact` and may hold another's work; CAP_SYS_PTRACE allows it",
+			     (unsigned long long)counts->unreadable, strerror(counts->error));
+}
+
 /* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
 static void take_sample(struct agent *agent)
 {
@@ -330,6 +357,7 @@ static void take_sample(struct agent *agent)
 			     "ends with its thread's next request or its process",
 			     sample->n_unix_unseen, strerror(sample->unix_error));
 	collector_drain(agent->collector);
+	settle_runtimes(agent, sample);
 	told = tables_complete(agent->tables, sample, &n_told);
 	model_sample(agent->model, sample, forget_parked, agent);
 	model_told(agent->model, told, n_told);
