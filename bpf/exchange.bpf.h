@@ -194,7 +194,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 
 	ss->ready_ns = 0;
 	ss->received_bytes += moved;
-	user_bytes_of_call(task, sk, moved, &from);
+	user_bytes_of_call(sk, moved, &from);
 	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, &from, &protocol);
 	if (opening == IS_FOREIGN) {
 		turns_foreign(s, ss, task, at, protocol, now);
@@ -215,10 +215,8 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 		return;
 	if (opening == CONTINUES && !ss->head_left && may_be_ahead(&from))
 		ss->head_left = HEAD_TOTAL;
-	if (opening == OPENS)
-		emit_head(RECORD_OPEN, s, ss, task, &from, at, moved, now, ready);
-	else if (ss->head_left)
-		emit_head(RECORD_MORE, s, ss, task, &from, at, moved, now, 0);
+	if (ss->head_left)
+		emit_head(opening == OPENS ? RECORD_OPEN : RECORD_MORE, s, ss, task, &from, at, moved, now, ready);
 	if (opening == OPENS)
 		ss->missed = s->missed = 0;
 }
@@ -466,10 +464,10 @@ static __always_inline bool ends_empty_line(__u64 tail)
 /* Puts what a write took behind the writes before. */
 static __always_inline void note_tail(struct socket_state *ss, const struct user_bytes *from)
 {
-	struct user_tail tail;
+	struct user_tail tail = {};
 	__u32 n;
 
-	tail_of_call(from, &tail);
+	tail_find(from, &tail);
 	n = tail.n;
 	ss->tail = n < TAIL_BYTES ? tail.bytes | ss->tail >> (8 * n & 63) : tail.bytes;
 }
@@ -519,7 +517,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	carry_bytes(s, ss);
 	if (s->silent)
 		return;
-	user_bytes_of_call(task, sk, moved, &from);
+	user_bytes_of_call(sk, moved, &from);
 	note_tail(ss, &from);
 	s->last_chunk = ends_last_chunk(ss->tail);
 	begins = begins_status_line(&from);

@@ -158,7 +158,7 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 	r->head_bytes = copy_bytes(bytes, from, max);
 	r->edge_bytes = moved;
 	r->netns = ss->netns;
-	r->queue_ns = ready ? minus(now, ready) : 0;
+	r->queue_ns = ready && type == RECORD_OPEN ? minus(now, ready) : 0;
 	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0) |
 		   (s->shared && !s->sdk_at ? RECORD_SHARED : 0);
 	if (!r->head_bytes)

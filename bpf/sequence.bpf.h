@@ -41,6 +41,29 @@ static __always_inline bool sequences_of(struct sock *sk, struct sequences *ret)
 	return !tcp->inet_conn.icsk_ulp_ops;
 }
 
+/* *now becomes what was missed. Not static: the verifier looks at it once. */
+__weak __noinline int sequences_compare(struct socket_state *ss, struct sequences *now, __u32 read, __u32 written)
+{
+	__s32 more_read, more_written;
+
+	if (!ss || !now)
+		return 0;
+	more_read = now->read - ss->read_seq - read;
+	more_written = now->write - ss->write_seq - written;
+	ss->read_seq = now->read;
+	ss->write_seq = now->write;
+	now->read = now->write = 0;
+	if (ss->sequenced == SEQUENCE_NEW) {
+		ss->sequenced = SEQUENCE_KNOWN;
+	} else if (more_read < 0 || more_written < 0) {
+		ss->sequenced = SEQUENCE_OFF;
+	} else {
+		now->read = more_read > SEQUENCE_NO_DATA ? more_read : 0;
+		now->write = more_written > SEQUENCE_NO_DATA ? more_written : 0;
+	}
+	return 0;
+}
+
 /*
  * At an edge that tells of so many bytes read and written: those that no edge has told of, in *ret. The connection is at
  * its place again afterwards.
@@ -48,30 +71,15 @@ static __always_inline bool sequences_of(struct sock *sk, struct sequences *ret)
 static __always_inline void sequences_missed(struct socket_state *ss, struct sock *sk, __u32 read, __u32 written,
 					     struct sequences *ret)
 {
-	struct sequences now = {};
-	__s32 more_read, more_written;
-
 	ret->read = ret->write = 0;
 	if (ss->is_unix || ss->sequenced == SEQUENCE_OFF)
 		return;
-	if (!sequences_of(sk, &now)) {
-		ss->sequenced = SEQUENCE_OFF;
+	if (sequences_of(sk, ret)) {
+		sequences_compare(ss, ret, read, written);
 		return;
 	}
-	more_read = now.read - ss->read_seq - read;
-	more_written = now.write - ss->write_seq - written;
-	ss->read_seq = now.read;
-	ss->write_seq = now.write;
-	if (ss->sequenced == SEQUENCE_NEW) {
-		ss->sequenced = SEQUENCE_KNOWN;
-		return;
-	}
-	if (more_read < 0 || more_written < 0) {
-		ss->sequenced = SEQUENCE_OFF;
-		return;
-	}
-	ret->read = more_read > SEQUENCE_NO_DATA ? more_read : 0;
-	ret->write = more_written > SEQUENCE_NO_DATA ? more_written : 0;
+	ss->sequenced = SEQUENCE_OFF;
+	ret->read = ret->write = 0;
 }
 
 #endif

@@ -99,7 +99,7 @@ static __always_inline void first_vectors(const void *vectors, __u64 n_vectors, 
 }
 
 /* Does the running call's descriptor lead to this socket? io_uring completes at the exit of any call. */
-static __always_inline bool call_is_for(struct task_struct *task, const struct pt_regs *regs, struct sock *sk)
+static __always_inline bool call_is_for(struct task_struct *task, const struct pt_regs *regs, __u64 sock)
 {
 	struct file *file = NULL;
 	struct socket *socket;
@@ -107,7 +107,7 @@ static __always_inline bool call_is_for(struct task_struct *task, const struct p
 	if (!find_file(task, regs->di, &file))
 		return false;
 	socket = BPF_CORE_READ(file, private_data);
-	return socket && BPF_CORE_READ(socket, sk) == sk;
+	return socket && (__u64)BPF_CORE_READ(socket, sk) == sock;
 }
 
 /* Where the vectors of the running call are; else NULL. */
@@ -132,31 +132,40 @@ static __always_inline enum call_shape shape_of_call(const struct pt_regs *regs)
 	return shape == SHAPE_MESSAGES && regs->dx == 1 ? SHAPE_MESSAGE : shape;
 }
 
-/* ret->n is 0 where the call has no buffer that can be read, or is none for this socket. */
-static __always_inline void user_bytes_of_call(struct task_struct *task, struct sock *sk, __u32 moved,
-					       struct user_bytes *ret)
+/*
+ * Of the running call, if it is one for the socket at this address: ret->moved is told, the rest is zero. ret->n stays 0
+ * where the call has no buffer that can be read. Not static: the verifier looks at it once, not once for each of its
+ * callers' ways to it.
+ */
+__weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs = task_regs(task);
 	enum call_shape shape;
 	const void *vectors;
 	__u64 n;
 
-	ret->at = ret->next_at = ret->vectors = NULL;
-	ret->n = ret->next_n = 0;
-	ret->moved = moved;
-	if (calls_unknown(task))
-		return;
+	if (!ret || calls_unknown(task))
+		return 0;
 	shape = shape_of_call(regs);
-	if (shape == SHAPE_NONE || !call_is_for(task, regs, sk))
-		return;
+	if (shape == SHAPE_NONE || !call_is_for(task, regs, sock))
+		return 0;
 	if (shape == SHAPE_BUFFER) {
 		ret->at = (const void *)regs->si;
-		ret->n = moved;
-		return;
+		ret->n = ret->moved;
+		return 0;
 	}
 	vectors = vectors_of_call(regs, shape, &n);
 	if (vectors)
-		first_vectors(vectors, n, moved, ret);
+		first_vectors(vectors, n, ret->moved, ret);
+	return 0;
+}
+
+static __always_inline void user_bytes_of_call(struct sock *sk, __u32 moved, struct user_bytes *ret)
+{
+	__builtin_memset(ret, 0, sizeof(*ret));
+	ret->moved = moved;
+	user_bytes_find((__u64)sk, ret);
 }
 
 /* Puts the last bytes of a piece behind what is known of those before. */
@@ -178,30 +187,34 @@ static __always_inline void tail_add(struct user_tail *tail, const void *at, __u
 	tail->n = tail->n + last < TAIL_BYTES ? tail->n + last : TAIL_BYTES;
 }
 
-/* The last bytes that a write took: of its vectors, or of the last two where there are many. */
-static __always_inline void tail_of_call(const struct user_bytes *from, struct user_tail *ret)
+/*
+ * The last bytes that a write took: of its vectors, or of the last two where there are many. *ret is zero before. Not
+ * static, as user_bytes_find().
+ */
+__weak __noinline int tail_find(const struct user_bytes *from, struct user_tail *ret)
 {
 	struct iovec v = {};
 
-	ret->bytes = 0;
-	ret->n = 0;
+	if (!from || !ret)
+		return 0;
 	if (!from->n) {
 		ret->n = TAIL_BYTES; /* not to be seen (sendfile) */
-		return;
+		return 0;
 	}
 	if (!from->vectors) {
 		tail_add(ret, from->at, from->n);
 		tail_add(ret, from->next_at, from->next_n);
-		return;
+		return 0;
 	}
 	ret->n = TAIL_BYTES;
 	if (from->n_vectors - 2 >= UIO_MAXIOV)
-		return;
+		return 0;
 	bpf_probe_read_user(&v, sizeof(v), from->vectors + (from->n_vectors - 2) * sizeof(v));
 	tail_add(ret, v.iov_base, v.iov_len);
 	v.iov_len = 0;
 	bpf_probe_read_user(&v, sizeof(v), from->vectors + (from->n_vectors - 1) * sizeof(v));
 	tail_add(ret, v.iov_base, v.iov_len);
+	return 0;
 }
 
 #endif
