@@ -147,11 +147,38 @@ static uintptr_t n_begun(const struct join *j, uint32_t tid)
 	return (uintptr_t)map_get(&j->begun, tid);
 }
 
+/* Nobody waits any longer for a request whose connection is over: to leave that is no multiplexing. */
+static bool is_waited_for(const struct join *j, const struct request *r)
+{
+	const struct connection *c = map_get(&j->connections, r->connection);
+
+	return !r->status && !r->over && c && !c->closed && !c->reset && !c->peer_eof;
+}
+
+static bool has_left_another(const struct join *j, const struct request *r, uint32_t tid)
+{
+	const struct request *other = j->newest_request;
+
+	for (int i = 0; other && i < FLIGHT_LEFT_LOOKS; i++, other = other->older)
+		if (other->begun_by == tid && other->connection != r->connection && is_waited_for(j, other))
+			return true;
+	return false;
+}
+
+static bool multiplexes(const struct join *j, uint32_t pid)
+{
+	uint64_t seen_ns = (uintptr_t)map_get(&j->multiplexers, pid);
+
+	return seen_ns && j->record->time_ns < seen_ns + FLIGHT_MULTIPLEX_NS;
+}
+
 void flight_begun_by(struct join *j, struct request *r, uint32_t tid)
 {
 	uintptr_t n = n_begun(j, tid);
 
-	r->shared |= n != 0;
+	if (n && has_left_another(j, r, tid))
+		map_set(&j->multiplexers, r->pid, (void *)(uintptr_t)j->record->time_ns);
+	r->shared |= n != 0 || multiplexes(j, r->pid);
 	if (map_set(&j->begun, tid, (void *)(n + 1)) == 0)
 		r->begun_by = tid;
 }
@@ -227,11 +254,42 @@ void flight_count_protocol(struct join *j, uint32_t pid, enum protocol protocol)
 	n->by_protocol[protocol]++;
 }
 
-void flight_speaks(struct join *j, struct connection *c, uint32_t pid, enum protocol protocol)
+/* Counted once for each connection. */
+static void speaks(struct join *j, struct connection *c, uint32_t pid, enum protocol protocol)
 {
 	if (c->protocol == PROTOCOL_UNKNOWN)
 		flight_count_protocol(j, pid, protocol);
 	c->protocol = (uint8_t)protocol;
+}
+
+void flight_speaks_http(struct join *j, struct connection *c, uint32_t pid)
+{
+	speaks(j, c, pid, PROTOCOL_HTTP1);
+	c->speaks_http = true;
+	/* A server answers junk, too: the verdict, if it has not been taken, was wrong. */
+	for (size_t i = 0; c->is_foreign && i < j->n_foreign; i++)
+		if (j->foreign[i] == c->id)
+			j->foreign[i--] = j->foreign[--j->n_foreign];
+	c->is_foreign = false;
+}
+
+void flight_speaks_other(struct join *j, struct connection *c, uint32_t pid, bool sure)
+{
+	speaks(j, c, pid, PROTOCOL_OTHER);
+	if (c->speaks_http || c->is_foreign || (++c->n_junk < FLIGHT_JUNK_TURNS && !sure))
+		return;
+	c->is_foreign = j->n_foreign < VERDICTS_MAX;
+	if (c->is_foreign)
+		j->foreign[j->n_foreign++] = c->id;
+}
+
+size_t join_take_foreign(struct join *j, uint64_t *ret, size_t max)
+{
+	size_t n = j->n_foreign < max ? j->n_foreign : max;
+
+	j->n_foreign -= n;
+	memcpy(ret, j->foreign + j->n_foreign, n * sizeof(*ret));
+	return n;
 }
 
 /* --- exchanges --- */

@@ -33,6 +33,9 @@ struct connection {
 	uint64_t last_send_ns; /* as last told */
 	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
 	uint8_t protocol;  /* enum protocol: counted already */
+	uint8_t n_junk; /* turns that began with no head */
+	bool speaks_http; /* a request was found, or a response */
+	bool is_foreign;  /* it is none, as the kernel side is, or was, to be told */
 	bool closed;   /* no further response can be written */
 	bool reset, peer_eof, is_unix;
 	bool answered; /* one request at least was: its inbound side is proven */
@@ -41,6 +44,13 @@ struct connection {
 
 /* Threads that may write one response in turn: more than a server with a pool for its files needs. */
 #define EXCHANGE_WRITERS_MAX 8
+
+/* Turns without a head after which one that is older than the agent, and may have been met in a body, speaks something else. */
+#define FLIGHT_JUNK_TURNS 4
+/* So long no row of a process is exact after one of its threads has left a request waiting and begun another's. */
+#define FLIGHT_MULTIPLEX_NS 60000000000ull
+/* Requests that are looked at for one that a thread has left so, the newest first. */
+#define FLIGHT_LEFT_LOOKS 64
 
 /* A turn of a connection. Lives from its RECORD_OPEN until nothing more can be credited to it. */
 struct exchange {
@@ -84,6 +94,9 @@ struct join {
 	struct join_counts counts;
 	struct receiver_budget heads;
 	size_t n_unix; /* of those in flight */
+	struct map multiplexers; /* pid -> when it was last seen to multiplex, in place of a pointer */
+	uint64_t foreign[VERDICTS_MAX]; /* connections of which the kernel side has not been told yet */
+	size_t n_foreign;
 	uint64_t last_own_handle;
 	/* While one record is fed. */
 	const struct record *record;
@@ -116,7 +129,8 @@ void flight_note_bytes(struct request *, const struct connection *, uint64_t rec
 /*
  * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without an
  * edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its thread
- * comes back to it.)
+ * comes back to it.) One that leaves an unanswered one on another connection shows that its process multiplexes: what it
+ * does for others then may lie between the edges of any later request.
  */
 void flight_begun_by(struct join *, struct request *, uint32_t tid);
 /* The thread that began it has left it for good. */
@@ -142,8 +156,6 @@ void flight_end_on_connection(struct join *, struct connection *, struct request
 void flight_connection_over(struct join *, struct connection *, uint64_t now_ns, enum death);
 
 void flight_count_protocol(struct join *, uint32_t pid, enum protocol);
-/* Counted once for each connection. */
-void flight_speaks(struct join *, struct connection *, uint32_t pid, enum protocol);
 
 /* What responses say (join_response.c). */
 void flight_on_response(struct join *, const struct record *, const char *bytes);
@@ -153,6 +165,10 @@ void flight_on_tail(struct join *, const struct record *, const char *bytes);
 /* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
 void exchange_give(struct exchange *, const struct cost *so_far, const struct memory *, uint32_t tid);
 void exchange_credit(struct exchange *, const struct account_part *);
+/* Bytes that should have begun a head do not; `sure`: the connection was followed from its beginning. */
+void flight_speaks_other(struct join *, struct connection *, uint32_t pid, bool sure);
+void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
+
 /* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */
 void exchange_turn(struct exchange *, struct request *r);
 /* A thread has written in it, and will tell an end of its own. Its request waits for that. */

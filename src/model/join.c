@@ -40,7 +40,7 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	r->shared |= e->multiplexed;
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
 		e->current->shared = r->shared = true;
-	flight_speaks(j, c, r->pid, PROTOCOL_HTTP1);
+	flight_speaks_http(j, c, r->pid);
 	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
@@ -110,7 +110,7 @@ static void feed(struct join *j, struct connection *c, const struct record *reco
 	j->counts.heads_cut += losses.heads_cut;
 	j->counts.head_parse += losses.head_parse;
 	if (losses.head_parse)
-		flight_speaks(j, c, record->pid, PROTOCOL_OTHER);
+		flight_speaks_other(j, c, record->pid, !(record->flags & (RECORD_INFERRED | RECORD_MISSED)));
 	c->received_bytes = record->received_bytes;
 	if (c->last)
 		c->last->received_to = flight_received_end(c, record->received_bytes);
@@ -453,6 +453,7 @@ int join_new(struct join **ret, const struct http_id_headers *extra, join_sink s
 	map_init(&j->pids, 1 << 22); /* PID_MAX_LIMIT */
 	map_init(&j->speakers, PROCESSES_MAX);
 	map_init(&j->begun, JOIN_REQUESTS_MAX);
+	map_init(&j->multiplexers, PROCESSES_MAX);
 	*ret = j;
 	return 0;
 }
@@ -480,5 +481,6 @@ void join_free(struct join *j)
 	map_done(&j->pids);
 	map_done(&j->speakers);
 	map_done(&j->begun);
+	map_done(&j->multiplexers);
 	free(j);
 }

@@ -143,6 +143,8 @@ void flight_on_response(struct join *j, const struct record *record, const char 
 	if (!c || !e)
 		return;
 	note_write(c, e, record);
+	if (c->is_foreign)
+		flight_speaks_http(j, c, record->pid);
 	flight_drop_response(c);
 	take_responses(&(struct writing){ j, c, e, record, bytes, record->head_bytes, record->sent_bytes - record->edge_bytes,
 					  record->head_bytes == record->edge_bytes }, 0);

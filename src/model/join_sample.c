@@ -312,6 +312,20 @@ static void sweep_speakers(struct join *j)
 		free(map_remove(&j->speakers, gone[--n]));
 }
 
+/* One that is gone, or has not been seen to multiplex for long, may be another's number by now. */
+static void sweep_multiplexers(struct join *j, uint64_t now_ns)
+{
+	struct map_slot *slot;
+	uint32_t over[64];
+	size_t at = 0, n = 0;
+
+	while (n < 64 && (slot = map_next(&j->multiplexers, &at)))
+		if (!map_get(&j->pids, slot->key) || (uintptr_t)slot->value + FLIGHT_MULTIPLEX_NS <= now_ns)
+			over[n++] = (uint32_t)slot->key;
+	while (n)
+		map_remove(&j->multiplexers, over[--n]);
+}
+
 void join_sample(struct join *j, const struct sample *sample, void (*forget)(void *context, uint64_t exchange),
 		 void *context)
 {
@@ -339,4 +353,5 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	sweep(j, sample, forget, context);
 	sweep_unix(j, sample);
 	sweep_speakers(j);
+	sweep_multiplexers(j, sample->now_ns);
 }

@@ -2,6 +2,8 @@
 /* How sure a row is: what a thread did since it woke, edges that were missed, runtimes that switch tasks by themselves. */
 #include "model_bench.h"
 
+#include "model/flight.h"
+
 static void row_says(const struct bench *b, size_t i, const char *source, const char *confidence)
 {
 	cr_assert_lt(i, b->n_rows);
@@ -123,4 +125,77 @@ Test(model_join_confidence, multiplexing_runtime)
 	cr_assert(join_newest(b.join));
 	cr_expect_str_eq(request_confidence(join_newest(b.join)), "boundary");
 	join_free(b.join);
+}
+
+/* A thread leaves a request that waits and begins another's: for a minute no row of its process is exact, whoever serves. */
+Test(model_join_confidence, process_that_multiplexes)
+{
+	struct k_socket *other, *third;
+	struct bench b;
+
+	begin(&b);
+	other = k_accept(&b.k, 1, false);
+	third = k_accept(&b.k, 2, false);
+	k_read(&b.k, b.t, b.s, GET("/a"));
+	k_read(&b.k, b.t, other, GET("/b"));
+	k_write(&b.k, b.t, other, OK5);
+	k_write(&b.k, b.t, b.s, OK5);
+	k_read_nothing(&b.k, b.t, b.s, false);
+	cr_assert_eq(b.n_rows, 2);
+	for (int i = 0; i < 3; i++) {
+		k_read(&b.k, b.u, third, GET("/c"));
+		k_write(&b.k, b.u, third, OK5);
+		k_read_nothing(&b.k, b.u, third, false);
+		k_wait(&b.k, FLIGHT_MULTIPLEX_NS / 2);
+		look(&b);
+	}
+	cr_assert_eq(b.n_rows, 5);
+	for (size_t i = 0; i < 5; i++)
+		row_says(&b, i, "socket", i < 4 ? "boundary" : "exact");
+	END(&b, 5);
+}
+
+/* What is no such sign: a pipeline, a client that went, a close without an answer, an answer that was not seen. */
+Test(model_join_confidence, process_that_does_not_multiplex)
+{
+	for (int how = 0; how < 6; how++) {
+		struct k_socket *other;
+		struct bench b;
+		size_t n;
+
+		begin(&b);
+		other = k_accept(&b.k, 1, false);
+		k_read(&b.k, b.t, b.s, how == 0 ? GET("/a") GET("/b") : GET("/a"));
+		if (how == 0) {
+			k_write(&b.k, b.t, b.s, OK5 OK5);
+			k_block(&b.k, b.t);
+		} else if (how == 1) {
+			k_close(&b.k, NULL, b.s, false);
+		} else if (how == 2) {
+			k_close(&b.k, b.t, b.s, false);
+		} else if (how == 3) {
+			k_sendfile(&b.k, b.t, b.s, 100);
+		} else if (how == 4) {
+			k_read_nothing(&b.k, b.t, b.s, true);
+			k_close(&b.k, b.t, b.s, false);
+		} else {
+			k_write(&b.k, b.t, b.s, OK5_HEAD);
+		}
+		k_run(&b.k, b.t, 10);
+		k_read(&b.k, b.t, other, GET("/x"));
+		k_write(&b.k, b.t, other, OK5);
+		k_read_nothing(&b.k, b.t, other, false);
+		k_wait(&b.k, 10);
+		look(&b);
+		look(&b);
+		k_read(&b.k, b.u, other, GET("/last"));
+		k_write(&b.k, b.u, other, OK5);
+		k_read_nothing(&b.k, b.u, other, false);
+		n = b.n_rows;
+		cr_assert_str_eq(b.rows[n - 1]->path, "/last", "%d", how);
+		cr_expect_str_eq(request_confidence(b.rows[n - 1]), "exact", "%d", how);
+		row_says(&b, n - 1, "socket", "exact");
+		k_close(&b.k, b.t, b.s, false);
+		END(&b, b.n_rows);
+	}
 }

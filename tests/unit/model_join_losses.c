@@ -303,6 +303,75 @@ Test(model_join_losses, junk)
 	END(&b, 0);
 }
 
+static size_t verdicts(struct bench *b, uint64_t *ret)
+{
+	return join_take_foreign(b->join, ret, VERDICTS_MAX);
+}
+
+/* One that speaks something else is told of once; one that is older than the agent may have been met inside a body. */
+Test(model_join_losses, foreign_connections)
+{
+	static uint64_t ids[VERDICTS_MAX];
+
+	for (int older = 0; older < 2; older++) {
+		struct bench b;
+
+		begin(&b);
+		b.s->inferred = older;
+		for (int turn = 1; turn <= 6; turn++) {
+			k_read(&b.k, b.t, b.s, "LOGIN a b\r\n");
+			k_write(&b.k, b.t, b.s, "OK\r\n");
+			cr_expect_eq(verdicts(&b, ids), turn == (older ? 4 : 1), "turn %d", turn);
+			cr_expect(turn != (older ? 4 : 1) || ids[0] == b.s->connection);
+		}
+		k_close(&b.k, b.t, b.s, false);
+		cr_expect_eq(join_counts(b.join)->started, 0);
+		cr_expect_eq(join_connections(b.join, 100)->by_protocol[PROTOCOL_OTHER], 1);
+		END(&b, 0);
+	}
+}
+
+/* It does speak HTTP: a request came first, or comes, or a server answers the junk. */
+Test(model_join_losses, not_foreign)
+{
+	static uint64_t ids[VERDICTS_MAX];
+
+	for (int how = 0; how < 3; how++) {
+		struct bench b;
+
+		begin(&b);
+		if (how == 0) {
+			k_read(&b.k, b.t, b.s, GET("/a"));
+			k_write(&b.k, b.t, b.s, OK5);
+		}
+		k_read(&b.k, b.t, b.s, "XYZZY\r\n");
+		k_write(&b.k, b.t, b.s, how == 1 ? "HTTP/1.1 400 Bad Request\r\n\r\n" : "?");
+		if (how == 2)
+			k_read(&b.k, b.t, b.s, GET("/a"));
+		cr_expect_eq(verdicts(&b, ids), 0, "%d", how);
+		k_close(&b.k, b.t, b.s, false);
+		END(&b, how != 1);
+	}
+}
+
+/* Nobody takes them: bounded. */
+Test(model_join_losses, foreign_is_bounded)
+{
+	static uint64_t ids[2 * VERDICTS_MAX];
+	struct record r = { .type = RECORD_OPEN, .pid = 100, .tid = 100, .received_bytes = 4, .edge_bytes = 4, .head_bytes = 4 };
+	struct bench b;
+
+	begin(&b);
+	for (r.connection = 100; r.connection < 100 + 2 * VERDICTS_MAX; r.connection++) {
+		r.exchange = r.connection;
+		join_record(b.join, &r, "@@@@");
+	}
+	cr_expect_eq(join_take_foreign(b.join, ids, 5), 5);
+	cr_expect_eq(join_take_foreign(b.join, ids, 2 * VERDICTS_MAX), VERDICTS_MAX - 5);
+	cr_expect_eq(join_take_foreign(b.join, ids, 5), 0);
+	join_free(b.join);
+}
+
 Test(model_join_losses, junk_then_a_request)
 {
 	struct bench b;
