@@ -194,7 +194,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 
 	ss->ready_ns = 0;
 	ss->received_bytes += moved;
-	user_bytes_of_call(sk, moved, &from);
+	user_bytes_of_call(s, sk, moved, &from);
 	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, &from, &protocol);
 	if (opening == IS_FOREIGN) {
 		turns_foreign(s, ss, task, at, protocol, now);
@@ -517,7 +517,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	carry_bytes(s, ss);
 	if (s->silent)
 		return;
-	user_bytes_of_call(sk, moved, &from);
+	user_bytes_of_call(s, sk, moved, &from);
 	note_tail(ss, &from);
 	s->last_chunk = ends_last_chunk(ss->tail);
 	begins = begins_status_line(&from);

@@ -97,6 +97,7 @@ struct thread_state {
 	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
 	__u64 request_cpu_ns;
 	__u64 sock; /* address of the exchange's socket, to be compared only */
+	__u64 edge_sock; /* the same of the edge at hand */
 
 	/* Where what it does next may begin to be for a request that it answers without having read it: see late.bpf.h. */
 	struct cost at_idle; /* of total */

@@ -161,11 +161,13 @@ __weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 	return 0;
 }
 
-static __always_inline void user_bytes_of_call(struct sock *sk, __u32 moved, struct user_bytes *ret)
+/* The address goes by the thread's state: the verifier takes a socket for no number else. */
+static __always_inline void user_bytes_of_call(struct thread_state *s, struct sock *sk, __u32 moved, struct user_bytes *ret)
 {
+	s->edge_sock = (__u64)sk;
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->moved = moved;
-	user_bytes_find((__u64)sk, ret);
+	user_bytes_find(*(volatile __u64 *)&s->edge_sock, ret);
 }
 
 /* Puts the last bytes of a piece behind what is known of those before. */
