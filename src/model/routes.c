@@ -45,7 +45,7 @@ static void tally_add(struct route_tally *t, const struct request *r)
 	int64_t growth = memory_growth(&r->memory);
 
 	t->count++;
-	t->errors += request_is_error(r);
+	t->errors += request_failed(r);
 	histogram_add(&t->cpu_ns, r->cost.cpu_ns);
 	histogram_add(&t->duration_ns, request_duration_ns(r, 0));
 	if (!r->has_memory)

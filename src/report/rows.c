@@ -117,7 +117,7 @@ void row_request(struct json *j, const struct request *r, const struct row_clock
 	  ": routes beyond the limit; " ROUTES_UNSEEN ": counted only")                                                \
 	F("service", STRING(row->service), "the name of the service, once names are known")                            \
 	F("count", U64(row->tally.count), "requests that ended in the window")                                         \
-	F("errors", U64(known ? row->tally.errors : UNKNOWN), "of them, those with status 500 or more, without an answer to a client that waited, or whose process died") \
+	F("errors", U64(known ? row->tally.errors : UNKNOWN), "of them, those with status 500 or more, without an answer, whose client went or whose process died") \
 	DISTRIBUTION_FIELDS(F, "cpu_ns", &row->tally.cpu_ns, "CPU time")                                               \
 	DISTRIBUTION_FIELDS(F, "duration_ns", &row->tally.duration_ns, "duration")                                     \
 	F("growth_bytes.sum", IF(grown, I64(row->tally.growth_sum_bytes)), "net change of resident memory, of all of them; null where none was measured") \

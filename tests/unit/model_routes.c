@@ -40,7 +40,7 @@ static void add_expected(struct expected *e, const struct request *r)
 	uint64_t duration = request_duration_ns(r, 0);
 
 	e->count++;
-	e->errors += request_is_error(r);
+	e->errors += request_failed(r);
 	e->cpu_ns += r->cost.cpu_ns;
 	e->duration_ns += duration;
 	e->max_ns = duration > e->max_ns ? duration : e->max_ns;
