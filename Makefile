@@ -153,7 +153,8 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/all.a
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
-$(B)/verify: tests/kernels/verify.c $(B)/obj/agent/ability.o $(B)/obj/agent/btf.o $(B)/obj/agent/features.o | $(SKELETON)
+$(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,agent/ability agent/btf agent/features system/preemption \
+		system/file system/text) | $(SKELETON)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)
 

@@ -3,6 +3,11 @@
  * Data edges where the kernel has no sock_recv_length and sock_send_length (before 6.3): the exits of the functions
  * through which all stream sockets are read and written. Cheaper than the exits of system calls, which every program
  * pays for, and they see splice and sendfile too.
+ *
+ * Called with preemption on: while a thread that was switched out within a program is there, the kernel passes that
+ * program over for every other on that CPU. A second program, as on_receive_second(), would make this rarer and not right
+ * (one that is switched out in each is enough), and here the one that is attached last is called first. So where the
+ * kernel preempts itself none of these is used: see is_safe() in src/agent/probe_choose.c.
  */
 #include "exchange.bpf.h"
 

@@ -3,12 +3,15 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent/btf.h"
+#include "system/preemption.h"
 
 /* What a section's name begins with, what the kernel's BTF calls the thing behind it, and how a program is tried there. */
 static const struct hook_kind {
@@ -111,6 +114,47 @@ bool ability_stay_on_cpu(const struct btf *btf)
 bool ability_preempted(const struct btf *btf)
 {
 	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
+}
+
+/* A word of the kernel's memory, read by the smallest program that can. */
+static int kernel_word(unsigned long address, int *ret)
+{
+	struct bpf_insn read[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10 },
+		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = sizeof(*ret) },
+		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_3, .imm = (__s32)address },
+		{ .imm = (__s32)(address >> 32) },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_probe_read_kernel },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_10, .off = -8 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	int rc, fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", read,
+				   sizeof(read) / sizeof(*read), NULL);
+
+	if (fd < 0)
+		return fd;
+	rc = bpf_prog_test_run_opts(fd, &run);
+	close(fd);
+	*ret = (int)run.retval;
+	return rc;
+}
+
+bool ability_preempted_in_functions(void)
+{
+	int mode, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	enum preemption preemption;
+	unsigned long address;
+	struct utsname host;
+
+	uname(&host);
+	preemption = preemption_read(root, host.version, host.release);
+	address = preemption == PREEMPTION_UNKNOWN ? preemption_address(root) : 0;
+	close(root);
+	if (address && kernel_word(address, &mode) == 0)
+		preemption = preemption_of_mode(mode);
+	return preemption != PREEMPTION_OFF;
 }
 
 int64_t ability_steal(const struct btf *btf, struct features *features)

@@ -27,6 +27,12 @@ bool ability_stay_on_cpu(const struct btf *);
 bool ability_preempted(const struct btf *);
 
 /*
+ * May the kernel switch to another thread within a program at a function's exit, and pass that program over for the other?
+ * Yes where it is not known.
+ */
+bool ability_preempted_in_functions(void);
+
+/*
  * How far a CPU's account of what the hypervisor stole lies behind its run queue, bytes; 0: not known. Sets the feature
  * "steal".
  */
