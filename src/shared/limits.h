@@ -35,7 +35,10 @@
 #define PROCESSES_MAX 16384
 /* Listening ports at the agent's start, over all network namespaces. */
 #define LISTENERS_MAX 16384
-/* Drained every 100 ms, but a machine with too much to do may keep the agent waiting: room for 30,000 small records. */
+/*
+ * Drained every 100 ms, but a machine with too much to do may keep the agent waiting. A record takes 384 bytes, 8 of the
+ * ring's own and its payload: room for 18,500 with a head of HEAD_SMALL, 42,800 without any, 3,700 with one of HEAD_COPY.
+ */
 #define RING_BYTES (16 << 20)
 
 /*
