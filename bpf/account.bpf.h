@@ -109,7 +109,8 @@ static __always_inline void cost_extend(struct cost *c, const struct thread_stat
 static __always_inline void cost_on_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
 					const struct cpu_state *cpu, __u64 now, __u64 exec)
 {
-	__u64 in = clock_to_ns(cpu, task->sched_info.last_arrival);
+	/* A CPU that has not switched since the agent began has its clocks not tied yet, and the thread was on it all along. */
+	__u64 in = cpu->switch_ns ? clock_to_ns(cpu, task->sched_info.last_arrival) : 0;
 	struct stretch t;
 
 	if (in < s->off_ns || in > now)
@@ -146,7 +147,7 @@ static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_
 {
 	struct rq *rq = compat_task_rq(task);
 	__u64 unbooked = minus(rq->clock_task, task->se.exec_start);
-	__u64 since = minus(now, clock_to_ns(cpu, rq->clock));
+	__u64 since = cpu->switch_ns ? minus(now, clock_to_ns(cpu, rq->clock)) : 0;
 
 	return task->se.sum_exec_runtime + unbooked + minus(since, stolen_since_clock(rq));
 }

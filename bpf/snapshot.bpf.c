@@ -72,7 +72,7 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 	__u64 delay = minus(task->sched_info.run_delay, s->off_delay), queued = task->sched_info.last_queued;
 	struct stretch t;
 
-	if (queued && cpu)
+	if (queued && cpu && cpu->switch_ns)
 		delay += minus(now, clock_to_ns(cpu, queued));
 	stretch_off(&t, s, minus(now, s->off_ns), delay, throttled_until(s, task, now));
 	cost_extend(c, s, task, &t, now);
