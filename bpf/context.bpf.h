@@ -56,21 +56,46 @@ static __noinline struct sdk_cost *sdk_cost_of(__u64 key, __u64 now)
 	return NULL;
 }
 
+/* Most of what is added is 0, and several threads of a process may add to one request's account. */
+static __always_inline void add_shared(__u64 *sum, __u64 more)
+{
+	if (more)
+		__sync_fetch_and_add(sum, more);
+}
+
 static __always_inline void sdk_charge(struct task_struct *task, __u64 handle, const struct cost *c, __u64 now)
 {
 	struct sdk_cost *entry = handle ? sdk_cost_of(SDK_KEY(task->tgid, handle), now) : NULL;
 
-	if (entry)
-		cost_add(&entry->cost, c);
+	if (!entry)
+		return;
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*c) / sizeof(__u64); i++)
+		add_shared((__u64 *)&entry->cost + i, ((const __u64 *)c)[i]);
 }
 
-/* The same for what a thread did to its memory. */
+#define PEAK_WORD  (__builtin_offsetof(struct memory, peak_bytes) / sizeof(__u64))
+#define PEAK_TRIES 4 /* of two CPUs that raise it at once each comes through; four are rare */
+
+/* The same for what a thread did to its memory: as memory_append(), by several threads at a time. */
 static __always_inline void sdk_charge_memory(struct task_struct *task, __u64 handle, const struct memory *m)
 {
 	struct sdk_cost *entry = sdk_cost_of(SDK_KEY(task->tgid, handle), bpf_ktime_get_ns());
+	__s64 peak, seen;
 
-	if (entry)
-		memory_append(&entry->memory, m);
+	if (!entry)
+		return;
+	peak = memory_growth(&entry->memory) + m->peak_bytes;
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*m) / sizeof(__u64); i++)
+		if (i != PEAK_WORD)
+			add_shared((__u64 *)&entry->memory + i, ((const __u64 *)m)[i]);
+#pragma unroll
+	for (int i = 0; i < PEAK_TRIES; i++) {
+		seen = *(volatile __s64 *)&entry->memory.peak_bytes;
+		if (peak <= seen || __sync_val_compare_and_swap(&entry->memory.peak_bytes, seen, peak) == seen)
+			break;
+	}
 }
 
 /* The time that the thread has ever worked for any request, as its record has it. */
