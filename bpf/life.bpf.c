@@ -139,10 +139,11 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 	else
 		lineage_find(first, task);
 	s = bpf_task_storage_get(&threads, task, first, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s)
-		lose(LOSS_THREADS_FULL);
-	else if (n_scopes)
+	if (s && n_scopes)
 		__sync_fetch_and_add(&came_into_scope, 1);
+	/* One that is found again was counted when it was born. */
+	if (!s && !(watching && scratch == SCRATCH_FOUND))
+		lose(LOSS_THREADS_FULL);
 	return s;
 }
 
@@ -241,14 +242,17 @@ int BPF_PROG(on_exit_second, struct task_struct *task)
 	return 0;
 }
 
-/* The start-up iterator: every task that was there before the agent. */
+/*
+ * Every task that was there before the agent; and later those that got no storage when they were born (their kernel was
+ * short of memory, or at another task's storage on that CPU), from now on.
+ */
 SEC("iter/task")
 int find_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	if (task && task->pid && in_scope(task))
+	if (task && task->pid && !bpf_task_storage_get(&threads, task, 0, 0) && !(task->flags & PF_EXITING) && in_scope(task))
 		state_create(task, SCRATCH_FOUND);
 	return 0;
 }

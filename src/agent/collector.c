@@ -22,6 +22,9 @@
 /* Of samples; a sample is taken four times a second at most. */
 #define FORGET_UNIX_EVERY 32
 
+/* Samples after a loss of threads at which such without storage are looked for. */
+#define FIND_TASKS_TIMES 4
+
 /* Linux itself stops at 8,192 (CONFIG_NR_CPUS on x86-64). */
 #define CPUS_MAX 8192
 
@@ -37,6 +40,8 @@ struct collector {
 	uint64_t malformed;
 	struct sample sample;
 	uint64_t n_samples;
+	uint64_t n_lost; /* threads and switches, at the last sample */
+	unsigned n_finds; /* yet to come */
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
 };
@@ -289,6 +294,23 @@ static void read_losses(struct collector *c)
 	}
 }
 
+/*
+ * Tasks without storage are known by what they lose, at their birth or at each switch. Looked for again at some samples
+ * after that: what stood in the way may last.
+ */
+static void find_lost_tasks(struct collector *c)
+{
+	uint64_t lost = c->sample.losses[LOSS_THREADS_FULL] + c->sample.losses[LOSS_SWITCHES_MISSED];
+
+	if (lost != c->n_lost)
+		c->n_finds = FIND_TASKS_TIMES;
+	c->n_lost = lost;
+	if (!c->n_finds)
+		return;
+	c->n_finds--;
+	probe_find_tasks(c->probe);
+}
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
@@ -312,6 +334,7 @@ int collector_sample(struct collector *c, const struct unix_namespace *where, si
 	if (++c->n_samples % FORGET_UNIX_EVERY == 0)
 		probe_forget_unix(c->probe);
 	read_losses(c);
+	find_lost_tasks(c);
 	if (c->handoffs)
 		c->sample.n_handed = handoffs_read(c->handoffs, &c->sample.handed);
 	c->sample.n_unseen = unseen_take(c->unseen, &c->sample.unseen);

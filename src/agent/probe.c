@@ -165,6 +165,11 @@ int probe_begin(struct probe *probe, char *error, size_t size)
 	return 0;
 }
 
+void probe_find_tasks(struct probe *probe)
+{
+	run_iterator(loaded_link(&probe->loaded, probe->skeleton->progs.find_tasks));
+}
+
 void probe_find_listeners(struct probe *probe)
 {
 	loaded_find_listeners(&probe->loaded);
