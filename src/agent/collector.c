@@ -25,6 +25,9 @@
 /* Samples after a loss of threads at which such without storage are looked for. */
 #define FIND_TASKS_TIMES 4
 
+/* Entries of a map that are read at once: more than ever lie in one of its lists. */
+#define BATCH 256
+
 /* Linux itself stops at 8,192 (CONFIG_NR_CPUS on x86-64). */
 #define CPUS_MAX 8192
 
@@ -44,6 +47,11 @@ struct collector {
 	unsigned n_finds; /* yet to come */
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
+	/* One batch of a map's entries. */
+	struct process_key process_keys[BATCH];
+	struct process_sums process_sums[BATCH];
+	uint64_t exchanges[BATCH];
+	struct cost costs[BATCH];
 };
 
 static int on_record(void *context, void *data, size_t size)
@@ -186,45 +194,63 @@ static void read_cgroups_again(struct collector *c)
 	}
 }
 
-static void read_processes(struct collector *c)
+/*
+ * A map from which the kernel side deletes meanwhile cannot be walked key by key: where the last key is gone the walk begins
+ * anew, and what it had seen comes again. In batches the kernel goes by its own places, each once. `take` gets every entry;
+ * false ends it.
+ */
+static void read_batches(int map, void *keys, void *values, bool (*take)(struct collector *, size_t i),
+			 struct collector *c)
+{
+	__u32 place, *after = NULL, n;
+	int rc;
+
+	do {
+		n = BATCH;
+		rc = bpf_map_lookup_batch(map, after, &place, keys, values, &n, NULL);
+		/* -ENOENT: the last ones. Any other error tells nothing. */
+		if (rc && rc != -ENOENT)
+			return;
+		for (size_t i = 0; i < n; i++)
+			if (!take(c, i))
+				return;
+		after = &place;
+	} while (rc == 0);
+}
+
+static bool take_process(struct collector *c, size_t i)
 {
 	struct sample *s = &c->sample;
-	struct process_key key, *previous = NULL;
 
-	s->n_processes = 0;
-	while (bpf_map_get_next_key(c->maps.processes, previous, &key) == 0) {
-		struct process_sample *row;
+	if (grow((void **)&s->processes, &c->processes_room, s->n_processes, sizeof(*s->processes), PROCESSES_MAX))
+		return false;
+	s->processes[s->n_processes++] = (struct process_sample){ c->process_keys[i], c->process_sums[i] };
+	return true;
+}
 
-		if (grow((void **)&s->processes, &c->processes_room, s->n_processes, sizeof(*row), PROCESSES_MAX))
-			break;
-		row = &s->processes[s->n_processes];
-		row->key = key;
-		if (bpf_map_lookup_elem(c->maps.processes, &key, &row->sums) == 0)
-			s->n_processes++;
-		previous = &key;
-	}
+static void read_processes(struct collector *c)
+{
+	c->sample.n_processes = 0;
+	read_batches(c->maps.processes, c->process_keys, c->process_sums, take_process, c);
+}
+
+static bool take_parked(struct collector *c, size_t i)
+{
+	struct sample *s = &c->sample;
+	struct parked_sample *row;
+
+	if (grow((void **)&s->parked, &c->parked_room, s->n_parked, sizeof(*row), PARKED_MAX))
+		return false;
+	row = &s->parked[s->n_parked++];
+	*row = (struct parked_sample){ .exchange = c->exchanges[i], .cost = c->costs[i] };
+	bpf_map_lookup_elem(c->maps.parked_memory, &row->exchange, &row->memory);
+	return true;
 }
 
 static void read_parked(struct collector *c)
 {
-	struct sample *s = &c->sample;
-	uint64_t key, *previous = NULL;
-
-	s->n_parked = 0;
-	while (bpf_map_get_next_key(c->maps.parked, previous, &key) == 0) {
-		struct parked_sample *row;
-
-		if (grow((void **)&s->parked, &c->parked_room, s->n_parked, sizeof(*row), PARKED_MAX))
-			break;
-		row = &s->parked[s->n_parked];
-		row->exchange = key;
-		row->memory = (struct memory){ 0 };
-		if (bpf_map_lookup_elem(c->maps.parked, &key, &row->cost) == 0) {
-			bpf_map_lookup_elem(c->maps.parked_memory, &key, &row->memory);
-			s->n_parked++;
-		}
-		previous = &key;
-	}
+	c->sample.n_parked = 0;
+	read_batches(c->maps.parked, c->exchanges, c->costs, take_parked, c);
 }
 
 /* Adds what an iterator tells; false: not all of it could be read. */
