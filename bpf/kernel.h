@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The few kernel types that are read, kept by hand: only fields in use, each relocated by CO-RE at load.
- * Source: the kernel's own BTF, 5.11 to 7.x; where kernels differ, compat.bpf.h has the one accessor.
+ * Source: the kernel's own BTF, 5.15 to 7.x; where kernels differ, compat.bpf.h has the one accessor.
  */
 #ifndef REQMETER_KERNEL_H
 #define REQMETER_KERNEL_H

@@ -83,6 +83,33 @@ int ability_hook(const struct btf *btf, const char *section)
 	return id > 0 ? hook_try(kind, id) : kind ? -ENOENT : -EINVAL;
 }
 
+/* Its arguments are wrong, so it is refused in any case: what counts is whether the verifier knows the helper there. */
+bool ability_helper(const struct btf *btf, const char *section, int helper)
+{
+	static const char *const unknown[] = { "unknown func", "invalid func", "cannot use helper" };
+	const struct hook_kind *kind;
+	int id = hook_id(btf, section, &kind), fd;
+	struct bpf_insn call[] = {
+		{ .code = BPF_JMP | BPF_CALL, .imm = helper },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	char log[4096] = "";
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .log_level = 1, .log_buf = log, .log_size = sizeof(log));
+
+	if (id <= 0)
+		return false;
+	options.expected_attach_type = kind->type;
+	options.attach_btf_id = (__u32)id;
+	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "reqmeter_check", "GPL", call, 3, &options);
+	if (fd >= 0)
+		close(fd);
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(*unknown); i++)
+		if (strstr(log, unknown[i]))
+			return false;
+	return true;
+}
+
 /*
  * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
  * smallest program that calls both is loaded.

@@ -20,6 +20,9 @@ bool ability_has_hook(const struct btf *, const char *section);
  */
 int ability_hook(const struct btf *, const char *section);
 
+/* May a program for this hook ("tp_btf/sched_switch") call the helper of that number? Tried with a program that does. */
+bool ability_helper(const struct btf *, const char *section, int helper);
+
 /* Can programs keep their thread on the CPU (6.10 and later)? */
 bool ability_stay_on_cpu(const struct btf *);
 

@@ -28,19 +28,18 @@ struct probe {
 };
 
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
-static bool has_enumerator(const struct btf *btf, const char *enumeration, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, enumeration, BTF_KIND_ENUM);
-	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	for (unsigned int i = 0; type && i < btf_vlen(type); i++)
-		if (strcmp(btf__name_by_offset(btf, btf_enum(type)[i].name_off), name) == 0)
-			return true;
-	return false;
-}
 
 /* What must be there, whatever else is chosen. */
 static const char *const needed_tracepoints[] = { "sched_switch", "task_newtask", "sched_process_exit" };
+
+/* Tracing programs may call these since 5.13 and 5.15. */
+static const struct {
+	const char *feature, *what;
+	int helper;
+} needed_helpers[] = {
+	{ "task-storage", "task storage", BPF_FUNC_task_storage_get },
+	{ "task-registers", "a task's registers (bpf_task_pt_regs)", BPF_FUNC_task_pt_regs },
+};
 
 static const struct {
 	const char *structure, *member, *option;
@@ -50,17 +49,27 @@ static const struct {
 	{ "rq", "cpu", "CONFIG_SMP" },
 };
 
+/* Where no program can be loaded at all every answer is yes: the privileges are asked about next. */
+static int check_helpers(const struct btf *btf, const char *release, struct features *features, char *error, size_t size)
+{
+	for (size_t i = 0; i < sizeof(needed_helpers) / sizeof(*needed_helpers); i++) {
+		if (ability_helper(btf, "tp_btf/sched_switch", needed_helpers[i].helper)) {
+			features_set(features, needed_helpers[i].feature, FEATURE_ON, "tracing programs have it");
+			continue;
+		}
+		features_set(features, needed_helpers[i].feature, FEATURE_FAILED, "not for tracing programs in kernel %s", release);
+		snprintf(error, size, "kernel %s does not let tracing programs have %s: needs 5.15 or later", release,
+			 needed_helpers[i].what);
+		return -1;
+	}
+	return 0;
+}
+
 static int check_kernel(const struct btf *btf, struct features *features, char *error, size_t size)
 {
 	struct utsname host;
 
 	uname(&host);
-	if (!has_enumerator(btf, "bpf_map_type", "BPF_MAP_TYPE_TASK_STORAGE")) {
-		features_set(features, "task-storage", FEATURE_FAILED, "not in kernel %s", host.release);
-		snprintf(error, size, "kernel %s has no BPF task storage: needs 5.11 or later", host.release);
-		return -1;
-	}
-	features_set(features, "task-storage", FEATURE_ON, "per-thread state in the kernel");
 	for (size_t i = 0; i < sizeof(needed_members) / sizeof(*needed_members); i++) {
 		if (btf_has_member(btf, needed_members[i].structure, needed_members[i].member))
 			continue;
@@ -74,7 +83,7 @@ static int check_kernel(const struct btf *btf, struct features *features, char *
 		snprintf(error, size, "kernel %s lacks the tracepoint %s", host.release, needed_tracepoints[i]);
 		return -1;
 	}
-	return 0;
+	return check_helpers(btf, host.release, features, error, size);
 }
 
 int probe_check(bool allows_pid_namespace, struct features *features, char *error, size_t size)

@@ -21,7 +21,7 @@ import load
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VERIFY = os.path.join(build.ROOT, "build", "verify")
-OLDEST = (5, 11)
+OLDEST = (5, 15)
 # From here on programs at tracepoints can be preempted, and the kernel passes over one that another thread is in.
 PREEMPTIBLE = (7, 0)
 REQUESTS, CLIENTS = 30, 3
@@ -385,14 +385,14 @@ class Kernel(unittest.TestCase):
 
 
 class Refused(unittest.TestCase):
-    """A kernel without task storage gets one clear line."""
+    """A kernel whose tracing programs have no task storage gets one clear line."""
 
     def test_check(self):
         """`reqmeter check` says what is missing."""
         done = check()
         print(done.stdout.splitlines()[-1])
         self.assertEqual((1, ""), (done.returncode, done.stderr))
-        self.assertRegex(done.stdout.splitlines()[-1], r"cannot run here: kernel 5\.\d+\S* .*needs 5\.11 or later")
+        self.assertRegex(done.stdout.splitlines()[-1], r"cannot run here: kernel 5\.\d+\S* .*needs 5\.15 or later")
 
     def test_agent(self):
         """The agent says it in one line on stderr and ends with 1."""
@@ -400,7 +400,7 @@ class Refused(unittest.TestCase):
                               capture_output=True, text=True, timeout=120, check=False)
         print(done.stderr.strip())
         self.assertEqual((1, "", 1), (done.returncode, done.stdout, len(done.stderr.splitlines())))
-        self.assertRegex(done.stderr, r"^reqmeter: .*kernel 5\.\d+\S* .*needs 5\.11 or later\n$")
+        self.assertRegex(done.stderr, r"^reqmeter: .*kernel 5\.\d+\S* .*needs 5\.15 or later\n$")
 
 
 def limit(cgroup):
