@@ -23,7 +23,7 @@
 #define FORGET_UNIX_EVERY 32
 
 /* Samples after a loss of threads at which such without storage are looked for. */
-#define FIND_TASKS_TIMES 4
+#define FIND_TASKS_TIMES 16
 
 /* Entries of a map that are read at once: more than ever lie in one of its lists. */
 #define BATCH 256
@@ -43,7 +43,7 @@ struct collector {
 	uint64_t malformed;
 	struct sample sample;
 	uint64_t n_samples;
-	uint64_t n_lost; /* threads and switches, at the last sample */
+	uint64_t n_lost; /* threads, at the last sample */
 	unsigned n_finds; /* yet to come */
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
@@ -321,12 +321,12 @@ static void read_losses(struct collector *c)
 }
 
 /*
- * Tasks without storage are known by what they lose, at their birth or at each switch. Looked for again at some samples
- * after that: what stood in the way may last.
+ * Tasks that got no storage when they were born are looked for again at some samples after: what stood in the way may last.
+ * Not after every missed switch: on kernels that preempt themselves, before 6.2, iterators are one cause of these.
  */
 static void find_lost_tasks(struct collector *c)
 {
-	uint64_t lost = c->sample.losses[LOSS_THREADS_FULL] + c->sample.losses[LOSS_SWITCHES_MISSED];
+	uint64_t lost = c->sample.losses[LOSS_THREADS_FULL];
 
 	if (lost != c->n_lost)
 		c->n_finds = FIND_TASKS_TIMES;
