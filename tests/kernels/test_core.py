@@ -24,6 +24,8 @@ VERIFY = os.path.join(build.ROOT, "build", "verify")
 OLDEST = (5, 15)
 # From here on programs at tracepoints can be preempted, and the kernel passes over one that another thread is in.
 PREEMPTIBLE = (7, 0)
+# Of some ten thousand: a guest lost 3.
+SWITCHES_HIDDEN = 100
 REQUESTS, CLIENTS = 30, 3
 CLOSING_SHARE = 0.8
 MS = 10**6
@@ -53,6 +55,12 @@ fixtures.KINDS.update({
 def kernel():
     """(major, minor) of the running kernel."""
     return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
+
+
+def preempts():
+    """Was the kernel told to switch threads within its own work?"""
+    with open("/proc/cmdline", encoding="ascii") as line:
+        return "preempt=full" in line.read().split()
 
 
 def check(*options):
@@ -381,6 +389,9 @@ class Kernel(unittest.TestCase):
         losses.pop("torn", None)  # a thread that switched three times while it was read: slowness, not loss
         if kernel() >= PREEMPTIBLE:
             losses.pop("programs_missed", None)
+        # Before 6.2 a thread that is switched out while it looks at a task's storage hides that of others on its CPU.
+        if preempts() and kernel() < (6, 2):
+            accuracy.at_most(losses.pop("switches_missed", 0), SWITCHES_HIDDEN, "switches missed")
         self.assertEqual({}, losses)
 
 
