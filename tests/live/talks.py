@@ -181,7 +181,7 @@ def until_set(done, work, most=100000):
 
 
 class Case(unittest.TestCase):
-    """Tests with an agent of their class. ARGS: its options."""
+    """Tests with an agent of their class, which watches this process and its descendants. ARGS: its options."""
 
     ARGS = ()
     meter = None
@@ -191,7 +191,7 @@ class Case(unittest.TestCase):
         """One agent."""
         if reason := agent.skip_reason():
             raise unittest.SkipTest(reason)
-        cls.meter = agent.Agent(*cls.ARGS)
+        cls.meter = agent.Agent("--scope", "pid:%d" % os.getpid(), *cls.ARGS)
 
     @classmethod
     def tearDownClass(cls):
@@ -227,9 +227,12 @@ class Case(unittest.TestCase):
         self.assertEqual([], [brief(row) for row in active[:4]], "in flight")
         return {row["id"]: row for row in rows}
 
-    def counts(self, server):
-        """requests.counts of a server's processes."""
-        return self.meter.stats(scope="pid:%d" % server.pid, sections="requests", limit=0)["requests"]["counts"]
+    def started(self):
+        """counts.started of all servers of this process, by a report that began after this call; none is in flight."""
+        counts = [self.new_report()["requests"]["counts"]]
+        agent.poll_until(lambda: not counts[-1]["in_flight"] or counts.append(self.new_report()["requests"]["counts"]), 3)
+        self.assertEqual(0, counts[-1]["in_flight"])
+        return counts[-1]["started"]
 
     def new_report(self):
         """Waits for a report that began after this call; returns it (all scopes)."""

@@ -195,14 +195,14 @@ class Duplex(Case):
 
     def check(self, server):
         """One row for the stream, one for each small request beside it, and no other."""
-        before, ident = self.counts(server)["started"], talks.name("duplex")
+        before, ident = self.started(), talks.name("duplex")
         beside = self.stream(self.connect(server), ident)
         rows = self.rows(server, [ident, *beside])
         row, size = rows[ident], len(self.LINE % 0) * self.PIECES
         self.assertEqual((200, "POST", "/echo"), (row["status"], row["method"], row["path"]))
         self.assertGreater(row["net"]["received_bytes"], size)
         self.assertGreater(row["net"]["sent_bytes"], size)
-        self.assertEqual(before + 1 + len(beside), self.counts(server)["started"])
+        self.assertEqual(before + 1 + len(beside), self.started())
         return row
 
     def test_node(self):
