@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """nginx: files, and as a proxy in front of another server or of PHP."""
+import subprocess
+
+import agent
 import daemons
 
 CONFIG = """
@@ -24,6 +27,7 @@ http {
   server {
     listen 127.0.0.1:%(port)d backlog=1024;
     root %(dir)s/www;
+    %(more)s
     location /back/ { %(back)s }
     location / { }
   }
@@ -54,7 +58,8 @@ class Nginx(daemons.Daemon):
         self.write_pages()
         config = self.write("nginx.conf", CONFIG % {
             "dir": self.dir, "port": self.port, "workers": self.workers, "master": "on",
-            "upstream": self.upstream(), "back": self.back_location()})
+            "upstream": self.upstream(), "back": self.back_location(),
+            "more": self.more()})
         return [daemons.program(*self.PROGRAMS), "-p", self.dir, "-c", config]
 
     def upstream(self):
@@ -64,9 +69,43 @@ class Nginx(daemons.Daemon):
         keep = "keepalive %d;" % self.keep if self.keep else ""
         return "upstream back { server %s:%d; %s }" % (*self.back, keep)
 
+    def more(self):
+        """Further lines of the server block."""
+        return ""
+
     def back_location(self):
         """What /back/ does."""
         return PROXY if self.back else "return 404;"
+
+
+class NginxThreads(Nginx):
+    """Files are sent by the threads of a pool."""
+
+    def more(self):
+        """See above."""
+        return "aio threads; directio off;"
+
+
+class NginxTls(Nginx):
+    """The same files over TLS at the port `tls` too, which also takes uploads below /put/."""
+
+    @classmethod
+    def missing(cls):
+        """A certificate is made."""
+        return super().missing() or (None if daemons.program("openssl") else "no openssl here: scripts/setup test")
+
+    def configure(self):
+        """Makes a certificate for a day."""
+        self.tls = agent.free_port()
+        self.write("www/put/none", b"")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+                        "-keyout", self.path("key.pem"), "-out", self.path("cert.pem")], check=True, capture_output=True)
+        return super().configure()
+
+    def more(self):
+        """See above."""
+        return ("listen 127.0.0.1:%d ssl; ssl_certificate %s; ssl_certificate_key %s; client_max_body_size 0; "
+                "location /put/ { dav_methods PUT; }" % (self.tls, self.path("cert.pem"), self.path("key.pem")))
 
 
 class NginxPhp(Nginx):

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Requests beside connections whose bytes are not read: TLS on the same nginx worker, and a store's protocol on one loop.
+
+What the thread does for a foreign connection is none of the requests'. Rows are held against the same rows alone.
+"""
+import os
+import ssl
+import threading
+import unittest
+
+import accuracy
+import compare
+import talks
+from servers import nginx
+from talks import MS, Case, Command, Connection
+
+REQUESTS = 1000
+SLOW_REQUESTS = 200  # where each waits its turn for milliseconds
+UPLOAD = b"u" * (4 << 20)
+EXACT_NS = 2 * MS  # far beyond what a small file costs
+MOST_NS = 4 * MS
+MORE_NS = 40000
+
+
+class Tls(Case):
+    """Small plaintext requests to one nginx worker."""
+
+    def setUp(self):
+        """One worker."""
+        self.server = self.start(nginx.NginxTls)
+
+    def tls(self):
+        """A TLS connection."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        plain = Connection(("127.0.0.1", self.server.tls))
+        connection = Connection(sock=context.wrap_socket(plain.sock))
+        self.addCleanup(connection.close)
+        return connection
+
+    def plain(self, n):
+        """Rows of n small requests on a kept connection."""
+        names = [talks.name("plain") for _ in range(n)]
+        with Connection(self.server.endpoint) as connection:
+            for ident in names:
+                connection.ask(ident, "/small")
+        return list(self.rows(self.server, names, 10).values())
+
+    def beside(self, n, work):
+        """Rows of n small requests while two TLS connections work; at least 10 turns each."""
+        done, turns, threads = threading.Event(), [], []
+        for _ in range(2):
+            connection = self.tls()
+            threads.append(talks.until_set(done, lambda to=connection: turns.append(work(to)), 2000))
+        try:
+            rows = self.plain(n)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+        self.assertGreater(len(turns), 10, "there was next to nothing beside")
+        return rows
+
+    def check(self, n, work):
+        """Requests beside TLS cost about what they cost alone, and none that is sure of itself costs milliseconds."""
+        alone, rows = self.plain(n), self.beside(work)
+        cpu = {label: compare.median([row["cpu_ns"] for row in which]) for label, which in (("alone", alone), ("beside", rows))}
+        details = "median %d us alone, %d us beside; most of all: %s" % (
+            cpu["alone"] // 1000, cpu["beside"] // 1000,
+            [talks.brief(row) for row in sorted(rows, key=lambda row: -row["cpu_ns"])[:4]])
+        print("beside TLS: " + details, flush=True)
+        wrong = [row for row in rows if talks.confidence(row) == "exact" and row["cpu_ns"] > EXACT_NS]
+        accuracy.at_most(len(wrong), 0, "exact rows of milliseconds", details)
+        accuracy.at_most(cpu["beside"], 2 * cpu["alone"] + MORE_NS, "median CPU, ns", details)
+        accuracy.at_most(max(row["cpu_ns"] for row in rows), MOST_NS, "most CPU, ns", details)
+        accuracy.at_most(sum(row["cpu_ns"] for row in rows), 2 * sum(row["cpu_ns"] for row in alone) + n * MORE_NS,
+                         "CPU of all, ns", details)
+
+    @accuracy.twice
+    def test_downloads(self):
+        """The worker encrypts large files for others."""
+        self.check(REQUESTS, lambda connection: len(connection.ask(talks.name("tls"), "/large").body))
+
+    @accuracy.twice
+    def test_uploads(self):
+        """The worker decrypts large bodies of others and writes them to files."""
+        self.check(SLOW_REQUESTS, lambda connection: connection.ask(talks.name("tls"), "/put/%d" % os.getpid(), "PUT",
+                                                                    body=UPLOAD).status)
+
+    @accuracy.twice
+    def test_handshakes(self):
+        """The worker signs for new connections: a millisecond each, between two edges of a foreign socket."""
+        def work(_):
+            self.tls().close()
+
+        self.check(SLOW_REQUESTS, work)
+
+
+class Protocol(Case):
+    """Small requests on an asyncio loop beside another protocol whose replies cost milliseconds."""
+
+    @accuracy.twice
+    def test_store(self):
+        """The loop works 3 ms for each of the store's questions; no request of HTTP, which costs next to nothing, has them."""
+        server = self.start(Command, *talks.python("beside.py", "{port}"))
+        port, done = int(server.text().split()[1]), threading.Event()
+        store = Connection(("127.0.0.1", port))
+        self.addCleanup(store.close)
+
+        def ask():
+            store.send(b"Q\x00\x00\x00\x0dSELECT 1\x00")
+            store.take(6)
+
+        thread = talks.until_set(done, ask)
+        try:
+            names, connection = [talks.name("http") for _ in range(200)], self.connect(server)
+            for ident in names:
+                connection.ask(ident, "/")
+        finally:
+            done.set()
+            thread.join()
+        rows = self.rows(server, names).values()
+        wrong = [talks.brief(row) for row in rows if talks.confidence(row) == "exact" and row["cpu_ns"] > EXACT_NS]
+        accuracy.at_most(len(wrong), 0, "exact rows with the store's CPU", wrong[:4])
+        accuracy.at_most(compare.median([row["cpu_ns"] for row in rows]), MS, "median CPU, ns", [
+            talks.brief(row) for row in list(rows)[:4]])
+
+
+if __name__ == "__main__":
+    unittest.main()
