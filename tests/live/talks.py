@@ -35,6 +35,11 @@ def confidence(row):
     return row["attribution"]["confidence"]
 
 
+def right_cpu(row, own_ns):
+    """True if a row's CPU may be what a handler that used own_ns cost with its server: not less, and not much more."""
+    return 0.98 * own_ns - 0.3 * MS <= row["cpu_ns"] <= 1.3 * own_ns + 5 * MS
+
+
 def brief(row):
     """A row for people, in one line."""
     return "%s %s %s %s %s cpu %.2f ms, duration %.1f ms, threads %s, sent %s, %s" % (

@@ -50,7 +50,7 @@ class Busy(Case):
     def check_burns(self, rows, own):
         """Rows of handlers that work at one go: those that are `exact` are right."""
         self.assertEqual([], [talks.brief(row) for ident, row in rows.items() if talks.confidence(row) == "exact"
-                              and not 0.98 * own[ident] - 0.3 * MS <= row["cpu_ns"] <= own[ident] + OWN_NS][:4])
+                              and not talks.right_cpu(row, own[ident])][:4])
 
     def test_asyncio(self):
         """A task that is always ready."""
@@ -81,7 +81,7 @@ class Busy(Case):
         own = {ident: int(answer.headers["x-handler-cpu-ns"]) for ident, answer in answers.items()}
         rows = self.rows(server, own)
         self.check_burns(rows, own)
-        right = sum(0.98 * own[ident] - 0.3 * MS <= row["cpu_ns"] <= 1.3 * own[ident] + 5 * MS for ident, row in rows.items())
+        right = sum(talks.right_cpu(row, own[ident]) for ident, row in rows.items())
         accuracy.at_least(right / len(rows), 0.9, "rows with their handler's CPU", [talks.brief(row) for row in rows.values()])
 
 

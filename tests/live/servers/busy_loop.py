@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An asyncio loop that always has something ready. usage: busy_loop.py PORT [aiohttp]
+"""An asyncio loop that always has something ready. usage: busy_loop.py PORT [aiohttp [idle]]
 
-A task works for nobody, WORK_US at a time, for ever. Routes: /health  /sleep?us=N  /burn?us=N
+A task works for nobody, WORK_US at a time, for ever, but when idle. Routes: /health  /sleep?us=N  /burn?us=N
 """
 import asyncio
 import re
@@ -64,12 +64,11 @@ async def by_aiohttp(port):
     await asyncio.Event().wait()
 
 
-async def main(port, how=""):
+async def main(port, how="", idle=""):
     """Serves and works."""
-    task = asyncio.create_task(background())
-    await (by_aiohttp if how == "aiohttp" else bare)(int(port))
-    task.cancel()
+    tasks = [] if idle else [asyncio.create_task(background())]
+    await asyncio.gather((by_aiohttp if how == "aiohttp" else bare)(int(port)), *tasks)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(*sys.argv[1:4]))
