@@ -14,8 +14,8 @@ import talks
 from servers import nginx
 from talks import MS, Case, Command, Connection
 
-REQUESTS = 1000
-SLOW_REQUESTS = 200  # where each waits its turn for milliseconds
+REQUESTS = 600
+SLOW_REQUESTS = 120  # where each waits its turn for milliseconds
 UPLOAD = b"u" * (4 << 20)
 EXACT_NS = 2 * MS  # far beyond what a small file costs
 MOST_NS = 4 * MS

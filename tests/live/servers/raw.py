@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A thread per connection on bare sockets; the path says how the answer is written.
 
-usage: raw.py PORT
+usage: raw.py PORT [ADDRESS]; prints "listening"
 Routes: /health  /burn?us=N
   /look/HOW       a chunked body, ten times a look at the own socket and 5 ms of CPU; see LOOKS
   /end/HOW        an answer in the pieces of response_ends.ENDS
@@ -199,8 +199,9 @@ def main():
     threading.Thread(target=pool, daemon=True).start()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", int(sys.argv[1])))
+    listener.bind(((sys.argv[2:] or ["127.0.0.1"])[0], int(sys.argv[1])))
     listener.listen(128)
+    print("listening", flush=True)
     while True:
         sock = listener.accept()[0]
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
