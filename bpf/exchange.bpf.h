@@ -487,6 +487,14 @@ static __always_inline void tell_written(struct thread_state *s, struct socket_s
 		emit_tail(s, ss, task, from, now);
 }
 
+/* A loop that never sleeps: what it does from this write on is nobody's, until the next edge of the exchange. */
+static __always_inline void end_of_polling(struct thread_state *s, __u64 now)
+{
+	s->at_block = s->at;
+	s->block_ns = now;
+	s->ended = s->rested = s->loops = 1;
+}
+
 /* The thread's sums are in s->at. */
 static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 				      struct task_struct *task, __u32 moved, __u64 now)
@@ -514,6 +522,8 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	memory_settle(&s->memory, task, true);
 	s->at_idle = s->at;
 	s->idle_ns = now;
+	if (s->polls)
+		end_of_polling(s, now);
 	carry_bytes(s, ss);
 	if (s->silent)
 		return;

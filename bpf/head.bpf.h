@@ -232,13 +232,31 @@ static __always_inline void emit_unseen(__u32 type, struct thread_state *s, stru
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
+/* The first eight bytes, of however small vectors; 0 where they cannot be read. */
+static __always_inline __u64 first_bytes(const struct user_bytes *from)
+{
+	__u32 zero = 0, n = from->n;
+	__u64 first = 0, next = 0;
+	struct gathered *all;
+
+	if (n >= sizeof(first)) {
+		bpf_probe_read_user(&first, sizeof(first), from->at);
+		return first;
+	}
+	if (from->vectors) {
+		all = bpf_map_lookup_elem(&gathered, &zero);
+		return all && gather(from, sizeof(first)) == sizeof(first) ? *(__u64 *)all->bytes : 0;
+	}
+	if (n == 0 || n + from->next_n < sizeof(first))
+		return 0;
+	bpf_probe_read_user(&first, sizeof(first) - 1 < n ? sizeof(first) - 1 : n, from->at);
+	bpf_probe_read_user(&next, sizeof(next), from->next_at);
+	return first | next << (8 * n & 63);
+}
+
 static __always_inline bool begins_status_line(const struct user_bytes *bytes)
 {
-	__u64 first = 0;
-
-	if (bytes->n < sizeof(first) || bpf_probe_read_user(&first, sizeof(first), bytes->at))
-		return false;
-	return (first & STATUS_LINE_MASK) == STATUS_LINE;
+	return (first_bytes(bytes) & STATUS_LINE_MASK) == STATUS_LINE;
 }
 
 /* Fills a record of a write and sends it. */

@@ -76,7 +76,7 @@ static bool is_error(const cJSON *row)
 	const char *outcome = text_at(row, "outcome");
 
 	return view_integer(view_at(row, "status")) >= 500 || strcmp(outcome, "process-died") == 0 ||
-	       strcmp(outcome, "client-gone") == 0;
+	       strcmp(outcome, "client-gone") == 0 || strcmp(outcome, "unanswered") == 0;
 }
 
 static void add_text(cJSON *route, const char *name, const cJSON *row)

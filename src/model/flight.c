@@ -429,6 +429,9 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 	flight_left(j, r);
 	if (!r->over)
 		r->outcome = outcome;
+	/* Bytes whose status line was not seen are an answer. */
+	if (r->outcome == OUTCOME_COMPLETED && r->connection && !r->status && r->sent_to == r->sent_from)
+		r->outcome = OUTCOME_UNANSWERED;
 	r->live = (struct cost){ 0 };
 	r->live_memory = (struct memory){ 0 };
 	if (r->lost) {

@@ -20,17 +20,9 @@ uint64_t request_duration_ns(const struct request *r, uint64_t now_ns)
 	return end > r->start_ns ? end - r->start_ns : 0;
 }
 
-/* What a program alone tells need have no status; bytes whose status line was not seen are an answer. */
-static bool is_unanswered(const struct request *r)
-{
-	bool has_socket = !r->told || r->connection;
-
-	return has_socket && !r->status && r->sent_to == r->sent_from && r->outcome == OUTCOME_COMPLETED;
-}
-
 bool request_is_error(const struct request *r)
 {
-	return r->status >= FIRST_ERROR_STATUS || r->outcome == OUTCOME_PROCESS_DIED || is_unanswered(r);
+	return r->status >= FIRST_ERROR_STATUS || r->outcome == OUTCOME_PROCESS_DIED || r->outcome == OUTCOME_UNANSWERED;
 }
 
 bool request_failed(const struct request *r)

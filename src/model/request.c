@@ -307,7 +307,7 @@ void request_seen_by(struct request *r, uint32_t tid)
 
 const char *request_outcome_name(enum outcome outcome)
 {
-	static const char *const names[] = { "open", "completed", "client-gone", "process-died" };
+	static const char *const names[] = { "open", "completed", "client-gone", "process-died", "unanswered" };
 
 	return names[outcome];
 }

@@ -18,7 +18,13 @@
 #define REQUEST_ROUTE_MAX (HTTP_ROUTE_MAX - 1)
 #define REQUEST_TIDS_SEEN 8 /* threads told apart; more count as this many */
 
-enum outcome { OUTCOME_OPEN, OUTCOME_COMPLETED, OUTCOME_CLIENT_GONE, OUTCOME_PROCESS_DIED };
+enum outcome {
+	OUTCOME_OPEN,
+	OUTCOME_COMPLETED,
+	OUTCOME_CLIENT_GONE,
+	OUTCOME_PROCESS_DIED,
+	OUTCOME_UNANSWERED, /* its server gave the connection up and had written nothing */
+};
 
 struct request {
 	/* First, and next to each other, what a walk through all rows looks at: two cache lines each. */

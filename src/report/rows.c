@@ -56,7 +56,7 @@ static const char *or_null(const char *text)
 	F("route_source", STRING(!r->route ? NULL : r->route_source ? r->route_source : "folded"), "who says the route")                                                      \
 	F("path", STRING(r->path), "without query string, at most 256 bytes")                                          \
 	F("status", U64(r->status ? (uint64_t)r->status : UNKNOWN), "of the final response; null when none was seen")  \
-	F("outcome", STRING(request_outcome_name(r->outcome)), "completed, client-gone, process-died, open")           \
+	F("outcome", STRING(request_outcome_name(r->outcome)), "completed, client-gone, process-died, unanswered (its server closed the connection and had written nothing), open") \
 	F("service", NOTHING, "the name of the service, once names are known")                                         \
 	F("pid", U64(r->pid), "process that served it")                                                                \
 	F("comm", STRING(comm), "its name")                                                                            \
