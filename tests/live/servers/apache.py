@@ -56,6 +56,17 @@ function handle(r)
   return apache2.OK
 end
 """
+# A process of prefork has one thread, so that its clock is the thread's.
+LUA_PREFORK = """
+function handle(r)
+  local start, us = os.clock(), tonumber(r:parseargs().us or "0")
+  while (os.clock() - start) * 1e6 < us do end
+  r.headers_out["X-Handler-CPU-Ns"] = string.format("%d", math.floor((os.clock() - start) * 1e9))
+  r.content_type = "text/plain"
+  r:puts("ok")
+  return apache2.OK
+end
+"""
 CGI = """#!/bin/sh
 printf 'Content-Type: text/plain\\r\\nContent-Length: 4\\r\\n\\r\\ncgi\\n'
 """
@@ -65,6 +76,7 @@ class Apache(daemons.Daemon):
     """/burn?us=N and POST /echo inside the serving thread, /cgi/app in a process of its own, files else."""
 
     PROGRAMS = ("apache2", "httpd")
+    HANDLER = LUA
 
     def __init__(self, mpm, keep=True, **options):
         self.mpm, self.keep = mpm, keep
@@ -89,10 +101,19 @@ class Apache(daemons.Daemon):
         """Writes httpd.conf, the Lua handler and the CGI script."""
         cgi, mpm = MPMS[self.mpm]
         self.write_pages()
-        self.write("app.lua", LUA)
+        self.write("app.lua", self.HANDLER)
         self.write("cgi/app", CGI, 0o755)
         config = self.write("httpd.conf", CONFIG % {
             "dir": self.dir, "port": self.port, "group": grp.getgrgid(65534).gr_name,
             "load": self.load_lines(cgi), "mpm": mpm, "keep": "On" if self.keep else "Off",
             "cgid": 'ScriptSock "%s/cgid"' % self.dir if cgi == "cgid" else ""})
         return [daemons.program(*self.PROGRAMS), "-DFOREGROUND", "-d", self.dir, "-f", config]
+
+
+class ApacheClocked(Apache):
+    """With a process for each connection, whose /burn uses its process's CPU and tells of it in X-Handler-CPU-Ns."""
+
+    HANDLER = LUA_PREFORK
+
+    def __init__(self, **options):
+        super().__init__("prefork", **options)
