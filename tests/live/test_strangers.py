@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What is not HTTP is no request, takes no row from those that are, and what is HTTP is found in every dress."""
 import contextlib
+import os
 import socket
 import unittest
 
@@ -145,6 +146,18 @@ class Strangers(Case):
         rows = self.rows(server, names)
         self.assertEqual({("GET", "/", 200)}, {(row["method"], row["path"], row["status"]) for row in rows.values()})
         self.assertEqual({len(talks.head(names[0]))}, {row["net"]["received_bytes"] for row in rows.values()})
+
+    def test_cut_heads_below_their_ancestor(self):
+        """Rows whose head took two reads are their server's ancestors' rows, too."""
+        server = self.start(Command, *talks.python("raw.py", "{port}"))
+        ident, connection = talks.name("cut"), self.connect(server)
+        data = talks.head(ident)
+        connection.send(data[:30])
+        self.until_read(server)
+        connection.send(data[30:])
+        connection.answer()
+        self.rows(server, [ident])
+        self.assertIn(ident, {row["id"] for row in self.meter.rows(scope="pid:%d" % os.getpid())})
 
     @staticmethod
     def until_read(server):
