@@ -91,13 +91,17 @@ static __always_inline void note_home(struct thread_state *s)
 	s->place = PLACE_NONE;
 }
 
-/* Is the socket watched by an epoll? Those who serve it go on with others where it has nothing for them. */
+/* Is the socket watched by an epoll, or never waited for? Those who serve it go on with others meanwhile. */
 static __always_inline bool is_polled(struct sock *sk)
 {
 	struct socket *socket = sock_field(sk, sk_socket);
 	struct file *file = socket ? BPF_CORE_READ(socket, file) : NULL;
 
-	return file && bpf_core_field_exists(file->f_ep) && BPF_CORE_READ(file, f_ep);
+	if (!file)
+		return false;
+	if (bpf_core_field_exists(file->f_ep) && BPF_CORE_READ(file, f_ep))
+		return true;
+	return BPF_CORE_READ(file, f_flags) & O_NONBLOCK;
 }
 
 /*

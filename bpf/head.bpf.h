@@ -153,8 +153,7 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 				      __u64 ready)
 {
 	record_begin(r, type, s, task, now);
-	if (type == RECORD_OPEN)
-		__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
+	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
 	r->head_bytes = copy_bytes(bytes, from, max);
 	r->edge_bytes = moved;
 	r->netns = ss->netns;

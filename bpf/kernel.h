@@ -54,6 +54,7 @@ enum bpf_map_type_used {
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define MSG_PEEK	  0x2
 #define MSG_ERRQUEUE	  0x2000
+#define O_NONBLOCK	  04000
 #define EPIPE		  32
 #define ECONNRESET	  104
 #define EAGAIN		  11
@@ -132,6 +133,7 @@ struct hlist_head;
 struct file {
 	const struct file_operations *f_op;
 	struct inode *f_inode;
+	unsigned int f_flags;
 	void *private_data; /* of a socket's: struct socket */
 	struct hlist_head *f_ep; /* the epolls that watch it, 5.11 and later; NULL: none */
 };

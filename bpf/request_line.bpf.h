@@ -57,7 +57,7 @@ static __always_inline enum beginning target_of(const __u8 *t, __s32 n, bool hos
 				       (t[0] >= 'a' && t[0] <= 'z') ? BEGINS_LINE : BEGINS_NOTHING;
 #pragma unroll
 	for (int i = 0; i < 4; i++)
-		if (i < n && t[i] != http[i])
+		if (i < n && (t[i] | 0x20) != http[i])
 			return BEGINS_NOTHING;
 	return n < 4 ? BEGINS_PART : BEGINS_LINE;
 }

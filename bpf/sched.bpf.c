@@ -88,7 +88,7 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 	note_answered(s, task);
 	note_idle(s, task, was_over, now);
 	s->edge_cpu_ns = s->total.cpu_ns;
-	if (place)
+	if (place || s->blocked == 1 + BLOCKED_NET)
 		s->polls = 0;
 	return place;
 }

@@ -471,6 +471,7 @@ void flight_connection_over(struct join *j, struct connection *c, uint64_t now_n
 
 		if (!r->last_send_ns)
 			r->end_ns = now_ns;
+		flight_note_bytes(r, c, c->received_bytes, c->sent_bytes);
 		flight_end_on_connection(j, c, r, flight_outcome(r, c, death));
 	}
 	flight_connection_free(j, c);

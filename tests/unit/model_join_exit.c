@@ -135,7 +135,7 @@ Test(model_join_exit, closed_without_an_answer)
 		else if (how == 3)
 			k_write(&b.k, b.t, b.s, CONTINUE);
 		k_close(&b.k, b.t, b.s, false);
-		one_row(&b, how == 1 ? OUTCOME_CLIENT_GONE : OUTCOME_COMPLETED, how == 0 || how == 3, how ? "other" : "plain");
+		one_row(&b, how == 1 ? OUTCOME_CLIENT_GONE : how == 0 || how == 3 ? OUTCOME_UNANSWERED : OUTCOME_COMPLETED, how == 0 || how == 3, how ? "other" : "plain");
 		END(&b, 1);
 	}
 }

@@ -231,7 +231,7 @@ Test(model_routes, without_a_route)
 	request_free(r);
 }
 
-/* Errors are the server's: not what a client asked wrongly, nor that it went. */
+/* Errors are the server's and dead connections: not what a client asked wrongly. */
 Test(model_routes, errors)
 {
 	static const struct {
@@ -240,8 +240,8 @@ Test(model_routes, errors)
 		bool error;
 	} ended[] = {
 		{ 200, OUTCOME_COMPLETED, false }, { 404, OUTCOME_COMPLETED, false }, { 500, OUTCOME_COMPLETED, true },
-		{ 200, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_COMPLETED, true },
-		{ 0, OUTCOME_CLIENT_GONE, false }, { 200, OUTCOME_CLIENT_GONE, false }, { 503, OUTCOME_CLIENT_GONE, true },
+		{ 200, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_UNANSWERED, true },
+		{ 0, OUTCOME_CLIENT_GONE, true }, { 200, OUTCOME_CLIENT_GONE, true }, { 503, OUTCOME_CLIENT_GONE, true },
 	};
 	struct route_row *rows;
 	struct routes *rt;
