@@ -36,7 +36,7 @@ static __always_inline enum opening opening_of(struct socket_state *ss, const st
 {
 	enum beginning beginning;
 
-	if (ss->exchange && !ss->sending)
+	if (ss->exchange && (!ss->sending || ss->received_bytes - from->moved < ss->body_until))
 		return CONTINUES;
 	if (ss->kind == SOCKET_FOREIGN && (!ss->sending || from->n == 0))
 		return IS_FOREIGN;
@@ -46,21 +46,25 @@ static __always_inline enum opening opening_of(struct socket_state *ss, const st
 	*protocol = protocol_of(beginning);
 	if (beginning == BEGINS_LINE || beginning == BEGINS_PART)
 		return OPENS;
-	if (ss->exchange)
-		return CONTINUES; /* of a body, behind an early answer */
-	return beginning == BEGINS_BLANK && ss->kind == SOCKET_INBOUND ? UNDECIDED : IS_FOREIGN;
+	if (beginning == BEGINS_BLANK && ss->kind == SOCKET_INBOUND)
+		return UNDECIDED;
+	return ss->exchange ? CONTINUES : IS_FOREIGN; /* of a body, behind an early answer */
 }
 
-/* Has user space found that this is no HTTP? */
-static __always_inline bool is_told_foreign(const struct socket_state *ss)
+/* Has user space found that this is no HTTP? Takes what it has found of the connection. */
+static __always_inline bool is_told_foreign(struct socket_state *ss)
 {
-	__u64 connection = ss->connection;
+	__u64 connection = ss->connection, *verdict = verdicts_waiting ? bpf_map_lookup_elem(&verdicts, &connection) : NULL;
+	__u64 what;
 
-	if (!verdicts_waiting || !bpf_map_lookup_elem(&verdicts, &connection))
+	if (!verdict)
 		return false;
+	what = *verdict;
 	if (bpf_map_delete_elem(&verdicts, &connection) == 0)
 		__sync_fetch_and_add(&verdicts_waiting, -1);
-	return true;
+	if (what != VERDICT_FOREIGN)
+		ss->body_until = what;
+	return what == VERDICT_FOREIGN;
 }
 
 /*
@@ -112,9 +116,12 @@ static __always_inline bool is_polled(struct sock *sk)
 static __always_inline void note_polling(struct thread_state *s, struct sock *sk, struct task_struct *task,
 					 const struct cost *at)
 {
-	if (s->polls || (s->exchange && !s->sent) || minus(at->cpu_ns, s->edge_cpu_ns) <= EXACT_WITHIN_NS)
+	__u64 used = minus(at->cpu_ns, s->edge_cpu_ns);
+
+	if (s->polls || (s->exchange && !s->sent) || used <= POLLS_AFTER_NS)
 		return;
-	if (minus(at->cpu_ns, s->edge_cpu_ns + booked_early(task)) > EXACT_WITHIN_NS && is_polled(sk))
+	used = minus(used, booked_early(task));
+	if (used > POLLS_SURELY_NS || (used > POLLS_AFTER_NS && is_polled(sk)))
 		s->polls = 1;
 }
 
@@ -141,10 +148,10 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 
 /* The thread is at work on the socket's exchange, whatever it was at before. True if it was at something else. */
 static __always_inline bool exchange_join(struct thread_state *s, struct socket_state *ss, struct sock *sk,
-					  struct task_struct *task, const struct cost *at, __u64 now)
+					  struct task_struct *task, const struct cost *at, __u64 now, bool reads)
 {
 	if (s->exchange == ss->exchange) {
-		work_resume(s, task, at);
+		work_resume(s, task, at, reads);
 		return false;
 	}
 	work_leave(s, task, at, now, 0);
@@ -212,7 +219,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 		work_leave(s, task, at, now, 0);
 		exchange_open(s, ss, sk, task, at, now);
 	} else {
-		exchange_join(s, ss, sk, task, at, now);
+		exchange_join(s, ss, sk, task, at, now, true);
 	}
 	carry_bytes(s, ss);
 	if (ss->silent)
@@ -256,11 +263,11 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
 	if (here && ss->sending && !s->sent && !look) {
 		work_leave(s, task, at, now, 0);
 	} else if (here) {
-		work_resume(s, task, at);
+		work_resume(s, task, at, true);
 		if (!look)
 			note_reading_again(s, task, at, now);
 	} else if (own && ss->kind == SOCKET_INBOUND) {
-		exchange_join(s, ss, sk, task, at, now);
+		exchange_join(s, ss, sk, task, at, now, true);
 		carry_bytes(s, ss);
 	} else {
 		turn_away(s, task, at, now);
@@ -287,7 +294,7 @@ static __always_inline void outbound_turn(struct thread_state *s, struct socket_
 
 	s->edge_cpu_ns = at->cpu_ns;
 	change_begin(s);
-	exchange_join(s, ss, sk, task, at, now);
+	exchange_join(s, ss, sk, task, at, now, true);
 	change_end(s);
 }
 
@@ -512,7 +519,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 		s->silent = ss->silent;
 		joins = true;
 	} else {
-		joins = exchange_join(s, ss, sk, task, &s->at, now);
+		joins = exchange_join(s, ss, sk, task, &s->at, now, false);
 	}
 	claimed(ss);
 	if (ss->silent)
@@ -565,7 +572,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 		work_leave(s, task, &s->at, now, 0);
 		exchange_open(s, ss, sk, task, &s->at, now);
 	} else {
-		exchange_join(s, ss, sk, task, &s->at, now);
+		exchange_join(s, ss, sk, task, &s->at, now, true);
 	}
 	s->shared = 1;
 	carry_bytes(s, ss);

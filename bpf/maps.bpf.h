@@ -103,6 +103,7 @@ struct thread_state {
 	struct cost at_idle; /* of total */
 	__u64 idle_ns;
 	__u64 edge_cpu_ns; /* of total: at its last edge or block */
+	__u64 spare_seen_ns; /* of its process's spare_cpu_ns, when it last began to wait for anybody */
 
 	/* What the program says: see context.bpf.h. */
 	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */
@@ -134,6 +135,7 @@ struct socket_state {
 	__u64 last_send_ns;
 	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
 	__u64 opened_ns; /* of the exchange */
+	__u64 body_until; /* offset in what is received before which no request begins, as user space knows; 0: it does not */
 	__u64 tail; /* the last eight bytes written, the latest highest; 0 where they are not known */
 	__u32 opener; /* the thread that read the exchange's first bytes */
 	__u32 read_seq, write_seq; /* TCP's own, at the last edge: see sequence.bpf.h */
@@ -294,12 +296,12 @@ struct {
 	__type(value, __u8);
 } listeners __weak SEC(".maps");
 
-/* Connections that user space has found to be no HTTP: put there by user space, taken out by who acts on it. */
+/* What user space has found of connections (struct verdict): put there by user space, taken out by who acts on it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, VERDICTS_MAX);
 	__type(key, __u64);
-	__type(value, __u8);
+	__type(value, __u64);
 } verdicts __weak SEC(".maps");
 
 struct {
@@ -353,6 +355,8 @@ __weak __u32 listeners_epoch = 0; /* raised by user space after it has read who 
 __weak __u32 verdicts_waiting = 0; /* entries of `verdicts`: added by user space, taken off here */
 /* By PROCESS_SLOT: requests that were read and for which nobody has written yet. */
 __weak __u32 unclaimed_requests[PROCESS_SLOTS] = {};
+/* The same: CPU that threads of processes with several of them have used for no request, settled at their switches. */
+__weak __u64 spare_cpu_ns[PROCESS_SLOTS] = {};
 /* The same: its runtime switches tasks by itself; told by user space. */
 __weak __u8 multiplexes[PROCESS_SLOTS] = {};
 __weak bool watching = false;	  /* true once the tasks that were there have been found */

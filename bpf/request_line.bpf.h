@@ -44,6 +44,11 @@ static __always_inline bool is_line_end(__u8 c)
 	return c == '\r' || c == '\n';
 }
 
+static __always_inline bool is_blank(__u8 c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static __always_inline enum beginning target_of(const __u8 *t, __s32 n, bool host)
 {
 	static const char http[] = "http";
@@ -52,6 +57,8 @@ static __always_inline enum beginning target_of(const __u8 *t, __s32 n, bool hos
 		return BEGINS_PART;
 	if (t[0] == '/' || t[0] == '*')
 		return BEGINS_LINE;
+	if (is_blank(t[0]))
+		return BEGINS_PART; /* several between the words: user space looks at the rest */
 	if (host)
 		return t[0] == '[' || (t[0] >= '0' && t[0] <= '9') || (t[0] >= 'A' && t[0] <= 'Z') ||
 				       (t[0] >= 'a' && t[0] <= 'z') ? BEGINS_LINE : BEGINS_NOTHING;
@@ -74,7 +81,7 @@ static __always_inline enum beginning line_of(const struct line_start *l)
 	for (int i = 0; i < METHOD_LOOKED_AT; i++) {
 		if (i >= (__s32)l->n)
 			return BEGINS_PART;
-		if (b[i] == ' ')
+		if (is_blank(b[i]))
 			return i == 0 ? BEGINS_NOTHING
 				      : target_of(b + i + 1, (__s32)l->n - i - 1, *(const __u64 *)b == CONNECT_METHOD);
 		if ((b[i] < 'A' || b[i] > 'Z') && (i == 0 || (b[i] != '-' && b[i] != '_')))

@@ -38,6 +38,7 @@ static __always_inline void note_block(struct thread_state *s, struct task_struc
 	s->rested = 1;
 	s->loops = for_anybody(s, place);
 	s->own_wait |= place && !s->loops;
+	s->spare_seen_ns = spare_cpu_ns[PROCESS_SLOT(task->tgid)];
 	s->ended = s->sent || s->loops;
 }
 
@@ -54,6 +55,13 @@ static __always_inline void note_idle(struct thread_state *s, struct task_struct
 	s->at_idle = s->total;
 	s->idle_ns = now;
 	memory_settle(&s->memory, task, false);
+}
+
+/* What a thread uses for no request may be work that another one has handed to it. */
+static __always_inline void note_spare(const struct thread_state *s, struct task_struct *task, __u64 run)
+{
+	if ((!s->exchange || s->ended) && task->signal->nr_threads > 1)
+		__sync_fetch_and_add(&spare_cpu_ns[PROCESS_SLOT(task->tgid)], run);
 }
 
 /* The thread that has answered waits in a read of the same connection. */
@@ -75,6 +83,7 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 	__u32 place;
 
 	cost_on_cpu(&s->total, s, task, cpu, now, exec);
+	note_spare(s, task, exec - s->off_exec);
 	s->off_ns = now;
 	s->off_exec = exec;
 	s->off_delay = task->sched_info.run_delay;

@@ -373,13 +373,17 @@ void agent_hurry(void)
 		setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 }
 
-/* What the model has found to be no HTTP. */
+/* What the model has found to be no HTTP, and where bodies end that look like it. */
 static void tell_verdicts(struct agent *agent)
 {
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), foreign[VERDICTS_MAX];
-	size_t room = verdicts_room(agent->verdicts, now_ns);
+	size_t room = verdicts_room(agent->verdicts, now_ns), n = model_take_foreign(agent->model, foreign, room);
+	struct verdict verdicts[VERDICTS_MAX];
 
-	verdicts_put(agent->verdicts, foreign, model_take_foreign(agent->model, foreign, room), now_ns);
+	for (size_t i = 0; i < n; i++)
+		verdicts[i] = (struct verdict){ foreign[i], VERDICT_FOREIGN };
+	n += model_take_bodies(agent->model, verdicts + n, room - n);
+	verdicts_put(agent->verdicts, verdicts, n, now_ns);
 }
 
 void agent_drain(struct agent *agent)

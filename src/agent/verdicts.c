@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "shared/limits.h"
 
 #define GIVE_UP_AFTER_NS 60000000000ull
 
@@ -39,7 +38,7 @@ void verdicts_free(struct verdicts *v)
 /* Has the kernel side acted on it, or is it too old to be asked for? */
 static bool is_over(const struct verdicts *v, size_t i, uint64_t now_ns)
 {
-	uint8_t value;
+	uint64_t value;
 
 	if (bpf_map_lookup_elem(v->map, &v->told[i].connection, &value))
 		return true;
@@ -71,15 +70,14 @@ size_t verdicts_room(struct verdicts *v, uint64_t now_ns)
 	return VERDICTS_MAX - v->n;
 }
 
-size_t verdicts_put(struct verdicts *v, const uint64_t *connections, size_t n, uint64_t now_ns)
+size_t verdicts_put(struct verdicts *v, const struct verdict *these, size_t n, uint64_t now_ns)
 {
-	const uint8_t yes = 1;
 	size_t put = 0;
 
 	for (size_t i = 0; i < n && v->n < VERDICTS_MAX; i++) {
-		if (bpf_map_update_elem(v->map, &connections[i], &yes, BPF_NOEXIST))
+		if (bpf_map_update_elem(v->map, &these[i].connection, &these[i].what, BPF_NOEXIST))
 			continue;
-		v->told[v->n].connection = connections[i];
+		v->told[v->n].connection = these[i].connection;
 		v->told[v->n++].told_ns = now_ns;
 		put++;
 	}

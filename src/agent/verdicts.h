@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells the kernel side which connections are no HTTP, as the model has found: their edges then turn threads away from
- * requests, and nothing is told of them any more. A connection that moves no more bytes is never asked for; what is told
+ * Tells the kernel side what the model has found of connections: which are no HTTP, so that their edges turn threads away
+ * from requests and nothing is told of them any more; and where a body ends whose bytes look like requests. A connection that moves no more bytes is never asked for; what is told
  * of it is taken back after a while. One thread.
  */
 #ifndef REQMETER_VERDICTS_H
@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "shared/record.h"
 
 struct verdicts;
 
@@ -23,6 +25,6 @@ void verdicts_free(struct verdicts *);
 size_t verdicts_room(struct verdicts *, uint64_t now_ns);
 
 /* Tells these, no more than there is room for. The number that is told: less if the kernel has no memory. */
-size_t verdicts_put(struct verdicts *, const uint64_t *connections, size_t n, uint64_t now_ns);
+size_t verdicts_put(struct verdicts *, const struct verdict *, size_t n, uint64_t now_ns);
 
 #endif

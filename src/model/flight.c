@@ -147,24 +147,6 @@ static uintptr_t n_begun(const struct join *j, uint32_t tid)
 	return (uintptr_t)map_get(&j->begun, tid);
 }
 
-/* Nobody waits any longer for a request whose connection is over: to leave that is no multiplexing. */
-static bool is_waited_for(const struct join *j, const struct request *r)
-{
-	const struct connection *c = map_get(&j->connections, r->connection);
-
-	return !r->status && !r->over && c && !c->closed && !c->reset && !c->peer_eof;
-}
-
-static bool has_left_another(const struct join *j, const struct request *r, uint32_t tid)
-{
-	const struct request *other = j->newest_request;
-
-	for (int i = 0; other && i < FLIGHT_LEFT_LOOKS; i++, other = other->older)
-		if (other->begun_by == tid && other->connection != r->connection && is_waited_for(j, other))
-			return true;
-	return false;
-}
-
 static bool multiplexes(const struct join *j, uint32_t pid)
 {
 	uint64_t seen_ns = (uintptr_t)map_get(&j->multiplexers, pid);
@@ -176,11 +158,15 @@ void flight_begun_by(struct join *j, struct request *r, uint32_t tid)
 {
 	uintptr_t n = n_begun(j, tid);
 
-	if (n && has_left_another(j, r, tid))
-		map_set(&j->multiplexers, r->pid, (void *)(uintptr_t)j->record->time_ns);
 	r->shared |= n != 0 || multiplexes(j, r->pid);
 	if (map_set(&j->begun, tid, (void *)(n + 1)) == 0)
 		r->begun_by = tid;
+}
+
+void flight_answered_by(struct join *j, const struct request *r, const struct record *record)
+{
+	if (r->begun_by && r->begun_by != record->tid && n_begun(j, record->tid))
+		map_set(&j->multiplexers, r->pid, (void *)(uintptr_t)record->time_ns);
 }
 
 void flight_left(struct join *j, struct request *r)
@@ -281,6 +267,23 @@ void flight_speaks_other(struct join *j, struct connection *c, uint32_t pid, boo
 	c->is_foreign = j->n_foreign < VERDICTS_MAX;
 	if (c->is_foreign)
 		j->foreign[j->n_foreign++] = c->id;
+}
+
+void flight_goes_on(struct join *j, struct connection *c, uint64_t body_end)
+{
+	if (c->body_told == body_end || j->n_bodies == VERDICTS_MAX)
+		return;
+	c->body_told = body_end;
+	j->bodies[j->n_bodies++] = (struct verdict){ c->id, body_end };
+}
+
+size_t join_take_bodies(struct join *j, struct verdict *ret, size_t max)
+{
+	size_t n = j->n_bodies < max ? j->n_bodies : max;
+
+	j->n_bodies -= n;
+	memcpy(ret, j->bodies + j->n_bodies, n * sizeof(*ret));
+	return n;
 }
 
 size_t join_take_foreign(struct join *j, uint64_t *ret, size_t max)

@@ -35,6 +35,7 @@ struct connection {
 	uint8_t protocol;  /* enum protocol: counted already */
 	uint8_t n_junk; /* turns that began with no head */
 	bool speaks_http; /* a request was found, or a response */
+	uint64_t body_told; /* where a body ends, as the kernel side is, or was, to be told */
 	bool is_foreign;  /* it is none, as the kernel side is, or was, to be told */
 	bool closed;   /* no further response can be written */
 	bool reset, peer_eof, is_unix;
@@ -47,10 +48,8 @@ struct connection {
 
 /* Turns without a head after which one that is older than the agent, and may have been met in a body, speaks something else. */
 #define FLIGHT_JUNK_TURNS 4
-/* So long no row of a process is exact after one of its threads has left a request waiting and begun another's. */
+/* So long no row of a process is exact after one of its threads has, amid a request of its own, answered another's. */
 #define FLIGHT_MULTIPLEX_NS 60000000000ull
-/* Requests that are looked at for one that a thread has left so, the newest first. */
-#define FLIGHT_LEFT_LOOKS 64
 
 /* A turn of a connection. Lives from its RECORD_OPEN until nothing more can be credited to it. */
 struct exchange {
@@ -97,6 +96,8 @@ struct join {
 	struct map multiplexers; /* pid -> when it was last seen to multiplex, in place of a pointer */
 	uint64_t foreign[VERDICTS_MAX]; /* connections of which the kernel side has not been told yet */
 	size_t n_foreign;
+	struct verdict bodies[VERDICTS_MAX]; /* bodies in which the kernel side has seen requests, the same */
+	size_t n_bodies;
 	uint64_t last_own_handle;
 	/* While one record is fed. */
 	const struct record *record;
@@ -129,10 +130,14 @@ void flight_note_bytes(struct request *, const struct connection *, uint64_t rec
 /*
  * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without an
  * edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its thread
- * comes back to it.) One that leaves an unanswered one on another connection shows that its process multiplexes: what it
- * does for others then may lie between the edges of any later request.
+ * comes back to it.)
  */
 void flight_begun_by(struct join *, struct request *, uint32_t tid);
+/*
+ * The thread of the record begins its answer. One that has begun another itself, and not left that for good, shows that
+ * the process moves tasks between its threads: what it does for others may lie between the edges of any later request.
+ */
+void flight_answered_by(struct join *, const struct request *, const struct record *);
 /* The thread that began it has left it for good. */
 void flight_left(struct join *, struct request *);
 /* Has a thread yet to tell what its work on it cost? */
@@ -167,6 +172,8 @@ void exchange_give(struct exchange *, const struct cost *so_far, const struct me
 void exchange_credit(struct exchange *, const struct account_part *);
 /* Bytes that should have begun a head do not; `sure`: the connection was followed from its beginning. */
 void flight_speaks_other(struct join *, struct connection *, uint32_t pid, bool sure);
+/* The kernel side took bytes of a body, which ends at this offset, for a request: it is to be told. Once for each body. */
+void flight_goes_on(struct join *, struct connection *, uint64_t body_end);
 void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
 
 /* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */

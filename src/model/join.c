@@ -186,8 +186,11 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 		on_unread_head(j, c, record);
 	feed(j, c, record, bytes);
 	/* No head: a body goes on after an interim or early response, and its request with it. */
-	if (!e->current && c->last)
+	if (!e->current && c->last) {
 		exchange_turn(e, c->last);
+		if (c->receiver.state == RECEIVE_BODY)
+			flight_goes_on(j, c, c->receiver.offset + c->receiver.body_left);
+	}
 	note_unseen(j, c, e, record);
 }
 
@@ -277,7 +280,9 @@ static void on_end(struct join *j, const struct record *record)
 	r = e->current;
 	if (!r) {
 		j->counts.ends_unclaimed += e->orphaned && record->flags & RECORD_SENT ? 1 : 0;
-		exchange_free(j, e);
+		/* Its first bytes were read by a thread of their own, and another reads on. */
+		if (!c || c->exchange != e->id || !c->receiver.head_bytes || record->flags & (RECORD_SENT | RECORD_CLOSED))
+			exchange_free(j, e);
 	} else {
 		settle_account(e, record);
 		/* It may be one that only dies late, when others have written the response: they tell yet. */

@@ -64,6 +64,9 @@ const struct request *join_request_of(const struct join *, uint64_t exchange);
  */
 size_t join_take_foreign(struct join *, uint64_t *ret, size_t max);
 
+/* The same of bodies whose bytes it takes for requests: where they end. */
+size_t join_take_bodies(struct join *, struct verdict *ret, size_t max);
+
 /* The network namespaces of requests in flight on Unix sockets, each once; at most `max`. The number. */
 size_t join_unix_namespaces(const struct join *, struct unix_namespace *ret, size_t max);
 

@@ -40,6 +40,7 @@ const struct request *model_request_of(const struct model *, uint64_t exchange);
 size_t model_unix_namespaces(const struct model *, struct unix_namespace *ret, size_t max);
 /* Connections that have turned out to be no HTTP since the last call, at most `max`. The number. */
 size_t model_take_foreign(struct model *, uint64_t *ret, size_t max);
+size_t model_take_bodies(struct model *, struct verdict *ret, size_t max);
 const struct join_counts *model_counts(const struct model *);
 
 /* In flight, newest first; follow ->older. */

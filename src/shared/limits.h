@@ -61,7 +61,7 @@
 
 /*
  * What is noted of processes by a few bits of their number, where nothing may be looked up: two that share a place only
- * lose some sharpness. 4,096 of 5 bytes.
+ * lose some sharpness. 4,096 of 13 bytes.
  */
 #define PROCESS_SLOTS 4096
 #define PROCESS_SLOT(pid) ((pid) & (PROCESS_SLOTS - 1))
@@ -71,6 +71,14 @@
 
 /* CPU at a stretch that may have been a request's and was credited to nobody, beyond which its row is not exact. */
 #define EXACT_WITHIN_NS 300000
+
+/*
+ * CPU that an event loop has used for nobody since it last slept or touched a socket, from which on it is taken for one
+ * that never sleeps: more than it takes to accept a connection, also in a runtime that has just begun (Node: 1 ms).
+ */
+#define POLLS_AFTER_NS 2000000
+/* The same of one whose sockets do not show that it is a loop (poll and select on sockets that block). */
+#define POLLS_SURELY_NS 20000000
 
 /* --scope selectors. */
 #define SCOPES_MAX 16

@@ -165,6 +165,16 @@ struct handed {
 };
 #define HANDED_HOME(exchange) ((__u32)((exchange)*0x9e3779b97f4a7c15ull >> 52))
 
+/*
+ * What user space has found of a connection, by its number: VERDICT_FOREIGN, or where the body at hand ends (as an offset
+ * in the bytes received): before that no request begins, whatever the bytes look like.
+ */
+#define VERDICT_FOREIGN 0ull
+struct verdict {
+	__u64 connection;
+	__u64 what;
+};
+
 struct listener_key {
 	__u32 netns;
 	__u32 port;

@@ -391,7 +391,7 @@ class Hands(Ways):
         again = next(NAMES)
         talk.exchange(head(again), OK)
         talk.close_server()
-        self.check(Want(name, received=len(head(name)), sent=len(OK), span=talk.span(0, 1), confidence="boundary"),
+        self.check(Want(name, received=len(head(name)), sent=len(OK), span=talk.span(0, 1), confidence="inherited"),
                    Want(again, received=len(head(again)), sent=len(OK), span=talk.span(2)), rows=rows)
         self.assertEqual([PUPPET.pid, pid], [METER.rows(id=id)[0]["pid"] for id in (name, again)])
 
@@ -420,7 +420,7 @@ class Hands(Ways):
         talk.moves_to(worker)
         talk.answer(OK)
         talk.close_server()
-        self.check(Want(name, received=len(head(name)), sent=len(OK), span=talk.span(), confidence="boundary"),
+        self.check(Want(name, received=len(head(name)), sent=len(OK), span=talk.span(), confidence="inherited"),
                    rows=rows)
 
     def test_reuseport(self):
@@ -465,6 +465,7 @@ class Hands(Ways):
                 talk.hear(len(head(name, "/%d" % turn)))
             self.end(talk)
             wants.append(Want(name, path="/%d" % turn, status=200 if turn % 2 else Want.NULL,
+                              outcome="completed" if turn % 2 else "unanswered",
                               received=len(head(name, "/%d" % turn)), sent=len(OK) * (turn % 2)))
         self.assertEqual(1, len(numbers), "the test is about one number")
         self.check(*wants)

@@ -17,7 +17,7 @@ static int map = -1;
 
 static void begin(void)
 {
-	map = bpf_map_create(BPF_MAP_TYPE_HASH, "verdicts", sizeof(uint64_t), sizeof(uint8_t), VERDICTS_MAX, NULL);
+	map = bpf_map_create(BPF_MAP_TYPE_HASH, "verdicts", sizeof(uint64_t), sizeof(uint64_t), VERDICTS_MAX, NULL);
 	if (map < 0)
 		cr_skip_test("no BPF maps here: %s", strerror(errno));
 	waiting = 0;
@@ -44,11 +44,14 @@ static bool act(uint64_t connection)
 
 Test(agent_verdicts, told_and_acted_upon)
 {
-	const uint64_t some[] = { 7, 8, 9 };
+	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN }, { 9, 4000 } };
+	uint64_t what = 0, nine = 9;
 
 	cr_assert_eq(verdicts_room(verdicts, SECOND_NS), VERDICTS_MAX);
 	cr_assert_eq(verdicts_put(verdicts, some, 3, SECOND_NS), 3);
 	cr_assert_eq(waiting, 3);
+	cr_assert_eq(bpf_map_lookup_elem(map, &nine, &what), 0);
+	cr_assert_eq(what, 4000);
 	cr_assert_eq(verdicts_room(verdicts, 2 * SECOND_NS), VERDICTS_MAX - 3);
 	cr_assert(act(8));
 	cr_assert_not(act(8));
@@ -59,7 +62,7 @@ Test(agent_verdicts, told_and_acted_upon)
 /* Told again before anybody acted: one entry, counted once. */
 Test(agent_verdicts, told_twice)
 {
-	const uint64_t same[] = { 7, 7 };
+	const struct verdict same[] = { { 7, VERDICT_FOREIGN }, { 7, VERDICT_FOREIGN } };
 
 	cr_assert_eq(verdicts_put(verdicts, same, 2, SECOND_NS), 1);
 	cr_assert_eq(verdicts_put(verdicts, same, 1, SECOND_NS), 0);
@@ -69,7 +72,7 @@ Test(agent_verdicts, told_twice)
 /* A connection that is closed is asked for by nobody. */
 Test(agent_verdicts, given_up_after_a_minute)
 {
-	const uint64_t some[] = { 7, 8 }, later = 9;
+	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN } }, later = { 9, VERDICT_FOREIGN };
 
 	verdicts_put(verdicts, some, 2, SECOND_NS);
 	verdicts_put(verdicts, &later, 1, 31 * SECOND_NS);
@@ -84,10 +87,10 @@ Test(agent_verdicts, given_up_after_a_minute)
 
 Test(agent_verdicts, no_more_than_there_is_room)
 {
-	static uint64_t many[VERDICTS_MAX + 10];
+	static struct verdict many[VERDICTS_MAX + 10];
 
 	for (size_t i = 0; i < VERDICTS_MAX + 10; i++)
-		many[i] = i + 1;
+		many[i].connection = i + 1;
 	cr_assert_eq(verdicts_put(verdicts, many, VERDICTS_MAX + 10, SECOND_NS), VERDICTS_MAX);
 	cr_assert_eq(verdicts_room(verdicts, SECOND_NS), 0);
 	cr_assert(act(1));

@@ -127,7 +127,7 @@ Test(model_join_confidence, multiplexing_runtime)
 	join_free(b.join);
 }
 
-/* A thread leaves a request that waits and begins another's: for a minute no row of its process is exact, whoever serves. */
+/* A thread answers another's request amid one of its own: for a minute no row of its process is exact, whoever serves. */
 Test(model_join_confidence, process_that_multiplexes)
 {
 	struct k_socket *other, *third;
@@ -137,15 +137,16 @@ Test(model_join_confidence, process_that_multiplexes)
 	other = k_accept(&b.k, 1, false);
 	third = k_accept(&b.k, 2, false);
 	k_read(&b.k, b.t, b.s, GET("/a"));
-	k_read(&b.k, b.t, other, GET("/b"));
-	k_write(&b.k, b.t, other, OK5);
-	k_write(&b.k, b.t, b.s, OK5);
+	k_read(&b.k, b.u, other, GET("/b"));
+	k_write(&b.k, b.u, b.s, OK5);
+	k_write(&b.k, b.u, other, OK5);
+	k_read_nothing(&b.k, b.u, other, false);
 	k_read_nothing(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
 	for (int i = 0; i < 3; i++) {
-		k_read(&b.k, b.u, third, GET("/c"));
-		k_write(&b.k, b.u, third, OK5);
-		k_read_nothing(&b.k, b.u, third, false);
+		k_read(&b.k, b.t, third, GET("/c"));
+		k_write(&b.k, b.t, third, OK5);
+		k_read_nothing(&b.k, b.t, third, false);
 		k_wait(&b.k, FLIGHT_MULTIPLEX_NS / 2);
 		look(&b);
 	}
