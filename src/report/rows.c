@@ -78,8 +78,8 @@ static const char *or_null(const char *text)
 	F("io.write_bytes", NOTHING, "written to storage")                                                             \
 	F("net.received_bytes", U64(has_socket(r) && !r->received_unseen ? r->received_to - r->received_from : UNKNOWN), "of the request, head and body; null where some were spliced unseen")               \
 	F("net.sent_bytes", U64(has_socket(r) ? r->sent_to - r->sent_from : UNKNOWN), "of the response, head and body")                          \
-	F("attribution.source", STRING(request_source(r)), "who said which thread worked for it: sdk (its program), socket (its edges), inherited (who woke it)") \
-	F("attribution.confidence", STRING(request_confidence(r)), "exact; boundary: others may have been worked for between its edges, or by several threads; inherited: with what the thread did from when it woke to its first edge of it; inferred: a guess") \
+	F("attribution.source", STRING(request_source(r)), "who said which thread worked for it: sdk (its program), socket (its edges), inherited (its answer, by one who had not read it)") \
+	F("attribution.confidence", STRING(request_confidence(r)), "exact: all that its threads did between its edges was its own; boundary: others may have been worked for between its edges, or by several threads; inherited: with what the thread that answered did since it woke; inferred: a guess") \
 	F("kept_because", STRING(kept_because), "why the row is still there: recent, or the list that keeps it; null in flight")
 
 static const struct field request_fields[] = { REQUEST_FIELDS(FIELD_ENTRY) };
