@@ -143,7 +143,7 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 	work_enter(s, at, ss->exchange, ss->connection, true);
 	s->sock = (__u64)sk;
 	s->silent = ss->silent;
-	s->shared |= s->polls | multiplexes[PROCESS_SLOT(task->tgid)];
+	s->shared |= s->polls;
 }
 
 /* The thread is at work on the socket's exchange, whatever it was at before. True if it was at something else. */

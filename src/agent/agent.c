@@ -69,6 +69,7 @@ static void on_record(void *context, const struct record *record, const char *by
 	if (record->type == RECORD_OPEN && runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
 		struct record marked = *record;
 
+		agent->maps.multiplexes[PROCESS_SLOT(record->pid)] = 1;
 		marked.flags |= RECORD_MULTIPLEX;
 		model_record(agent->model, &marked, bytes);
 		return;

@@ -206,6 +206,7 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->unseen = bpf_map__fd(skeleton->maps.unseen);
 	ret->verdicts = bpf_map__fd(skeleton->maps.verdicts);
 	ret->verdicts_waiting = &skeleton->bss->verdicts_waiting;
+	ret->multiplexes = skeleton->bss->multiplexes;
 	ret->handed = skeleton->rodata->infer_handoff ? bpf_map__fd(skeleton->maps.handed) : -1;
 }
 

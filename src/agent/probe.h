@@ -35,6 +35,7 @@ struct probe_maps {
 	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen, verdicts;
 	int handed; /* -1: hand-offs are not guessed */
 	uint32_t *verdicts_waiting; /* both sides change it */
+	uint8_t *multiplexes; /* by PROCESS_SLOT: its runtime switches tasks by itself */
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */
