@@ -318,7 +318,11 @@ static __always_inline void strange_read(struct thread_state *s, struct task_str
 	at = cost_running(s, task, now);
 	s->edge_cpu_ns = at->cpu_ns;
 	change_begin(s);
-	turn_away(s, task, at, now);
+	/* Another thread may have woken it, for the request for which it waits. */
+	if (task->signal->nr_threads > 1)
+		work_leave(s, task, at, now, 0);
+	else
+		turn_away(s, task, at, now);
 	change_end(s);
 }
 

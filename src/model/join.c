@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "model/flight.h"
 #include "shared/unknown.h"
@@ -166,6 +167,9 @@ static void on_open(struct join *j, const struct record *record, const char *byt
 		j->counts.requests_full++;
 		return;
 	}
+	/* A request line came after an answer: what looked like the beginning of a head before that was none. */
+	if (c->receiver.head_bytes && memchr(c->receiver.head, '\n', c->receiver.head_bytes))
+		receiver_lose(&c->receiver);
 	receiver_resume(&c->receiver, record->received_bytes - record->edge_bytes);
 	c->sent_bytes = record->sent_bytes;
 	if (receiver_idle(&c->receiver) && record->sent_bytes)

@@ -63,7 +63,7 @@ class Tls(Case):
 
     def check(self, n, work):
         """Requests beside TLS cost about what they cost alone, and none that is sure of itself costs milliseconds."""
-        alone, rows = self.plain(n), self.beside(work)
+        alone, rows = self.plain(n), self.beside(n, work)
         cpu = {label: compare.median([row["cpu_ns"] for row in which]) for label, which in (("alone", alone), ("beside", rows))}
         details = "median %d us alone, %d us beside; most of all: %s" % (
             cpu["alone"] // 1000, cpu["beside"] // 1000,

@@ -491,7 +491,7 @@ class SuddenEnds(Hostile):
         self.check_good(good)
 
     def test_thread_leaves(self):
-        """The serving thread ends without an answer; another answers: one row, boundary."""
+        """The serving thread ends without an answer; another answers: one row, inherited."""
         with Puppet() as puppet:
             rows = Rows(METER, puppet.pid)
             talk, name = Talk(puppet, puppet.listen(), worker="t5"), next(NAMES)
@@ -503,7 +503,7 @@ class SuddenEnds(Hostile):
             talk.answer(GOOD_ANSWER)
             talk.close()
             lines = rows.mismatches([Want(name, path="/left", received=len(data), sent=len(GOOD_ANSWER),
-                                          confidence="boundary")])
+                                          confidence="inherited")])
             self.assertFalse(lines, lines)
 
 
