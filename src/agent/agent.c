@@ -20,6 +20,7 @@
 #include "agent/scopes.h"
 #include "agent/tables.h"
 #include "agent/verdicts.h"
+#include "report/rows.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -45,6 +46,7 @@ struct agent {
 	struct tables *tables;
 	struct verdicts *verdicts;
 	struct runtimes *runtimes;
+	struct self_look *self_look;
 	uint64_t since_ns, sampled_ns;
 	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
 	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
@@ -198,6 +200,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
 	if (rc == 0)
 		rc = runtimes_new(&agent->runtimes);
+		rc = self_look_new(&agent->self_look, agent->probe, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
@@ -299,6 +302,7 @@ void agent_free(struct agent *agent)
 	tables_free(agent->tables);
 	verdicts_free(agent->verdicts);
 	runtimes_free(agent->runtimes);
+	self_look_free(agent->self_look);
 	probe_free(agent->probe);
 	ledger_free(agent->ledger);
 	model_free(agent->model);
@@ -532,6 +536,44 @@ enum agent_refusal agent_report(struct agent *agent, const struct query *query, 
 		return refusal;
 	snprintf(error, size, "out of memory");
 	return AGENT_NO_MEMORY;
+}
+
+/* --- a request that asks for itself --- */
+
+bool agent_self_is_known(const struct agent *agent, const struct self_ask *ask)
+{
+	return self_look_knows(agent->self_look, ask);
+}
+
+/* It may have begun so short ago that nothing of its process has been read yet. */
+void agent_self_find(struct agent *agent, const struct self_ask *ask)
+{
+	uint32_t pid = ask->pid;
+	struct table_file file;
+	uint64_t since_ns;
+
+	collector_drain(agent->collector);
+	if (tables_find(agent->tables, &pid, ask->table_ns, &since_ns, &file) == 0)
+		self_look_add(agent->self_look, pid, since_ns, &file);
+}
+
+char *agent_self_answer(struct agent *agent, const struct self_ask *ask, size_t *length)
+{
+	struct row_clock clock = { .now_unix_ns = clock_ns(CLOCK_REALTIME), .has_throttled = probe_has_throttled(agent->probe) };
+	struct request *request = NULL;
+	struct json j;
+
+	probe_memory_sources(agent->probe, &clock.memory);
+	json_init(&j, false);
+	json_open(&j, NULL, '{');
+	json_u64(&j, "generated_unix_ns", clock.now_unix_ns);
+	if (self_look_at(agent->self_look, ask, &request, &clock.now_ns))
+		json_null(&j, "request");
+	else
+		row_request_named(&j, "request", request, &clock, NULL);
+	json_close(&j, '}');
+	request_free(request);
+	return json_take(&j, length);
 }
 
 uint64_t agent_fresh_until_ns(const struct agent *agent)

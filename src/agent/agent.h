@@ -7,6 +7,7 @@
 #define REQMETER_AGENT_H
 
 #include "agent/readers.h"
+#include "agent/self_look.h"
 #include "report/report.h"
 
 struct agent;
@@ -73,6 +74,15 @@ enum agent_refusal agent_report(struct agent *, const struct query *, const stru
 /* The same in two steps: report_finish, in any thread, makes the text of it and asks no more of the agent. */
 enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope,
 				      const struct agent_reader *, enum report_part, struct report **ret, char *error, size_t size);
+
+/*
+ * A request that asks for itself. agent_self_find() makes its process known, with the lock that all else here needs;
+ * agent_self_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the row, or
+ * null when no such request is going on; NULL: out of memory.
+ */
+bool agent_self_is_known(const struct agent *, const struct self_ask *);
+void agent_self_find(struct agent *, const struct self_ask *);
+char *agent_self_answer(struct agent *, const struct self_ask *, size_t *length);
 
 /* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */
 uint64_t agent_fresh_until_ns(const struct agent *);

@@ -351,10 +351,12 @@ int collector_sample(struct collector *c, const struct unix_namespace *where, si
 
 	c->sample.now_ns = clock_ns(CLOCK_MONOTONIC);
 	c->sample.unix_minus_mono_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - c->sample.now_ns);
+	probe_walk_begin(c->probe);
 	read_cgroups(c);
 	read_processes(c);
 	rc = read_threads(c);
 	read_cgroups_again(c);
+	probe_walk_end(c->probe);
 	read_parked(c);
 	read_open_unix(c, where, n_where);
 	if (++c->n_samples % FORGET_UNIX_EVERY == 0)

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct probe {
 	struct reqmeter *skeleton; /* of that */
 	struct bpf_link *snapshot; /* of that */
 	struct bpf_link *open_unix; /* of that, or NULL */
+	pthread_mutex_t walk;
 };
 
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
@@ -134,6 +136,7 @@ int probe_new(struct probe **ret, const struct probe_settings *settings, struct 
 		free(probe);
 		return rc;
 	}
+	pthread_mutex_init(&probe->walk, NULL);
 	probe->skeleton = probe->loaded.skeleton;
 	probe->snapshot = loaded_link(&probe->loaded, probe->skeleton->progs.snapshot);
 	probe->open_unix = loaded_link(&probe->loaded, probe->skeleton->progs.find_open_unix);
@@ -189,6 +192,7 @@ void probe_free(struct probe *probe)
 	if (!probe)
 		return;
 	loaded_done(&probe->loaded);
+	pthread_mutex_destroy(&probe->walk);
 	free(probe);
 }
 
@@ -224,6 +228,26 @@ int probe_snapshot_open(struct probe *probe)
 {
 	__atomic_add_fetch(&probe->skeleton->bss->snapshot_epoch, 1, __ATOMIC_SEQ_CST);
 	return bpf_iter_create(bpf_link__fd(probe->snapshot));
+}
+
+struct bpf_link *probe_process_link(struct probe *probe, uint32_t pid)
+{
+	union bpf_iter_link_info one = { .task.pid = pid };
+	DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &one, .link_info_len = sizeof(one));
+	const struct bpf_program *snapshot = probe->skeleton->progs.snapshot;
+	struct bpf_link *link = bpf_program__attach_iter(snapshot, &options);
+
+	return link || errno == ESRCH ? link : bpf_program__attach_iter(snapshot, NULL);
+}
+
+void probe_walk_begin(struct probe *probe)
+{
+	pthread_mutex_lock(&probe->walk);
+}
+
+void probe_walk_end(struct probe *probe)
+{
+	pthread_mutex_unlock(&probe->walk);
 }
 
 void probe_forget_unix(struct probe *probe)

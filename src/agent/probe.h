@@ -13,6 +13,7 @@
 #include "agent/features.h"
 #include "shared/record.h"
 
+struct bpf_link;
 struct probe;
 
 /* Which figures of struct memory are measured here; page faults always are. */
@@ -79,6 +80,19 @@ bool probe_has_throttled(const struct probe *);
 
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
 int probe_snapshot_open(struct probe *);
+
+/*
+ * The same of one process's threads, for bpf_iter_create; the caller destroys it. Where the kernel cannot do that (before
+ * 6.1) it walks all threads. NULL and errno.
+ */
+struct bpf_link *probe_process_link(struct probe *, uint32_t pid);
+
+/*
+ * Walks use one scratch, and what a walk has seen of a thread that ends is taken off that walk's sums: one at a time, with
+ * what belongs to it. Any thread.
+ */
+void probe_walk_begin(struct probe *);
+void probe_walk_end(struct probe *);
 
 /* Which open Unix connections probe_open_unix() tells of. */
 enum unix_view {

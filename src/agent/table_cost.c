@@ -65,6 +65,22 @@ bool table_cost_read(const struct table_costs *c, uint64_t key, struct table_acc
 	return found;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void table_cost_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns)
+{
+	uint64_t waited = off->runqueue_ns + off->throttled_ns + cost_blocked_ns(off);
+
+	*ret = *off;
+	ret->wall_ns = wall_ns;
+	ret->stolen_ns = least(off->stolen_ns, wall_ns);
+	ret->cpu_ns = wall_ns - ret->stolen_ns;
+	ret->cpu_ns -= least(waited, ret->cpu_ns);
+}
+
 uint64_t table_cost_died_ns(const struct table_costs *c, uint64_t key)
 {
 	uint64_t last = 0;

@@ -23,6 +23,8 @@ struct table_account {
 
 /* What is on the account of `key`; false, and zeroes, where there is none. `full_ns`: see struct sdk_cost. */
 bool table_cost_read(const struct table_costs *, uint64_t key, struct table_account *ret, uint64_t *full_ns);
+/* What a request cost whose threads worked `wall_ns` for it, by their program: CPU is what `off` leaves of that. */
+void table_cost_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns);
 /* When its last thread ended inside it; 0: none did. */
 uint64_t table_cost_died_ns(const struct table_costs *, uint64_t key);
 /* Nobody adds to it any more: others may have its place. */

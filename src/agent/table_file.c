@@ -98,6 +98,13 @@ void table_file_close(struct table_file *file)
 	file->fd = -1;
 }
 
+int table_file_copy(const struct table_file *file, struct table_file *ret)
+{
+	*ret = *file;
+	ret->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+	return ret->fd < 0 ? -errno : 0;
+}
+
 bool table_file_holds(const struct table_file *file, uint64_t address)
 {
 	return address >= file->from && address < file->to;
@@ -137,6 +144,11 @@ int table_file_ended(const struct table_file *file, uint64_t from, uint64_t n, s
 int table_file_slots(const struct table_file *file, uint64_t n, struct sdk_request *ret)
 {
 	return read_at(file, ret, n * sizeof(*ret), offsetof(struct sdk_table, slots));
+}
+
+int table_file_slot(const struct table_file *file, uint64_t number, struct sdk_request *ret)
+{
+	return read_at(file, ret, sizeof(*ret), offsetof(struct sdk_table, slots) + number * sizeof(*ret));
 }
 
 int table_file_threads(const struct table_file *file, uint64_t n, struct sdk_thread *ret)

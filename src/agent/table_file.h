@@ -20,6 +20,8 @@ struct table_file {
 /* -ENOENT: the process has none, or is gone. -EINVAL: what has that name is none. */
 int table_file_open(struct table_file *, int pid);
 void table_file_close(struct table_file *);
+/* The same table by a descriptor of its own. */
+int table_file_copy(const struct table_file *, struct table_file *ret);
 
 /* Does this address of the process lie in it? */
 bool table_file_holds(const struct table_file *, uint64_t address);
@@ -32,6 +34,7 @@ uint64_t table_file_created_ns(const struct table_file *);
 int table_file_counts(const struct table_file *, struct sdk_table_counts *);
 int table_file_ended(const struct table_file *, uint64_t from, uint64_t n, struct sdk_request *ret);
 int table_file_slots(const struct table_file *, uint64_t n, struct sdk_request *ret);
+int table_file_slot(const struct table_file *, uint64_t number, struct sdk_request *ret);
 int table_file_threads(const struct table_file *, uint64_t n, struct sdk_thread *ret);
 
 /* Every process of this machine; fn's result ends the walk if it is not 0. */

@@ -311,6 +311,31 @@ void tables_drain(struct tables *t)
 		table_drain(t, t->all[i]);
 }
 
+static const struct table *find_created(const struct tables *t, uint64_t created_ns)
+{
+	const struct table *found = NULL;
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->all[i]->gone || table_file_created_ns(&t->all[i]->file) != created_ns)
+			continue;
+		if (found)
+			return NULL; /* one of the two lies */
+		found = t->all[i];
+	}
+	return found;
+}
+
+int tables_find(const struct tables *t, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns, struct table_file *ret)
+{
+	const struct table *table = *pid ? map_get(&t->by_pid, *pid) : find_created(t, created_ns);
+
+	if (!table)
+		return -ENOENT;
+	*pid = table->pid;
+	*since_ns = table->since_ns;
+	return table_file_copy(&table->file, ret);
+}
+
 const struct told_losses *tables_losses(const struct tables *t)
 {
 	return &t->losses;

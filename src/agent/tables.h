@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/table_file.h"
 #include "shared/sample.h"
 
 struct tables;
@@ -44,6 +45,12 @@ void tables_drain(struct tables *);
  */
 void tables_begin(struct tables *);
 const struct told *tables_complete(struct tables *, const struct sample *, size_t *n);
+
+/*
+ * The table of a process, by a descriptor of the caller's: by pid, or where that is 0 by when it was made. Requests that
+ * began before *since_ns are not known whole. -ENOENT: there is none, or not just one.
+ */
+int tables_find(const struct tables *, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns, struct table_file *ret);
 
 const struct told_losses *tables_losses(const struct tables *);
 

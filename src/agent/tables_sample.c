@@ -167,24 +167,6 @@ static bool unsettled_add(const struct sample *sample, const struct unsettled *u
 	return waits || memory;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* CPU is what is left of the time that it was worked on. */
-static void settle(struct told *told, const struct cost *off)
-{
-	uint64_t wall = told->cost.wall_ns,
-		 waited = off->runqueue_ns + off->throttled_ns + cost_blocked_ns(off);
-
-	told->cost = *off;
-	told->cost.wall_ns = wall;
-	told->cost.stolen_ns = least(off->stolen_ns, wall);
-	told->cost.cpu_ns = wall - told->cost.stolen_ns;
-	told->cost.cpu_ns -= least(waited, told->cost.cpu_ns);
-}
-
 /* False: its account moved while the threads were looked at; next time. */
 static bool complete(struct tables *t, struct waiting *w, const struct sample *sample, const struct unsettled *unsettled)
 {
@@ -196,7 +178,7 @@ static bool complete(struct tables *t, struct waiting *w, const struct sample *s
 		return false;
 	w->told.lost = !found && full >= w->told.start_ns && full;
 	held = unsettled_add(sample, unsettled, w->told.key, &now);
-	settle(&w->told, &now.off);
+	table_cost_settle(&w->told.cost, &now.off, w->told.cost.wall_ns);
 	w->told.memory = now.memory;
 	w->told.has_memory = t->has_memory;
 	if (w->told.ended && found && !held)

@@ -68,9 +68,58 @@ static void stats(void *context, const struct web_request *request, struct web_a
 	reporter_ask(s->reporter, &ask, web_defer(request));
 }
 
+static bool read_self_ask(const struct web_request *request, struct self_ask *ask, struct web_answer *answer)
+{
+	*ask = (struct self_ask){ .pid = request->is_unix ? (uint32_t)request->peer_pid : 0 };
+	for (size_t i = 0; i < request->n_pairs; i++) {
+		const struct web_pair *pair = &request->pairs[i];
+		uint64_t *into = strcmp(pair->name, "handle") == 0 ? &ask->handle : &ask->table_ns;
+
+		if (into == &ask->table_ns && strcmp(pair->name, "table") != 0) {
+			web_error(answer, 400, "bad_parameter", "there is no parameter '%.40s'; there are handle, table", pair->name);
+			return false;
+		}
+		if (selector_number(pair->value, UINT64_MAX, into)) {
+			web_error(answer, 400, "bad_parameter", "%s: '%.40s' is not a number", pair->name, pair->value);
+			return false;
+		}
+	}
+	if (ask->handle && (ask->pid || ask->table_ns))
+		return true;
+	web_error(answer, 400, "bad_parameter", "handle is needed, and on TCP, which does not tell who asks, table");
+	return false;
+}
+
+/*
+ * A request that asks for itself waits until it has its answer, so it gets that here: in less time than it takes to hand
+ * the question to another thread. Only the first question of a process waits for the agent's lock.
+ */
+static void self_request(void *context, const struct web_request *request, struct web_answer *answer)
+{
+	struct service *s = *(struct service **)context;
+	struct self_ask ask;
+
+	if (!s) {
+		web_error(answer, 503, "not_ready", "the BPF programs are not attached yet");
+		return;
+	}
+	if (!read_self_ask(request, &ask, answer))
+		return;
+	if (!agent_self_is_known(s->agent, &ask)) {
+		pthread_mutex_lock(&s->agent_lock);
+		agent_self_find(s->agent, &ask);
+		pthread_mutex_unlock(&s->agent_lock);
+	}
+	answer->body = agent_self_answer(s->agent, &ask, &answer->length);
+	answer->content_type = "application/json";
+	answer->status = 200;
+	if (!answer->body)
+		web_error(answer, 503, "no_memory", "out of memory");
+}
+
 void service_routes(struct web_routes *routes, struct service **service)
 {
-	*routes = (struct web_routes){ service, ready, stats, turns };
+	*routes = (struct web_routes){ service, ready, stats, self_request, turns };
 }
 
 /* --- answering: in the reporter's threads --- */

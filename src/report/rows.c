@@ -86,6 +86,12 @@ static const struct field request_fields[] = { REQUEST_FIELDS(FIELD_ENTRY) };
 
 void row_request(struct json *j, const struct request *r, const struct row_clock *clock, const char *kept_because)
 {
+	row_request_named(j, NULL, r, clock, kept_because);
+}
+
+void row_request_named(struct json *j, const char *name, const struct request *r, const struct row_clock *clock,
+		       const char *kept_because)
+{
 	const struct cost *cost = request_cost(r);
 	const struct memory *memory = request_memory(r);
 	const struct memory_sources *measured = &clock->memory;
@@ -95,7 +101,7 @@ void row_request(struct json *j, const struct request *r, const struct row_clock
 	{
 		const struct value values[] = { REQUEST_FIELDS(FIELD_VALUE) };
 
-		json_open(j, NULL, '{');
+		json_open(j, name, '{');
 		fields_write(j, request_fields, values, LENGTH(values));
 		json_close(j, '}');
 	}

@@ -57,6 +57,9 @@ struct row_clock {
 
 /* `kept_because`: NULL for one in flight. */
 void row_request(struct json *, const struct request *, const struct row_clock *, const char *kept_because);
+/* As a member of an object. */
+void row_request_named(struct json *, const char *name, const struct request *, const struct row_clock *,
+		       const char *kept_because);
 void row_route(struct json *, const struct route_row *);
 /* `request`: the one that it works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);

@@ -23,7 +23,7 @@ uint64_t web_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void identify(struct web_peer *peer)
+void web_peer_identify(struct web_peer *peer)
 {
 	struct sockaddr_storage address = { 0 };
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address;
@@ -53,7 +53,7 @@ struct web_peer *web_peers_add(struct web_peers *peers, int fd)
 		return NULL;
 	peer->fd = fd;
 	peer->since_ms = web_now_ms();
-	identify(peer);
+	web_peer_identify(peer);
 	peer->next = peers->first;
 	if (peer->next)
 		peer->next->previous = peer;

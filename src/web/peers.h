@@ -36,6 +36,8 @@ uint64_t web_now_ms(void);
 
 /* Takes note of a connection, which stays its owner's. NULL: out of memory. */
 struct web_peer *web_peers_add(struct web_peers *peers, int fd);
+/* Fills in who is at the other end of its fd. */
+void web_peer_identify(struct web_peer *peer);
 /* See web_peer_process(). */
 pid_t web_peer_pid(struct web_peer *peer);
 void web_peers_remove(struct web_peers *peers, struct web_peer *peer);

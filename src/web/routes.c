@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "web/routes.h"
 
+#include "web/quick.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,12 @@ static void answer_stats(const struct web_routes *routes, const struct web_reque
 			 struct web_answer *answer)
 {
 	routes->stats(routes->context, request, answer);
+}
+
+static void answer_request(const struct web_routes *routes, const struct web_request *request,
+			   struct web_answer *answer)
+{
+	routes->request(routes->context, request, answer);
 }
 
 /* 308: the client repeats its own method, and the query goes along. */
@@ -53,6 +61,7 @@ static const struct {
 } table[] = {
 	{ "/stats/", answer_stats },
 	{ "/stats", redirect_to_stats },
+	{ WEB_QUICK_PATH, answer_request },
 	{ "/healthz", answer_healthz },
 	{ "/readyz", answer_readyz },
 };
@@ -66,5 +75,5 @@ void web_routes_answer(void *routes, const struct web_request *request, struct w
 		}
 	}
 	web_error(answer, 404, "not_found",
-		  "nothing is served at '%.80s': there are /stats/, /healthz and /readyz", request->path);
+		  "nothing is served at '%.80s': there are /stats/, /request/, /healthz and /readyz", request->path);
 }

@@ -8,6 +8,7 @@ struct web_routes {
 	void *context;
 	int (*ready)(void *context); /* non-zero once the programs are attached */
 	void (*stats)(void *context, const struct web_request *request, struct web_answer *answer);
+	void (*request)(void *context, const struct web_request *request, struct web_answer *answer); /* answers at once */
 	int (*turns)(void *context); /* non-zero while the agent's loop turns; NULL: it is the server's own */
 };
 

@@ -12,6 +12,7 @@
 
 #include "web/exchange.h"
 #include "web/listener.h"
+#include "web/quick.h"
 
 enum {
 	ACCEPTS_PER_TURN = 16, /* a flood of connections may not keep the loop from its other work */
@@ -196,6 +197,8 @@ static bool accept_one(struct web *web, int listen_fd)
 	}
 	if (code)
 		return code == ECONNABORTED || code == EINTR;
+	if (web_quick_answer(&web->site, fd))
+		return true;
 	if (!make_room(web))
 		close(fd);
 	else /* closes it when it fails */

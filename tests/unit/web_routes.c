@@ -33,6 +33,8 @@ static void routes_client(const struct bench *to)
 		{ "/stats", 308, "/stats/", NULL },
 		{ "/stats?id=a%2Fb&sort=cpu", 308, "/stats/?id=a%2Fb&sort=cpu", NULL },
 		{ "/stats?", 308, "/stats/?", NULL },
+		{ "/request/?handle=1", 200, "", "handle=1" },
+		{ "/request", 404, "", NULL },
 		{ "/healthz", 200, "", "ok\n" },
 		{ "/readyz", 503, "", NULL },
 		{ "/", 404, "", NULL },
@@ -67,7 +69,7 @@ static void ready_client(const struct bench *to)
 
 Test(web_routes, table, .timeout = 30)
 {
-	struct web_routes routes = { &is_ready, ready, stats, NULL };
+	struct web_routes routes = { &is_ready, ready, stats, stats, NULL };
 
 	bench_open(&bench, web_routes_answer, &routes);
 	bench_run(&bench, routes_client);

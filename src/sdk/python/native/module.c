@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The extension module `reqmeter._native`. The package's _context.py is its only caller. */
+#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <reqmeter/reqmeter.h>
 
+#include "ask.h"
 #include "edges.h"
 #include "follow.h"
 #include "request.h"
+#include "sdk/self.h"
 
 static PyObject *module_install(PyObject *Py_UNUSED(module), PyObject *variable)
 {
@@ -45,6 +48,13 @@ static PyObject *module_current(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED
 	return PyLong_FromUnsignedLongLong(reqmeter_current());
 }
 
+static PyObject *module_table(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+	const struct sdk_table *table = sdk_table_own();
+
+	return PyLong_FromUnsignedLongLong(table ? table->created_ns : 0);
+}
+
 static PyMethodDef functions[] = {
 	{ "install", module_install, METH_O,
 	  "install(variable): follow which context code runs in. RuntimeError says why not." },
@@ -54,6 +64,10 @@ static PyMethodDef functions[] = {
 	  "extension, too." },
 	{ "turn", module_turn, METH_NOARGS, "This thread works for what the variable holds here." },
 	{ "current", module_current, METH_NOARGS, "The handle that this thread works for; 0: none." },
+	{ "table", module_table, METH_NOARGS, "When this process's table was made: its name towards the agent; 0: there is none." },
+	{ "ask", ask, METH_VARARGS,
+	  "ask(host, where, question, timeout_ns, most): asks an IP address and port, or \"unix\" and a path. An errno or 0, the "
+	  "ns that it took, and what was answered, of at most so many bytes. Without the GIL." },
 	{ NULL, NULL, 0, NULL },
 };
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Asking an agent over HTTP, on a Unix socket or TCP, within a time that holds whatever the other side does."""
+import errno
+import functools
 import ipaddress
 import json
 import logging
@@ -9,6 +11,8 @@ import socket
 import threading
 import time
 import urllib.parse
+
+from reqmeter._context import native
 
 DEFAULT_AGENTS = ("unix:/run/reqmeter/agent.sock", "http://127.0.0.1:9790")
 DEFAULT_TIMEOUT_MS = 100
@@ -46,6 +50,15 @@ def parse_address(text):
     return url.hostname, url.port or 9790
 
 
+@functools.lru_cache(maxsize=16)
+def _as_ip(host):
+    """The address that a text is, or None: it is a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
 class _Names:
     """Addresses of host names. Looking one up may take longer than any timeout here, so a thread of its own does."""
 
@@ -55,10 +68,8 @@ class _Names:
 
     def address(self, host, deadline):
         """The address as text. Raises AgentError if it is not known in time."""
-        try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
-            pass
+        if ip := _as_ip(host):
+            return ip
         with self._lock:
             address, until, done = self._known.get(host, (None, 0, None))
             if time.monotonic() >= until and (done is None or done.is_set()):
@@ -189,18 +200,65 @@ def _token_line():
     return "Authorization: Bearer %s\r\n" % token
 
 
-def fetch(address, query, deadline):
-    """The report of one agent as a dict. deadline: on time.monotonic(). Raises AgentError, OSError or ValueError."""
-    with _connect(address, deadline) as sock:
-        target = "/stats/?" + urllib.parse.urlencode(query, safe=":/,")
-        # HTTP/1.0: the answer is not chunked and ends with the connection.
-        host = "localhost" if address[0] == "unix" else "%s:%d" % sock.getpeername()[:2]
-        if host.count(":") > 1:
-            host = "[%s]:%d" % sock.getpeername()[:2]
-        request = "GET %s HTTP/1.0\r\nHost: %s\r\n%sAccept: application/json\r\n\r\n" % (target, host, _token_line())
-        _set_timeout(sock, deadline)
-        sock.sendall(request.encode("ascii"))
-        return _parse_answer(_receive_all(sock, deadline))
+class Budget:
+    """What is left of the time that an answer may take, in seconds: of all questions that one call asks together."""
+
+    def __init__(self):
+        self.left = timeout_seconds()
+
+
+def _exchange_python(address, question, budget):
+    """What the agent answers; any address."""
+    begun = time.monotonic()
+    deadline = begun + budget.left
+    try:
+        with _connect(address, deadline) as sock:
+            _set_timeout(sock, deadline)
+            sock.sendall(question)
+            return _receive_all(sock, deadline)
+    finally:
+        budget.left -= time.monotonic() - begun
+
+
+def _exchange_native(address, question, budget):
+    """The same without the GIL, so that only the agent's time is counted: others may hold that for as long."""
+    host, where = address
+    if host != "unix":
+        begun = time.monotonic()
+        host = _names.address(host, begun + budget.left)
+        budget.left -= time.monotonic() - begun if host != address[0] else 0
+    if budget.left <= 0:
+        raise TimeoutError("the agent was too slow")
+    code, spent_ns, answer = native.ask(host, where, question, int(budget.left * 1e9), ANSWER_MAX)
+    budget.left -= spent_ns / 1e9
+    if code == errno.ETIMEDOUT:
+        raise TimeoutError("the agent was too slow")
+    if code:
+        raise OSError(code, os.strerror(code))
+    return answer
+
+
+_exchange = _exchange_native if native else _exchange_python
+
+
+@functools.lru_cache(maxsize=16)
+def _host_of_ip(ip, port):
+    return ("[%s]:%d" if ":" in ip else "%s:%d") % (ip, port)
+
+
+def _host(address, budget):
+    """The Host header. The name that was given need not be one that an agent accepts; its address is."""
+    kind, port = address
+    if kind == "unix":
+        return "localhost"
+    return _host_of_ip(_names.address(kind, time.monotonic() + budget.left), port)
+
+
+def fetch(address, target, budget):
+    """The answer of one agent as a dict. target: path and query. Raises AgentError, OSError or ValueError."""
+    # HTTP/1.0: the answer is not chunked and ends with the connection. In these two lines, the agent answers at once.
+    question = "GET %s HTTP/1.0\r\nHost: %s\r\n%s\r\n" % (target, _host(address, budget), _token_line())
+    return _parse_answer(_exchange(address, question.encode("ascii"), budget))
 
 
 def _addresses_of_environment():
@@ -221,17 +279,22 @@ class Agent:
         self.addresses = [parse_address(address)] if address else _addresses_of_environment()
         self._silent_until = 0.0
 
-    def ask(self, query):
+    def ask_stats(self, query, budget):
         """The report, or None when no agent answers usably in time."""
-        now = time.monotonic()
-        if now < self._silent_until:
+        return self._ask("/stats/?" + urllib.parse.urlencode(query, safe=":/,"), budget)
+
+    def ask_request(self, handle, table, budget):
+        """What the agent knows now of the request that asks, by its number here; or None."""
+        return self._ask("/request/?handle=%d&table=%d" % (handle, table), budget)
+
+    def _ask(self, target, budget):
+        if time.monotonic() < self._silent_until:
             return None
-        deadline = now + timeout_seconds()
         for address in self.addresses:
             try:
-                return fetch(address, query, deadline)
+                return fetch(address, target, budget)
             except (OSError, AgentError, ValueError) as error:
-                if isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+                if isinstance(error, TimeoutError) or budget.left <= 0:
                     self._silent_until = time.monotonic() + PAUSE_SECONDS
                     break
         return None

@@ -52,6 +52,20 @@ def agent(report):
     return section if isinstance(section, dict) else {}
 
 
+def own_row(answer):
+    """The ROW of a request that asked for itself; None when the agent does not know it."""
+    row = answer.get("request")
+    return row if isinstance(row, dict) else None
+
+
+def copy(report):
+    """A report whose sections the caller may change."""
+    if report is None:
+        return None
+    return {key: [dict(row) if isinstance(row, dict) else row for row in section] if isinstance(section, list)
+            else dict(section) if isinstance(section, dict) else section for key, section in report.items()}
+
+
 def find_row(report, request_id, handle):
     """The ROW of a request: the one with the handle, else the only one with the id. None when that is not certain."""
     requests = report.get("requests")

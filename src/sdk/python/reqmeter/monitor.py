@@ -2,6 +2,7 @@
 """ResourceMonitor: memory and CPU of a program's processes, from an agent or, without one, from /proc and cgroups."""
 import asyncio
 import concurrent.futures
+import contextvars
 import functools
 import itertools
 import os
@@ -9,14 +10,17 @@ import time
 import weakref
 
 from reqmeter import _cgroups, _processes, _report
-from reqmeter._agent import Agent
+from reqmeter._agent import Agent, Budget
 from reqmeter._clock import clock
+from reqmeter._context import native
 from reqmeter.state import RequestState
 
 # Threads that may wait for the agent at a time. A silent agent is asked again only after a pause, so more do not help.
 WORKERS = 4
 # How long the place of this process's cgroup is taken to be the same: finding it is a third of the whole look.
 PLACE_SECONDS = 1.0
+# A request that asks for itself gets its row as it is now; of the sections beside it, the answer of so short ago holds.
+SECTIONS_SECONDS = 0.1
 _numbers = itertools.count(1)
 _monitors = weakref.WeakSet()
 
@@ -49,6 +53,7 @@ class ResourceMonitor:
         self._pool = None
         self._cpu = _processes.CpuPercent()
         self._cgroup, self._cgroup_until = None, 0.0
+        self._sections = (0.0, None)  # until when, what the agent said
         self._own_client = "monitor-%d-%d" % (os.getpid(), next(_numbers))
 
     def collect_resources_info(self, request_state=None):
@@ -80,10 +85,14 @@ class ResourceMonitor:
         # A pool of its own: the loop's may be full of the program's work.
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "reqmeter")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(function, *args))
+        # In an empty context: what the helper does there is nobody's request's.
+        loop = asyncio.get_running_loop()
+        return await contextvars.Context().run(loop.run_in_executor, self._pool, functools.partial(function, *args))
 
     def _collect(self, client, with_times, request_state):
-        report = self._agent.ask(self._query(client, with_times, request_state))
+        budget = Budget()
+        row = self._ask_row(request_state, budget)
+        report = self._ask_sections(client, with_times, request_state, row, budget)
         answer = report or {}
         result = {"generated_unix_ns": time.time_ns(), "mem_info": _report.mem_info(answer),
                   "drum_info": None if self._only_this_process else _report.drum_info(answer)}
@@ -92,10 +101,28 @@ class ResourceMonitor:
         if with_times:
             result["time_info"], sources["time_info"] = _times(client, answer)
         if request_state is not None:
-            result["request"] = _report.find_row(answer, request_state.request_id, request_state.handle)
+            result["request"] = row or _report.find_row(answer, request_state.request_id, request_state.handle)
         result["agent"] = None if report is None else _report.agent(report)
         result["sources"], result["pid"] = sources, os.getpid()
         return result
+
+    def _ask_row(self, request_state, budget):
+        """The ROW of a request that is going on, by its number in this process and not by its id, which may repeat."""
+        if request_state is None or not request_state.handle or not native:
+            return None
+        row = _report.own_row(self._agent.ask_request(request_state.handle, native.table(), budget) or {})
+        if row is not None and row.get("path") is None:
+            row["path"] = request_state.path
+        return row
+
+    def _ask_sections(self, client, with_times, request_state, row, budget):
+        if row is None or with_times:
+            return self._agent.ask_stats(self._query(client, with_times, request_state), budget)
+        until, report = self._sections
+        if time.monotonic() >= until:
+            report = self._agent.ask_stats(self._query(client, False, None), budget)
+            self._sections = (time.monotonic() + SECTIONS_SECONDS if report else 0.0, report)
+        return _report.copy(report)
 
     def _query(self, client, with_times, request_state):
         sections = ["mem_info", "agent"]

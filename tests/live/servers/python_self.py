@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""Requests that burn CPU and ask at once what they have cost. Prints what each was told, and its thread's clock then.
+
+usage: python_self.py thread|coroutine|endpoint N AT-A-TIME SAME   (SAME: so many in turn share an id)
+"""
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import time
+
+from reqmeter import RequestState, ResourceMonitor
+
+MONITOR = ResourceMonitor()
+RESULTS = []
+RANDOM = random.Random(7)
+
+
+def burn(seconds, now=time.thread_time):
+    """Uses the CPU for so long, by the thread's own clock."""
+    until = now() + seconds
+    while now() < until:
+        pass
+
+
+def note(state, before_ns, after_ns, report):
+    """What one was told, for JSON. Clocks are of the request's own work."""
+    RESULTS.append({"id": state.request_id, "route": state.route, "before": before_ns, "after": after_ns,
+                    "start": state.start_unix_ns, "row": report["request"], "agent": report["agent"] is not None,
+                    "mem_info": report["mem_info"] is not None, "drum_info": report["drum_info"] is not None})
+
+
+def work_and_ask(seconds, earlier_ns):
+    """In a thread; earlier_ns: what the request has used elsewhere."""
+    begun = time.thread_time_ns() - earlier_ns
+    burn(seconds)
+    before = time.thread_time_ns()
+    report = MONITOR.collect_resources_info()
+    note(RequestState.current(), before - begun, time.thread_time_ns() - begun, report)
+
+
+def thread(name, number, seconds):
+    """A request of a thread's own."""
+    with RequestState(request_id=name, method="GET", path="/self/%d" % number, route="/self/{number}"):
+        work_and_ask(seconds, 0)
+
+
+def threads(jobs, at_a_time):
+    """So many at a time."""
+    todo, lock = list(jobs), threading.Lock()
+
+    def worker():
+        while True:
+            with lock:
+                if not todo:
+                    return
+                job = todo.pop()
+            thread(*job)
+
+    workers = [threading.Thread(target=worker) for _ in range(at_a_time)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+
+
+async def coroutine(name, number, seconds, pieces=5):
+    """A request in slices, between which others run."""
+    used = 0
+    with RequestState(request_id=name, method="GET", path="/self/%d" % number, route="/self/{number}") as state:
+        for _ in range(pieces):
+            begun = time.thread_time_ns()
+            burn(seconds / pieces)
+            used += time.thread_time_ns() - begun
+            await asyncio.sleep(0)
+        report = await MONITOR.acollect_resources_info()
+        note(state, used, used, report)
+
+
+async def coroutines(jobs, at_a_time):
+    """So many at a time."""
+    jobs = list(jobs)
+
+    async def worker():
+        while jobs:
+            await coroutine(*jobs.pop())
+
+    await asyncio.gather(*(worker() for _ in range(at_a_time)))
+
+
+async def call(app, name, number):
+    """One request, as a server would hand it to the application."""
+    scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+             "path": "/self/%d" % number, "raw_path": b"", "query_string": b"", "root_path": "", "client": None,
+             "server": None, "headers": [(b"x-request-id", name.encode())]}
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_):
+        pass
+
+    await app(scope, receive, send)
+
+
+async def endpoints(jobs, at_a_time):
+    """FastAPI's sync endpoints, which run in a pool of threads."""
+    import fastapi  # pylint: disable=import-outside-toplevel
+    from reqmeter.asgi import RequestMeterMiddleware  # pylint: disable=import-outside-toplevel
+
+    seconds = {number: burnt for _, number, burnt in jobs}
+    app = fastapi.FastAPI()
+
+    class Begun:
+        """Notes the loop's clock when a request comes."""
+
+        def __init__(self, inner):
+            self._inner = inner
+
+        async def __call__(self, scope, receive, send):
+            scope["begun"] = time.thread_time_ns()
+            await self._inner(scope, receive, send)
+
+    app.add_middleware(Begun)
+    app.add_middleware(RequestMeterMiddleware)
+
+    async def on_loop(request: fastapi.Request):
+        """What the loop has used for it, until the endpoint goes to its thread."""
+        return time.thread_time_ns() - request.scope["begun"]
+
+    @app.get("/self/{number}")
+    def endpoint(number: int, earlier_ns: int = fastapi.Depends(on_loop)):
+        work_and_ask(seconds[number], earlier_ns)
+
+    jobs = list(jobs)
+
+    async def worker():
+        while jobs:
+            name, number, _ = jobs.pop()
+            await call(app, name, number)
+
+    await asyncio.gather(*(worker() for _ in range(at_a_time)))
+
+
+def main():
+    """Runs what the command line says."""
+    kind, n, at_a_time, same = sys.argv[1], *map(int, sys.argv[2:])
+    jobs = [("self-%d-%d" % (os.getpid(), number // same), number, RANDOM.uniform(0.001, 0.020)) for number in range(n)]
+    if kind == "thread":
+        threads(jobs, at_a_time)
+    else:
+        asyncio.run({"coroutine": coroutines, "endpoint": endpoints}[kind](jobs, at_a_time))
+    json.dump(RESULTS, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
