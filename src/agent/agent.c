@@ -200,6 +200,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
 	if (rc == 0)
 		rc = runtimes_new(&agent->runtimes);
+	if (rc == 0)
 		rc = self_look_new(&agent->self_look, agent->probe, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = model_new(&agent->model, &model);
@@ -557,17 +558,32 @@ void agent_self_find(struct agent *agent, const struct self_ask *ask)
 		self_look_add(agent->self_look, pid, since_ns, &file);
 }
 
+pid_t agent_pid_of_table(const struct agent *agent, uint64_t table_ns)
+{
+	uint32_t pid = 0;
+	struct table_file file;
+	uint64_t since_ns;
+
+	if (tables_find(agent->tables, &pid, table_ns, &since_ns, &file))
+		return 0;
+	table_file_close(&file);
+	return (pid_t)pid;
+}
+
 char *agent_self_answer(struct agent *agent, const struct self_ask *ask, size_t *length)
 {
-	struct row_clock clock = { .now_unix_ns = clock_ns(CLOCK_REALTIME), .has_throttled = probe_has_throttled(agent->probe) };
+	struct row_clock clock = { .has_throttled = probe_has_throttled(agent->probe) };
 	struct request *request = NULL;
+	int rc = self_look_at(agent->self_look, ask, &request, &clock.now_ns);
+	uint64_t since_look_ns = rc ? 0 : clock_ns(CLOCK_MONOTONIC) - clock.now_ns;
 	struct json j;
 
+	clock.now_unix_ns = clock_ns(CLOCK_REALTIME) - since_look_ns;
 	probe_memory_sources(agent->probe, &clock.memory);
 	json_init(&j, false);
 	json_open(&j, NULL, '{');
 	json_u64(&j, "generated_unix_ns", clock.now_unix_ns);
-	if (self_look_at(agent->self_look, ask, &request, &clock.now_ns))
+	if (rc)
 		json_null(&j, "request");
 	else
 		row_request_named(&j, "request", request, &clock, NULL);

@@ -84,6 +84,9 @@ bool agent_self_is_known(const struct agent *, const struct self_ask *);
 void agent_self_find(struct agent *, const struct self_ask *);
 char *agent_self_answer(struct agent *, const struct self_ask *, size_t *length);
 
+/* The process whose SDK table was made then; 0: there is none, or not just one. */
+pid_t agent_pid_of_table(const struct agent *, uint64_t table_ns);
+
 /* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */
 uint64_t agent_fresh_until_ns(const struct agent *);
 

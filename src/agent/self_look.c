@@ -125,9 +125,11 @@ int self_look_add(struct self_look *look, uint32_t pid, uint64_t since_ns, struc
 	struct asker *a = asker_place(look, pid);
 	struct bpf_link *link = probe_process_link(look->probe, pid);
 
-	if (!link) {
+	int rc = link ? 0 : -errno;
+
+	if (rc) {
 		table_file_close(file);
-		return -errno;
+		return rc;
 	}
 	asker_forget(a);
 	*a = (struct asker){ .pid = pid, .since_ns = since_ns, .file = *file, .link = link };
@@ -280,7 +282,11 @@ int self_look_at(struct self_look *look, const struct self_ask *ask, struct requ
 	a->asked = ++look->n_asked;
 	f.threads_at = a->file.from + offsetof(struct sdk_table, threads);
 	rc = figures_take(look, a, ask->handle, &slot, &f);
-	if (rc == 0 && (!is_same_process(a, &f) || slot.start_ns < a->since_ns))
+	if (rc == 0 && !is_same_process(a, &f)) {
+		asker_forget(a);
+		return -ENOENT;
+	}
+	if (rc == 0 && slot.start_ns < a->since_ns)
 		rc = -ENOENT;
 	if (rc)
 		return rc;

@@ -124,7 +124,24 @@ void service_routes(struct web_routes *routes, struct service **service)
 
 /* --- answering: in the reporter's threads --- */
 
-/* Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters. */
+/*
+ * Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters and nothing else
+ * tells who asks.
+ */
+static pid_t who_asks(struct service *s, const struct reporter_ask *ask)
+{
+	pid_t pid = 0;
+
+	if (!ask->connection)
+		return ask->peer;
+	if (ask->query.table_ns) {
+		pthread_mutex_lock(&s->agent_lock);
+		pid = agent_pid_of_table(s->agent, ask->query.table_ns);
+		pthread_mutex_unlock(&s->agent_lock);
+	}
+	return pid ? pid : web_peer_process(ask->connection);
+}
+
 static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part, struct report **ret,
 				uint64_t *fresh_until_ns, char *error, size_t size)
 {
@@ -132,7 +149,7 @@ static enum agent_refusal begin(void *context, const struct reporter_ask *ask, e
 	enum agent_refusal refusal;
 	const struct agent_reader reader = {
 		.ip = ask->peer_ip,
-		.pid = ask->connection ? web_peer_process(ask->connection) : ask->peer,
+		.pid = who_asks(s, ask),
 		.takes_body = !ask->is_head,
 	};
 

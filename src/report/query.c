@@ -176,6 +176,7 @@ static const char any_number[] = "a number from 0 to 18446744073709551615";
 
 static const struct parameter parameters[] = {
 	{ "scope", NULL, NULL, INTO(scope) }, /* has a message of its own */
+	{ "table", take_number, any_number, INTO(table_ns), UINT64_MAX },
 	{ "client", take_text, "a name of 1 to 64 bytes", INTO(client) },
 	{ "sections", take_sections,
 	  "a list of schema_version, generated_unix_ns, since_unix_ns, host, mem_info, drum_info, "

@@ -43,6 +43,7 @@ enum {
 struct query {
 	struct selector scope; /* valid when has_scope */
 	bool has_scope;
+	uint64_t table_ns; /* when the asker's SDK table was made, by which its process is known; 0: not said */
 	char client[65];   /* the rest of the strings: "" = not asked for */
 	uint32_t sections; /* bits of enum query_section; SECTION_ALL unless has_sections */
 	bool has_sections;

@@ -28,6 +28,7 @@ struct web {
 	size_t n_listeners;
 	bool is_deaf; /* out of descriptors: the listeners are out of the epoll until the next sweep */
 	uint64_t swept_ms;
+	uint64_t n_handed; /* connections that were not answered as they came */
 	char addresses[WEB_MAX_LISTENERS * sizeof(((struct web_listener *)0)->name)];
 	struct web_site site;
 };
@@ -197,8 +198,10 @@ static bool accept_one(struct web *web, int listen_fd)
 	}
 	if (code)
 		return code == ECONNABORTED || code == EINTR;
+	/* One more look whether there are others costs more than to be woken for them. */
 	if (web_quick_answer(&web->site, fd))
-		return true;
+		return false;
+	web->n_handed++;
 	if (!make_room(web))
 		close(fd);
 	else /* closes it when it fails */
@@ -206,11 +209,17 @@ static bool accept_one(struct web *web, int listen_fd)
 	return true;
 }
 
-static void accept_new(struct web *web)
+/* False: it is no listener. */
+static bool accept_from(struct web *web, int fd)
 {
-	for (size_t i = 0; i < web->n_listeners && !web->is_deaf; i++)
-		for (int n = 0; n < ACCEPTS_PER_TURN && accept_one(web, web->listeners[i].fd); n++)
+	for (size_t i = 0; i < web->n_listeners; i++) {
+		if (web->listeners[i].fd != fd)
+			continue;
+		for (int n = 0; n < ACCEPTS_PER_TURN && !web->is_deaf && accept_one(web, fd); n++)
 			;
+		return true;
+	}
+	return false;
 }
 
 static void sweep(struct web *web)
@@ -226,8 +235,17 @@ static void sweep(struct web *web)
 
 void web_turn(struct web *web)
 {
+	struct epoll_event events[WEB_MAX_LISTENERS + 2];
+	int n = epoll_wait(web->epoll_fd, events, WEB_MAX_LISTENERS + 2, 0);
+	uint64_t n_before = web->n_handed;
+	bool only_new = n > 0;
+
 	sweep(web);
-	accept_new(web);
+	for (int i = 0; i < n; i++)
+		only_new &= accept_from(web, events[i].data.fd);
+	/* What was answered as it came leaves nothing to do. */
+	if (only_new && web->n_handed == n_before && web->site.peers.n == 0)
+		return;
 	web_exchange_resume(&web->site);
 	MHD_run(web->daemon);
 }

@@ -189,7 +189,7 @@ Test(query, refuses_and_names_what_is_allowed)
 		{ "scope", "pid:x", "scope: 'pid:x' is not a selector: write pid:N" },
 		{ "scope", "", "scope: '' is not a selector: write node" },
 		{ "Limit", "1",
-		  "there is no parameter 'Limit'; there are scope, client, sections, id, route, method, "
+		  "there is no parameter 'Limit'; there are scope, table, client, sections, id, route, method, "
 		  "status, service, min_cpu_ns, min_duration_ns, min_growth_bytes, since, after, limit, "
 		  "sort, "
 		  "window, pretty" },

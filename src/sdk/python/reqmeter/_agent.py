@@ -278,6 +278,7 @@ class Agent:
         """address: unix:PATH or http://HOST:PORT; else REQMETER_AGENT, else the defaults. ValueError: a wrong one."""
         self.addresses = [parse_address(address)] if address else _addresses_of_environment()
         self._silent_until = 0.0
+        self._may_be_late = False
 
     def ask_stats(self, query, budget):
         """The report, or None when no agent answers usably in time."""
@@ -292,9 +293,14 @@ class Agent:
             return None
         for address in self.addresses:
             try:
-                return fetch(address, target, budget)
+                answer = fetch(address, target, budget)
+                self._may_be_late = True
+                return answer
             except (OSError, AgentError, ValueError) as error:
                 if isinstance(error, TimeoutError) or budget.left <= 0:
-                    self._silent_until = time.monotonic() + PAUSE_SECONDS
+                    # One that has answered the question before was late, on a busy machine; twice in turn, it is silent.
+                    if not self._may_be_late:
+                        self._silent_until = time.monotonic() + PAUSE_SECONDS
+                    self._may_be_late = False
                     break
         return None

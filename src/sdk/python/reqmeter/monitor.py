@@ -19,8 +19,9 @@ from reqmeter.state import RequestState
 WORKERS = 4
 # How long the place of this process's cgroup is taken to be the same: finding it is a third of the whole look.
 PLACE_SECONDS = 1.0
-# A request that asks for itself gets its row as it is now; of the sections beside it, the answer of so short ago holds.
-SECTIONS_SECONDS = 0.1
+# A request that asks for itself gets its row as it is now. The sections beside it may be so old: with the 50 ms for which the
+# agent keeps a sample they are within the 250 ms that a report may be.
+SECTIONS_SECONDS = 0.2
 _numbers = itertools.count(1)
 _monitors = weakref.WeakSet()
 
@@ -59,7 +60,8 @@ class ResourceMonitor:
     def collect_resources_info(self, request_state=None):
         """A dict of mem_info, drum_info, agent (None: none answered), sources (who answered what).
 
-        Also `request`, the ROW of the request_state given or else current, None while the agent does not know it.
+        Also `request`, the ROW of the request_state given or else current, as it is now; None when the agent does not know
+        it. Beside the row of a request that is going on, the sections are those of at most SECTIONS_SECONDS ago.
         """
         request_state = request_state or RequestState.current()
         return self._collect(self._own_client, False, request_state)
@@ -120,15 +122,17 @@ class ResourceMonitor:
             return self._agent.ask_stats(self._query(client, with_times, request_state), budget)
         until, report = self._sections
         if time.monotonic() >= until:
-            report = self._agent.ask_stats(self._query(client, False, None), budget)
+            report = self._agent.ask_stats(self._query(client, False, None, row), budget)
             self._sections = (time.monotonic() + SECTIONS_SECONDS if report else 0.0, report)
         return _report.copy(report)
 
-    def _query(self, client, with_times, request_state):
+    def _query(self, client, with_times, request_state, row=None):
         sections = ["mem_info", "agent"]
         sections += [] if self._only_this_process else ["drum_info"]
         sections += ["time_info"] if with_times else []
         query = {"scope": "self", "client": client, "limit": "0"}
+        if row is not None:
+            query["table"] = native.table()
         if request_state is not None:
             sections.append("requests")
             query.update(id=request_state.request_id, limit="100")
