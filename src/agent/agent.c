@@ -340,7 +340,7 @@ static void settle_runtimes(struct agent *agent, const struct sample *sample)
 
 	runtimes_settle(agent->runtimes, sample);
 	if (counts->unreadable)
-		features_set(&agent->features, "runtimes", FEATURE_FAILED,
+		features_set(&agent->features, "runtimes", FEATURE_OFF,
 			     "%llu programs that serve requests could not be looked into: %s. Of those that are Go's, rows say "
 			     "`exact` and may hold another's work; CAP_SYS_PTRACE allows it",
 			     (unsigned long long)counts->unreadable, strerror(counts->error));
