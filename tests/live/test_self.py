@@ -62,16 +62,17 @@ class Itself(unittest.TestCase):
             self.assertEqual((row["id"], row["id_source"], row["method"], row["outcome"]), (one["id"], "sdk", "GET", "open"))
             self.assertEqual(row["attribution"], {"source": "sdk", "confidence": "exact"})
             self.assertEqual(row["route"], one["route"])
-            # Another with its id would have begun at another time.
-            self.assertTrue(-1e6 < row["start_unix_ns"] - one["start"] < 100e6, row["start_unix_ns"] - one["start"])
+            # A thread may wait long for Python's lock between making its RequestState and entering it.
+            self.assertTrue(-1e6 < row["start_unix_ns"] - one["start"] < 1e9, row["start_unix_ns"] - one["start"])
             self.assertTrue(one["agent"] and one["mem_info"] and one["drum_info"])
-        self.assertEqual(len({one["row"]["start_unix_ns"] for one in told}), N)
+        self.assertEqual(len({one["row"]["start_unix_ns"] for one in told}), N, "a row for each, also of one id")
         off = sorted((one["row"]["cpu_ns"] - one["before"]) / 1e3 for one in told)
         n_off = sum(abs(one["row"]["cpu_ns"] - one["before"]) > self.allowed(one) for one in told)
         print("%s: cpu_ns off the clock at the question by %.0f to %.0f us, median %.0f; %d beyond max(2 %%, 300 us)" % (
             name, off[0], off[-1], off[N // 2], n_off), flush=True)
-        beyond = [one for one in told if not one["before"] - self.allowed(one) <= one["row"]["cpu_ns"]
-                  <= one["latest"] + self.allowed(one)]
+        # What the host steals from a thread is booked at its next switch, which may be another request's (python_truth.py).
+        beyond = [one for one in told if not one["before"] - one["row"]["stolen_ns"] - self.allowed(one)
+                  <= one["row"]["cpu_ns"] <= one["latest"] + one["stolen"] + self.allowed(one)]
         accuracy.at_most(len(beyond), 0.01 * N, name + ": rows beyond max(2 %, 300 us)", [
             (one["before"], one["latest"], one["row"]["cpu_ns"], one["row"]["stolen_ns"]) for one in beyond[:8]])
 

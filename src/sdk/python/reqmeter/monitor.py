@@ -19,8 +19,8 @@ from reqmeter.state import RequestState
 WORKERS = 4
 # How long the place of this process's cgroup is taken to be the same: finding it is a third of the whole look.
 PLACE_SECONDS = 1.0
-# A request that asks for itself gets its row as it is now. The sections beside it may be so old: with the 50 ms for which the
-# agent keeps a sample they are within the 250 ms that a report may be.
+# A request that asks for itself gets its row as it is now. The sections beside it may be so old: with the 50 ms for which
+# the agent keeps a sample they are within the 250 ms that a report may be.
 SECTIONS_SECONDS = 0.2
 _numbers = itertools.count(1)
 _monitors = weakref.WeakSet()
