@@ -171,7 +171,9 @@ class Varnish(Case):
 class Duplex(Case):
     """A server that answers before the body has come, and more of it afterwards."""
 
-    ARGS = ("--max-rows-per-second", "200")
+    # Fewer than there are pieces in a second; more than come until the agent has seen that they are a body's, twice over.
+    ARGS = ("--max-rows-per-second", "400")
+    PACE = 0.0005
     PIECES = 2000
     LINE = b"GET /this/is/a/line HTTP/1.1 %06d\n"
 
@@ -185,6 +187,7 @@ class Duplex(Case):
         beside = []
         for number in range(self.PIECES):
             connection.send(self.LINE % number)
+            time.sleep(self.PACE)
             if number % 100 == 50:
                 beside.append(talks.name("beside"))
                 with Connection(connection.sock.getpeername()) as other:
