@@ -181,7 +181,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
 }
 
-/* Has the thread's process used CPU for no request since it began to wait for anybody? */
+/* Has the thread's process used CPU for no request since the thread began its own? */
 static __always_inline bool others_worked(const struct thread_state *s, struct task_struct *task)
 {
 	return minus(spare_cpu_ns[PROCESS_SLOT(task->tgid)], s->spare_seen_ns) > EXACT_WITHIN_NS;
@@ -190,18 +190,16 @@ static __always_inline bool others_worked(const struct thread_state *s, struct t
 /*
  * Work on the same exchange goes on. If the thread has waited for anybody meanwhile, the wait and what it did until
  * this edge are nobody's; any other wait was the request's own. What it did may have been the request's after all (a
- * timer's function): where that is more than a little, its row must not say that it is exact. Where the thread comes back
- * to answer, and has not read what it waited for, another thread of the process may have done the work.
+ * timer's function): where that is more than a little, its row must not say that it is exact.
  */
-static __always_inline void work_resume(struct thread_state *s, struct task_struct *task, const struct cost *at, bool reads)
+static __always_inline void work_resume(struct thread_state *s, struct task_struct *task, const struct cost *at)
 {
 	heir_leaves(s, at);
 	if (s->ended && s->loops) {
 		work_take(s, &s->at_block, &s->work);
 		cost_add(&s->kept, &s->work);
 		cost_take(&s->mark, at, &s->work);
-		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS ||
-		    (!reads && !s->sent && others_worked(s, task)))
+		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
 			s->shared = 1;
 		memory_settle(&s->memory, task, false);
 	} else {

@@ -144,14 +144,15 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 	s->sock = (__u64)sk;
 	s->silent = ss->silent;
 	s->shared |= s->polls;
+	s->spare_seen_ns = spare_cpu_ns[PROCESS_SLOT(task->tgid)];
 }
 
 /* The thread is at work on the socket's exchange, whatever it was at before. True if it was at something else. */
 static __always_inline bool exchange_join(struct thread_state *s, struct socket_state *ss, struct sock *sk,
-					  struct task_struct *task, const struct cost *at, __u64 now, bool reads)
+					  struct task_struct *task, const struct cost *at, __u64 now)
 {
 	if (s->exchange == ss->exchange) {
-		work_resume(s, task, at, reads);
+		work_resume(s, task, at);
 		return false;
 	}
 	work_leave(s, task, at, now, 0);
@@ -219,7 +220,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 		work_leave(s, task, at, now, 0);
 		exchange_open(s, ss, sk, task, at, now);
 	} else {
-		exchange_join(s, ss, sk, task, at, now, true);
+		exchange_join(s, ss, sk, task, at, now);
 	}
 	carry_bytes(s, ss);
 	if (ss->silent)
@@ -263,11 +264,11 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
 	if (here && ss->sending && !s->sent && !look) {
 		work_leave(s, task, at, now, 0);
 	} else if (here) {
-		work_resume(s, task, at, true);
+		work_resume(s, task, at);
 		if (!look)
 			note_reading_again(s, task, at, now);
 	} else if (own && ss->kind == SOCKET_INBOUND) {
-		exchange_join(s, ss, sk, task, at, now, true);
+		exchange_join(s, ss, sk, task, at, now);
 		carry_bytes(s, ss);
 	} else {
 		turn_away(s, task, at, now);
@@ -294,7 +295,7 @@ static __always_inline void outbound_turn(struct thread_state *s, struct socket_
 
 	s->edge_cpu_ns = at->cpu_ns;
 	change_begin(s);
-	exchange_join(s, ss, sk, task, at, now, true);
+	exchange_join(s, ss, sk, task, at, now);
 	change_end(s);
 }
 
@@ -515,7 +516,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 				      struct task_struct *task, __u32 moved, __u64 now)
 {
 	struct user_bytes from;
-	bool joins, begins;
+	bool joins, begins, was_away = s->rested;
 
 	if (answers_late(s, ss, task)) {
 		join_late(s, ss, task, now);
@@ -523,9 +524,12 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 		s->silent = ss->silent;
 		joins = true;
 	} else {
-		joins = exchange_join(s, ss, sk, task, &s->at, now, false);
+		joins = exchange_join(s, ss, sk, task, &s->at, now);
 	}
 	claimed(ss);
+	/* An event loop that has slept before it answers: another thread may have done the work, and handed it back. */
+	if (!ss->sending && was_away && is_loop(s) && others_worked(s, task))
+		s->shared = 1;
 	if (ss->silent)
 		unseen_sent(s, ss, task, now);
 	ss->sent_bytes += moved;
@@ -576,7 +580,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 		work_leave(s, task, &s->at, now, 0);
 		exchange_open(s, ss, sk, task, &s->at, now);
 	} else {
-		exchange_join(s, ss, sk, task, &s->at, now, true);
+		exchange_join(s, ss, sk, task, &s->at, now);
 	}
 	s->shared = 1;
 	carry_bytes(s, ss);

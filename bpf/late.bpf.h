@@ -50,7 +50,8 @@ static __always_inline bool answers_late(const struct thread_state *s, const str
 		return false;
 	if (s->place >= PLACE_DESCRIPTOR || s->home >= PLACE_DESCRIPTOR || multiplexes[PROCESS_SLOT(task->tgid)])
 		return false;
-	return !s->exchange || s->sent;
+	/* Or it has read of another, handed that on and slept since. */
+	return !s->exchange || s->sent || (s->rested && !ss->sending);
 }
 
 /* Takes off what a stretch has beyond `most` of time, of waits first. */
@@ -74,6 +75,10 @@ static __always_inline void end_at_write(struct thread_state *s)
 {
 	if (!s->exchange || s->ended)
 		return;
+	if (!s->sent) {
+		s->at_idle = s->at_block;
+		return;
+	}
 	s->at_block = s->at_idle;
 	s->block_ns = s->idle_ns;
 	s->ended = 1;

@@ -103,7 +103,7 @@ struct thread_state {
 	struct cost at_idle; /* of total */
 	__u64 idle_ns;
 	__u64 edge_cpu_ns; /* of total: at its last edge or block */
-	__u64 spare_seen_ns; /* of its process's spare_cpu_ns, when it last began to wait for anybody */
+	__u64 spare_seen_ns; /* of its process's spare_cpu_ns, when it began its exchange */
 
 	/* What the program says: see context.bpf.h. */
 	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */

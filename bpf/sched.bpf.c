@@ -38,7 +38,6 @@ static __always_inline void note_block(struct thread_state *s, struct task_struc
 	s->rested = 1;
 	s->loops = for_anybody(s, place);
 	s->own_wait |= place && !s->loops;
-	s->spare_seen_ns = spare_cpu_ns[PROCESS_SLOT(task->tgid)];
 	s->ended = s->sent || s->loops;
 }
 

@@ -54,6 +54,8 @@ class Tls(Case):
             threads.append(talks.until_set(done, lambda to=connection: turns.append(work(to)), 2000))
         try:
             rows = self.plain(n)
+            while len(turns) <= 10 and len(rows) < 20 * n:
+                rows += self.plain(n)
         finally:
             done.set()
             for thread in threads:
@@ -73,7 +75,7 @@ class Tls(Case):
         accuracy.at_most(len(wrong), 0, "exact rows of milliseconds", details)
         accuracy.at_most(cpu["beside"], 2 * cpu["alone"] + MORE_NS, "median CPU, ns", details)
         accuracy.at_most(max(row["cpu_ns"] for row in rows), MOST_NS, "most CPU, ns", details)
-        accuracy.at_most(sum(row["cpu_ns"] for row in rows), 2 * sum(row["cpu_ns"] for row in alone) + n * MORE_NS,
+        accuracy.at_most(sum(row["cpu_ns"] for row in rows), 3 * sum(row["cpu_ns"] for row in alone) + n * MORE_NS,
                          "CPU of all, ns", details)
 
     @accuracy.twice
