@@ -503,6 +503,25 @@ static __always_inline void tell_written(struct thread_state *s, struct socket_s
 		emit_tail(s, ss, task, from, now);
 }
 
+/* What is told of a write, in a frame of its own: with it the writer's would be too large for 6.1's stack. */
+static __noinline __attribute__((unused)) int tell_write(struct thread_state *s, struct socket_state *ss, struct sock *sk,
+							 __u32 moved, bool joins)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct user_bytes from;
+	__u64 now = ss->last_send_ns;
+	bool begins;
+
+	user_bytes_of_call(s, sk, moved, &from);
+	note_tail(ss, &from);
+	s->last_chunk = ends_last_chunk(ss->tail);
+	begins = begins_status_line(&from);
+	if (joins && !begins && ss->opener != task->pid)
+		emit_join(s, ss, task, moved, now);
+	tell_written(s, ss, task, &from, begins, now);
+	return 0;
+}
+
 /* A loop that never sleeps: what it does from this write on is nobody's, until the next edge of the exchange. */
 static __always_inline void end_of_polling(struct thread_state *s, __u64 now)
 {
@@ -515,8 +534,7 @@ static __always_inline void end_of_polling(struct thread_state *s, __u64 now)
 static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 				      struct task_struct *task, __u32 moved, __u64 now)
 {
-	struct user_bytes from;
-	bool joins, begins, was_away = s->rested;
+	bool joins, was_away = s->rested;
 
 	if (answers_late(s, ss, task)) {
 		join_late(s, ss, task, now);
@@ -546,13 +564,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	carry_bytes(s, ss);
 	if (s->silent)
 		return;
-	user_bytes_of_call(s, sk, moved, &from);
-	note_tail(ss, &from);
-	s->last_chunk = ends_last_chunk(ss->tail);
-	begins = begins_status_line(&from);
-	if (joins && !begins && ss->opener != task->pid)
-		emit_join(s, ss, task, moved, now);
-	tell_written(s, ss, task, &from, begins, now);
+	tell_write(s, ss, sk, moved, joins);
 }
 
 /* A write failed: with these errors because nobody is there any more, unless the server itself has closed. */
