@@ -206,9 +206,11 @@ static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
  * What lies between the mark of what was given away and `upto`; nothing of it is negative and its parts sum to its wall
  * time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another part has too much
  * and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows as CPU time that
- * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it.
+ * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. In a frame of its own: it
+ * needs much of the stack, of which a chain of calls has 512 bytes.
  */
-static __always_inline void cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)
+static __noinline __attribute__((unused)) int cost_between(const struct cost *mark, const struct cost *upto,
+							   struct cost *ret)
 {
 	__s64 cpu = upto->cpu_ns - mark->cpu_ns, stolen = upto->stolen_ns - mark->stolen_ns, debt = 0;
 
@@ -224,6 +226,7 @@ static __always_inline void cost_between(const struct cost *mark, const struct c
 	ret->stolen_ns = stolen - below_zero(stolen);
 	ret->voluntary_switches = upto->voluntary_switches - mark->voluntary_switches;
 	ret->involuntary_switches = upto->involuntary_switches - mark->involuntary_switches;
+	return 0;
 }
 
 /* The same, and moves the mark. */
@@ -245,6 +248,23 @@ static __always_inline void cost_add(struct cost *sum, const struct cost *c)
 		sum->blocked_ns[kind] += c->blocked_ns[kind];
 	sum->voluntary_switches += c->voluntary_switches;
 	sum->involuntary_switches += c->involuntary_switches;
+}
+
+#define COST_WORDS (sizeof(struct cost) / sizeof(__u64))
+
+/* Most of what is added is 0. */
+static __always_inline void add_shared(__u64 *sum, __u64 more)
+{
+	if (more)
+		__sync_fetch_and_add(sum, more);
+}
+
+/* The same where several threads may add at a time, and another take. */
+static __always_inline void cost_add_shared(struct cost *sum, const struct cost *c)
+{
+#pragma unroll
+	for (unsigned int i = 0; i < COST_WORDS; i++)
+		add_shared((__u64 *)sum + i, ((const __u64 *)c)[i]);
 }
 
 static __always_inline struct cgroup *task_cpu_cgroup(struct task_struct *task)

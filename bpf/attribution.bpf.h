@@ -143,13 +143,13 @@ static __always_inline void cost_so_far(const struct thread_state *s, const stru
  * write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What came
  * after the thread's last block is not the request's, once it is seen to turn elsewhere from there.
  */
-static __always_inline void work_leave(struct thread_state *s, struct task_struct *task, const struct cost *at,
-				       __u64 now, __u32 why)
+static __noinline __attribute__((unused)) int work_leave(struct thread_state *s, struct task_struct *task,
+							 const struct cost *at, __u64 now, __u32 why)
 {
 	bool until_block = s->ended || (s->rested && !s->sent && !why);
 
 	if (!s->exchange)
-		return;
+		return 0;
 	if (!until_block)
 		own_wait_used(s, task, at);
 	work_take(s, until_block ? &s->at_block : at, &s->work);
@@ -161,6 +161,7 @@ static __always_inline void work_leave(struct thread_state *s, struct task_struc
 		park(s, task, &s->work, now);
 	s->exchange = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
+	return 0;
 }
 
 /* The thread turns to an exchange; what it cost before is somebody else's or nobody's. */

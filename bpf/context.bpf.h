@@ -56,22 +56,13 @@ static __noinline struct sdk_cost *sdk_cost_of(__u64 key, __u64 now)
 	return NULL;
 }
 
-/* Most of what is added is 0, and several threads of a process may add to one request's account. */
-static __always_inline void add_shared(__u64 *sum, __u64 more)
-{
-	if (more)
-		__sync_fetch_and_add(sum, more);
-}
-
+/* Several threads of a process may add to one request's account. */
 static __always_inline void sdk_charge(struct task_struct *task, __u64 handle, const struct cost *c, __u64 now)
 {
 	struct sdk_cost *entry = handle ? sdk_cost_of(SDK_KEY(task->tgid, handle), now) : NULL;
 
-	if (!entry)
-		return;
-#pragma unroll
-	for (unsigned int i = 0; i < sizeof(*c) / sizeof(__u64); i++)
-		add_shared((__u64 *)&entry->cost + i, ((const __u64 *)c)[i]);
+	if (entry)
+		cost_add_shared(&entry->cost, c);
 }
 
 #define PEAK_WORD  (__builtin_offsetof(struct memory, peak_bytes) / sizeof(__u64))

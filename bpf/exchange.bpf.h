@@ -44,7 +44,7 @@ static __always_inline enum opening opening_of(struct socket_state *ss, const st
 		return OPENS; /* unreadable (io_uring): a row without a path beats none */
 	beginning = beginning_of_read(from);
 	*protocol = protocol_of(beginning);
-	if (beginning == BEGINS_LINE || beginning == BEGINS_PART)
+	if (begins_request(beginning))
 		return OPENS;
 	if (beginning == BEGINS_BLANK && ss->kind == SOCKET_INBOUND)
 		return UNDECIDED;
@@ -163,7 +163,10 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 	return true;
 }
 
-/* The thread is at a socket that is no request's: what it does now is nobody's. */
+/*
+ * The thread is at a socket that is no request's: what it does now is nobody's. That is so already for one that has waited
+ * for anybody since, with its request unanswered.
+ */
 static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at, __u64 now)
 {
 	if (s->exchange && !(s->ended && s->loops && !s->sent))
@@ -188,26 +191,18 @@ static __always_inline void turns_foreign(struct thread_state *s, struct socket_
 	emit_foreign(s, ss, task, protocol, now);
 }
 
-/* Shows bytes behind a head that is told: of a request sent ahead, or of one behind a body that nobody wanted. */
-static __always_inline bool may_be_ahead(const struct user_bytes *from)
-{
-	enum beginning beginning = beginning_of_read(from);
-
-	return beginning == BEGINS_LINE || beginning == BEGINS_PART;
-}
-
 static __always_inline void receive_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 					 struct task_struct *task, const struct cost *at, __u32 moved, __u64 now)
 {
-	struct user_bytes from;
+	const struct user_bytes *from;
 	enum protocol protocol = PROTOCOL_OTHER;
 	enum opening opening;
 	__u64 ready = ss->ready_ns;
 
 	ss->ready_ns = 0;
 	ss->received_bytes += moved;
-	user_bytes_of_call(s, sk, moved, &from);
-	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, &from, &protocol);
+	from = user_bytes_of_call(s, sk, moved);
+	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, from, &protocol);
 	if (opening == IS_FOREIGN) {
 		turns_foreign(s, ss, task, at, protocol, now);
 		return;
@@ -225,10 +220,11 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 	carry_bytes(s, ss);
 	if (ss->silent)
 		return;
-	if (opening == CONTINUES && !ss->head_left && may_be_ahead(&from))
+	/* Behind a head that is told: a request sent ahead, or one behind a body that nobody wanted. */
+	if (opening == CONTINUES && !ss->head_left && begins_request(beginning_of_read(from)))
 		ss->head_left = HEAD_TOTAL;
 	if (ss->head_left)
-		emit_head(opening == OPENS ? RECORD_OPEN : RECORD_MORE, s, ss, task, &from, at, moved, now, ready);
+		emit_head(opening == OPENS ? RECORD_OPEN : RECORD_MORE, s, ss, task, from, at, moved, now, ready);
 	if (opening == OPENS)
 		ss->missed = s->missed = 0;
 }
@@ -373,7 +369,7 @@ static __always_inline void outbound_received(struct thread_state *s, struct soc
 	outbound_turn(s, ss, sk, task, bpf_ktime_get_ns());
 }
 
-/* At a read: what was written unseen has answered what was read before. */
+/* Takes up what no edge has told of: what was written unseen has answered what was read before. */
 static __always_inline void note_missed(struct socket_state *ss, const struct sequences *missed)
 {
 	if (!missed->read && !missed->write)
@@ -439,16 +435,18 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	if (!ss)
 		return 0;
 	guess_again(ss, sk, result > 0 && !look ? result : 0);
+	/* Most sockets end here, or a little further on: what serves nobody, read by who is at nothing. */
+	if (ss->kind == SOCKET_OUTBOUND && result <= 0)
+		return 0;
 	s = bpf_task_storage_get(&threads, task, 0, 0);
 	if (!s || task->tgid == agent_pid)
 		return 0;
-	/* Most sockets end here: what serves nobody, read by who is at nothing. */
 	if (!s->exchange && ss->kind == SOCKET_OUTBOUND && !ss->exchange)
 		return 0;
-	if (ss->kind != SOCKET_OUTBOUND)
-		inbound_received(s, ss, sk, task, result, look);
-	else if (result > 0)
+	if (ss->kind == SOCKET_OUTBOUND)
 		outbound_received(s, ss, sk, task);
+	else
+		inbound_received(s, ss, sk, task, result, look);
 	return 0;
 }
 
@@ -492,14 +490,13 @@ static __always_inline void note_tail(struct socket_state *ss, const struct user
 static __always_inline void tell_written(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					 const struct user_bytes *from, bool begins, __u64 now)
 {
-	bool head = begins || ss->response_left, whole = readable(from) == from->moved;
 	__u32 n = readable(from), left = begins ? RESPONSE_HEAD_COPY : ss->response_left;
+	bool told = left && n == from->moved && n <= left, empty_line = ends_empty_line(ss->tail); /* told: whole */
 
-	if (head)
+	if (left)
 		emit_response(begins ? RECORD_RESPONSE : RECORD_RESPONSE_MORE, s, ss, task, from, now);
-	whole = whole && n <= left;
-	ss->response_left = head && whole && !ends_empty_line(ss->tail) ? left - n : 0;
-	if (!(head && whole) && ends_empty_line(ss->tail) && !s->last_chunk)
+	ss->response_left = told && !empty_line ? left - n : 0;
+	if (!told && empty_line && !s->last_chunk)
 		emit_tail(s, ss, task, from, now);
 }
 
@@ -508,17 +505,16 @@ static __noinline __attribute__((unused)) int tell_write(struct thread_state *s,
 							 __u32 moved, bool joins)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct user_bytes from;
+	const struct user_bytes *from = user_bytes_of_call(s, sk, moved);
 	__u64 now = ss->last_send_ns;
 	bool begins;
 
-	user_bytes_of_call(s, sk, moved, &from);
-	note_tail(ss, &from);
+	note_tail(ss, from);
 	s->last_chunk = ends_last_chunk(ss->tail);
-	begins = begins_status_line(&from);
+	begins = begins_status_line(from);
 	if (joins && !begins && ss->opener != task->pid)
 		emit_join(s, ss, task, moved, now);
-	tell_written(s, ss, task, &from, begins, now);
+	tell_written(s, ss, task, from, begins, now);
 	return 0;
 }
 
@@ -534,16 +530,13 @@ static __always_inline void end_of_polling(struct thread_state *s, __u64 now)
 static __always_inline void send_data(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 				      struct task_struct *task, __u32 moved, __u64 now)
 {
-	bool joins, was_away = s->rested;
+	bool joins, was_away = s->rested, late = answers_late(s, ss, task);
 
-	if (answers_late(s, ss, task)) {
-		join_late(s, ss, task, now);
-		s->sock = (__u64)sk;
-		s->silent = ss->silent;
-		joins = true;
-	} else {
-		joins = exchange_join(s, ss, sk, task, &s->at, now);
-	}
+	if (late)
+		late_begin(s, task);
+	joins = exchange_join(s, ss, sk, task, &s->at, now);
+	if (late)
+		late_credit(s, ss, now);
 	claimed(ss);
 	/* An event loop that has slept before it answers: another thread may have done the work, and handed it back. */
 	if (!ss->sending && was_away && is_loop(s) && others_worked(s, task))

@@ -62,6 +62,18 @@ static __always_inline bool find_file(struct task_struct *task, unsigned int fd,
 	return bpf_probe_read_kernel(ret, sizeof(*ret), table->fd + fd) == 0 && *ret;
 }
 
+/* The socket that a descriptor leads to. Of a file that is none it is some address, fit to be compared only. */
+static __always_inline struct sock *sock_of_descriptor(struct task_struct *task, unsigned int fd)
+{
+	struct file *file = NULL;
+	struct socket *socket;
+
+	if (!find_file(task, fd, &file))
+		return NULL;
+	socket = BPF_CORE_READ(file, private_data);
+	return socket ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
 static __always_inline bool is_socket(struct task_struct *task, unsigned int fd)
 {
 	struct file *file = NULL;

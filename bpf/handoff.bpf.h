@@ -36,9 +36,6 @@ static __always_inline struct handed *handed_of(__u64 exchange, bool wanted)
 	return NULL;
 }
 
-#define COST_WORDS (sizeof(struct cost) / sizeof(__u64))
-
-/* Several threads may add while another takes. */
 static __noinline __attribute__((unused)) int handed_add(__u64 exchange, const struct cost *c)
 {
 	struct handed *h = c ? handed_of(exchange, true) : NULL;
@@ -47,9 +44,7 @@ static __noinline __attribute__((unused)) int handed_add(__u64 exchange, const s
 		lose(LOSS_HANDED_FULL);
 		return 0;
 	}
-#pragma unroll
-	for (unsigned int i = 0; i < COST_WORDS; i++)
-		__sync_fetch_and_add((__u64 *)&h->cost + i, ((const __u64 *)c)[i]);
+	cost_add_shared(&h->cost, c);
 	return 0;
 }
 

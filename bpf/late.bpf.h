@@ -85,26 +85,36 @@ static __always_inline void end_at_write(struct thread_state *s)
 	s->shared = 1;
 }
 
-/* The thread turns to the exchange, of which it has done what it did since it woke. Its sums are in s->at. */
-static __noinline __attribute__((unused)) int join_late(struct thread_state *s, struct socket_state *ss,
-							struct task_struct *task, __u64 now)
+/*
+ * Before the thread turns to the exchange of which it has done what it did since it woke; its sums are in s->at. In frames
+ * of their own, without what turns it: the deepest chain of calls has 512 bytes of stack.
+ */
+static __noinline __attribute__((unused)) int late_begin(struct thread_state *s, struct task_struct *task)
 {
 	__u32 zero = 0;
 	struct memory *memory = bpf_map_lookup_elem(&late_memory, &zero);
 
-	if (!s || !ss || !task || !memory)
-		return 0;
 	end_at_write(s);
 	memory_collect(&s->memory, task);
-	*memory = s->memory.stretch;
-	work_leave(s, task, &s->at, now, 0);
-	work_enter(s, &s->at, ss->exchange, ss->connection, false);
+	if (memory)
+		*memory = s->memory.stretch;
+	return 0;
+}
+
+/* And after it. */
+static __noinline __attribute__((unused)) int late_credit(struct thread_state *s, const struct socket_state *ss, __u64 now)
+{
+	__u32 zero = 0;
+	struct memory *memory = bpf_map_lookup_elem(&late_memory, &zero);
+
 	cost_between(&s->at_idle, &s->at, &s->kept);
 	cost_limit(&s->kept, minus(now, ss->opened_ns));
 	s->request_cpu_ns += s->kept.cpu_ns;
+	s->woken = 1;
+	if (!memory)
+		return 0;
 	memory_append(&s->memory.work, memory);
 	s->memory.request_bytes += memory_growth(memory);
-	s->woken = 1;
 	return 0;
 }
 

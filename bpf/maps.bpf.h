@@ -35,6 +35,18 @@ struct thread_memory {
 	__u8 pad[6];
 };
 
+/* The bytes that a read brought or a write took: see user_bytes.bpf.h. */
+struct user_bytes {
+	const void *at;
+	__u32 n;	     /* contiguous there; at most what the call moved */
+	const void *next_at; /* what comes behind, in the next vector */
+	__u32 next_n;
+	__u32 moved; /* by the call: bytes in its vectors, all in all */
+	const void *vectors; /* NULL: the two above are all; else bytes of further ones follow */
+	__u64 n_vectors;
+};
+
+
 /* Where a thread waits for anybody: in accept, of whatever socket, or on the descriptor of an epoll or a ring. */
 enum place {
 	PLACE_NONE,
@@ -97,7 +109,6 @@ struct thread_state {
 	__u64 received_bytes, sent_bytes; /* of the connection, at this thread's last edge on it */
 	__u64 request_cpu_ns;
 	__u64 sock; /* address of the exchange's socket, to be compared only */
-	__u64 edge_sock; /* the same of the edge at hand */
 
 	/* Where what it does next may begin to be for a request that it answers without having read it: see late.bpf.h. */
 	struct cost at_idle; /* of total */
@@ -120,8 +131,10 @@ struct thread_state {
 
 	__u32 lineage[LINEAGE_MAX];
 
-	/* Of the edge at hand, here because the stack is too small: its sums at the edge, and what they make a request's. */
+	/* Of the edge at hand, here because the stack is too small: its sums at the edge, what they make a request's, its bytes. */
 	struct cost at, work;
+	struct user_bytes bytes;
+	__u64 edge_sock; /* address of its socket, to be compared only */
 
 	struct thread_memory memory;
 };

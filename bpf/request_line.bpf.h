@@ -18,6 +18,12 @@ enum beginning {
 	BEGINS_TLS,
 };
 
+/* As far as the bytes reach. */
+static __always_inline bool begins_request(enum beginning beginning)
+{
+	return beginning == BEGINS_LINE || beginning == BEGINS_PART;
+}
+
 #define METHOD_LOOKED_AT 20 /* the longest in use has 17 (UPDATEREDIRECTREF) */
 #define LINE_LOOKED_AT	 32 /* with four of the target, and a power of two */
 #define BLANKS_SKIPPED	 4

@@ -55,13 +55,7 @@ static __always_inline bool asks_for_nothing(const struct pt_regs *regs, __u8 ca
 
 static __always_inline struct sock *socket_of(struct task_struct *task, unsigned int fd)
 {
-	struct file *file = NULL;
-	struct socket *socket;
-
-	if (!find_file(task, fd, &file) || !is_socket_file(file))
-		return NULL;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
+	return is_socket(task, fd) ? sock_of_descriptor(task, fd) : NULL;
 }
 
 static __always_inline int message_flags(const struct pt_regs *regs, __u8 call)

@@ -73,13 +73,7 @@ static __always_inline bool unix_spliced(const struct thread_state *s, const str
 /* Is this the socket that the running splice reads from? Interrupts read other sockets meanwhile (strparser). */
 static __always_inline bool splices_from(struct task_struct *task, struct sock *sk)
 {
-	struct file *file = NULL;
-	struct socket *socket;
-
-	if (!find_file(task, task_regs(task)->di, &file))
-		return false;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk) == sk;
+	return sock_of_descriptor(task, task_regs(task)->di) == sk;
 }
 
 /* The end of the stream counts as a byte for TCP, from when it arrives. */

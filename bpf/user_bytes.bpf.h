@@ -8,16 +8,6 @@
 
 #include "files.bpf.h"
 
-struct user_bytes {
-	const void *at;
-	__u32 n;	     /* contiguous there; at most what the call moved */
-	const void *next_at; /* what comes behind, in the next vector */
-	__u32 next_n;
-	__u32 moved; /* by the call: bytes in its vectors, all in all */
-	const void *vectors; /* NULL: the two above are all; else bytes of further ones follow */
-	__u64 n_vectors;
-};
-
 /* The last bytes that a write took, to be put behind those of the write before. */
 struct user_tail {
 	__u64 bytes; /* the latest highest */
@@ -98,18 +88,6 @@ static __always_inline void first_vectors(const void *vectors, __u64 n_vectors, 
 	}
 }
 
-/* Does the running call's descriptor lead to this socket? io_uring completes at the exit of any call. */
-static __always_inline bool call_is_for(struct task_struct *task, const struct pt_regs *regs, __u64 sock)
-{
-	struct file *file = NULL;
-	struct socket *socket;
-
-	if (!find_file(task, regs->di, &file))
-		return false;
-	socket = BPF_CORE_READ(file, private_data);
-	return socket && (__u64)BPF_CORE_READ(socket, sk) == sock;
-}
-
 /* Where the vectors of the running call are; else NULL. */
 static __always_inline const void *vectors_of_call(const struct pt_regs *regs, enum call_shape shape, __u64 *n)
 {
@@ -148,7 +126,8 @@ __weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 	if (!ret || calls_unknown(task))
 		return 0;
 	shape = shape_of_call(regs);
-	if (shape == SHAPE_NONE || !call_is_for(task, regs, sock))
+	/* io_uring completes at the exit of any call. */
+	if (shape == SHAPE_NONE || (__u64)sock_of_descriptor(task, regs->di) != sock)
 		return 0;
 	if (shape == SHAPE_BUFFER) {
 		ret->at = (const void *)regs->si;
@@ -161,13 +140,16 @@ __weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 	return 0;
 }
 
-/* The address goes by the thread's state: the verifier takes a socket for no number else. */
-static __always_inline void user_bytes_of_call(struct thread_state *s, struct sock *sk, __u32 moved, struct user_bytes *ret)
+/* In s->bytes. The address goes by the thread's state: the verifier takes a socket for no number else. */
+static __always_inline const struct user_bytes *user_bytes_of_call(struct thread_state *s, struct sock *sk, __u32 moved)
 {
+	struct user_bytes *ret = &s->bytes;
+
 	s->edge_sock = (__u64)sk;
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->moved = moved;
 	user_bytes_find(*(volatile __u64 *)&s->edge_sock, ret);
+	return ret;
 }
 
 /* Puts the last bytes of a piece behind what is known of those before. */

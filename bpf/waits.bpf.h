@@ -140,13 +140,8 @@ static __always_inline int waits_to_read(struct task_struct *task)
 static __always_inline bool waits_in_read_of(struct task_struct *task, __u64 sock)
 {
 	int fd = waits_to_read(task);
-	struct file *file = NULL;
-	struct socket *socket;
 
-	if (!sock || fd < 0 || !find_file(task, fd, &file))
-		return false;
-	socket = BPF_CORE_READ(file, private_data);
-	return socket && (__u64)BPF_CORE_READ(socket, sk) == sock;
+	return sock && fd >= 0 && (__u64)sock_of_descriptor(task, fd) == sock;
 }
 
 static __always_inline __u32 place_of(struct task_struct *task, long call)
