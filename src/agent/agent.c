@@ -21,6 +21,7 @@
 #include "agent/tables.h"
 #include "agent/verdicts.h"
 #include "report/rows.h"
+#include "system/clock.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -53,14 +54,6 @@ struct agent {
 	char usage_scope[SELECTOR_TEXT_MAX + 1];
 	bool scope_is_whole; /* every task of a cgroup in scope is watched */
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 static void on_record(void *context, const struct record *record, const char *bytes)
 {
@@ -382,13 +375,10 @@ void agent_hurry(void)
 /* What the model has found to be no HTTP, and where bodies end that look like it. */
 static void tell_verdicts(struct agent *agent)
 {
-	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC), foreign[VERDICTS_MAX];
-	size_t room = verdicts_room(agent->verdicts, now_ns), n = model_take_foreign(agent->model, foreign, room);
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct verdict verdicts[VERDICTS_MAX];
+	size_t n = model_take_verdicts(agent->model, verdicts, verdicts_room(agent->verdicts, now_ns));
 
-	for (size_t i = 0; i < n; i++)
-		verdicts[i] = (struct verdict){ foreign[i], VERDICT_FOREIGN };
-	n += model_take_bodies(agent->model, verdicts + n, room - n);
 	verdicts_put(agent->verdicts, verdicts, n, now_ns);
 }
 

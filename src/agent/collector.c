@@ -12,6 +12,7 @@
 #include "agent/handoffs.h"
 #include "agent/namespaces.h"
 #include "agent/unseen.h"
+#include "system/clock.h"
 
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
 #define THREADS_MAX (1u << 20)
@@ -335,14 +336,6 @@ static void find_lost_tasks(struct collector *c)
 		return;
 	c->n_finds--;
 	probe_find_tasks(c->probe);
-}
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
 int collector_sample(struct collector *c, const struct unix_namespace *where, size_t n_where, const struct sample **ret)

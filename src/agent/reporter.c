@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "system/clock.h"
+
 /* Different reports that are asked for within one instant; more are made, and not shared. */
 #define SHARED_MAX 64
 /* A report of more rows than these is long. */
@@ -60,14 +62,6 @@ struct reporter {
 	struct held *held;
 	struct worker workers[2]; /* short reports, long ones */
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 /* --- texts --- */
 
@@ -145,7 +139,7 @@ static bool same_ask(const struct reporter_ask *a, const struct reporter_ask *b)
 
 static struct shared *find_shared(struct worker *w, const struct reporter_ask *ask)
 {
-	drop_stale(w, clock_ns());
+	drop_stale(w, clock_ns(CLOCK_MONOTONIC));
 	for (size_t i = 0; i < w->n_shared; i++)
 		if (same_ask(&w->shared[i].ask, ask))
 			return &w->shared[i];
@@ -264,7 +258,7 @@ static void *work(void *context)
 		struct reporter_answer answer = { .refusal = AGENT_OK };
 
 		if (!job) {
-			drop_stale(w, clock_ns());
+			drop_stale(w, clock_ns(CLOCK_MONOTONIC));
 			continue;
 		}
 		if (stops)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shared/map.h"
+#include "system/clock.h"
 #include "system/elf_runtime.h"
 
 struct known {
@@ -23,14 +24,6 @@ struct runtimes {
 	struct runtimes_counts counts;
 	int root_fd;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 int runtimes_new(struct runtimes **ret)
 {
@@ -66,10 +59,10 @@ void runtimes_free(struct runtimes *r)
 static bool look(struct runtimes *r, uint32_t pid)
 {
 	enum elf_runtime runtime = ELF_RUNTIME_OTHER;
-	uint64_t begin_ns = clock_ns(), took_ns;
+	uint64_t begin_ns = clock_ns(CLOCK_MONOTONIC), took_ns;
 	int rc = elf_runtime_of_process(r->root_fd, (pid_t)pid, &runtime);
 
-	took_ns = clock_ns() - begin_ns;
+	took_ns = clock_ns(CLOCK_MONOTONIC) - begin_ns;
 	if (took_ns > r->counts.longest_ns)
 		r->counts.longest_ns = took_ns;
 	r->counts.asked++;

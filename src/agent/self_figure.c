@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/hex.h"
 #include "shared/unknown.h"
 
 static const struct thread_row *row_of_record(const struct self_figures *f, size_t number)
@@ -78,19 +79,13 @@ static void take_process(struct request *r, const struct self_figures *f)
 	r->cgroup_id = leader->cgroup_id;
 }
 
-static void hex(char *to, const __u8 *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* The texts are NUL-terminated unless they fill their places. */
 static bool take_words(struct request *r, const struct sdk_request *slot)
 {
 	snprintf(r->method, sizeof(r->method), "%.*s", (int)sizeof(slot->method), slot->method);
 	if (slot->trace.valid) {
-		hex(r->trace_id, slot->trace.trace_id, sizeof(slot->trace.trace_id));
-		hex(r->span_id, slot->trace.span_id, sizeof(slot->trace.span_id));
+		hex_put(r->trace_id, slot->trace.trace_id, sizeof(slot->trace.trace_id));
+		hex_put(r->span_id, slot->trace.span_id, sizeof(slot->trace.span_id));
 	}
 	if (slot->id[0])
 		r->id = strndup(slot->id, sizeof(slot->id));

@@ -12,6 +12,7 @@
 
 #include "agent/self_figure.h"
 #include "agent/table_cost.h"
+#include "system/clock.h"
 
 /* A look in which something of the request moved is taken again, and the last of so many is good enough. */
 #define TRIES_MAX 4
@@ -36,14 +37,6 @@ struct self_look {
 	struct thread_row *rows;
 	size_t rows_room;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 int self_look_new(struct self_look **ret, struct probe *probe, int costs, bool has_memory)
 {
@@ -237,7 +230,7 @@ static int look_once(struct self_look *look, const struct asker *a, uint64_t han
 	if (table_file_slot(&a->file, number, slot) || (n && table_file_threads(&a->file, n, look->threads_after)))
 		return -EIO;
 	f->n_threads = n;
-	f->now_ns = clock_ns();
+	f->now_ns = clock_ns(CLOCK_MONOTONIC);
 	/* No place for its account: nobody knows its waits. */
 	if (full >= slot->start_ns && full)
 		return -ENOBUFS;

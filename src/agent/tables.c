@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shared/hex.h"
+
 int tables_new(struct tables **ret, int costs, bool has_memory)
 {
 	struct tables *t = calloc(1, sizeof(*t));
@@ -176,12 +178,6 @@ void tables_record(struct tables *t, const struct record *r)
 
 /* --- reading --- */
 
-static void hex(char *to, const __u8 *bytes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		snprintf(to + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static unsigned n_bits(uint64_t x)
 {
 	return (unsigned)__builtin_popcountll(x);
@@ -214,8 +210,8 @@ bool tables_told(struct told *to, const struct table *table, const struct sdk_re
 	to->cost.wall_ns = r->worked_ns < most ? r->worked_ns : most;
 	to->status = r->status <= 999 ? r->status : 0;
 	if (r->trace.valid) {
-		hex(to->trace_id, r->trace.trace_id, sizeof(r->trace.trace_id));
-		hex(to->span_id, r->trace.span_id, sizeof(r->trace.span_id));
+		hex_put(to->trace_id, r->trace.trace_id, sizeof(r->trace.trace_id));
+		hex_put(to->span_id, r->trace.span_id, sizeof(r->trace.span_id));
 	}
 	snprintf(to->method, sizeof(to->method), "%.*s", (int)sizeof(r->method), r->method);
 	snprintf(to->id, sizeof(to->id), "%.*s", (int)sizeof(r->id), r->id);

@@ -12,6 +12,7 @@
 
 #include "agent/reporter.h"
 #include "cli/answer.h"
+#include "system/clock.h"
 
 /* A loop that is meant to turn every 100 ms and has not for so long is stuck. */
 #define STUCK_NS 5000000000ull
@@ -28,14 +29,6 @@ struct service {
 	int stop_fd;
 };
 
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 /* --- asking: in the server's thread --- */
 
 static int ready(void *context)
@@ -47,7 +40,7 @@ static int turns(void *context)
 {
 	struct service *s = *(struct service **)context;
 
-	return !s || clock_ns() - __atomic_load_n(&s->drained_ns, __ATOMIC_RELAXED) < STUCK_NS;
+	return !s || clock_ns(CLOCK_MONOTONIC) - __atomic_load_n(&s->drained_ns, __ATOMIC_RELAXED) < STUCK_NS;
 }
 
 static void stats(void *context, const struct web_request *request, struct web_answer *answer)
@@ -208,7 +201,7 @@ void service_drain(struct service *s)
 	pthread_mutex_lock(&s->agent_lock);
 	agent_drain(s->agent);
 	pthread_mutex_unlock(&s->agent_lock);
-	__atomic_store_n(&s->drained_ns, clock_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&s->drained_ns, clock_ns(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
 }
 
 static int begin_turning(struct service *s)
@@ -237,7 +230,7 @@ int service_start(struct service **ret, struct web *web, struct agent *agent, co
 	s->web = web;
 	s->agent = agent;
 	s->default_scope = default_scope;
-	s->drained_ns = clock_ns();
+	s->drained_ns = clock_ns(CLOCK_MONOTONIC);
 	s->stop_fd = -1;
 	pthread_mutex_init(&s->agent_lock, NULL);
 	*ret = s; /* the server's thread looks at it */

@@ -253,10 +253,19 @@ void flight_speaks_http(struct join *j, struct connection *c, uint32_t pid)
 	speaks(j, c, pid, PROTOCOL_HTTP1);
 	c->speaks_http = true;
 	/* A server answers junk, too: the verdict, if it has not been taken, was wrong. */
-	for (size_t i = 0; c->is_foreign && i < j->n_foreign; i++)
-		if (j->foreign[i] == c->id)
-			j->foreign[i--] = j->foreign[--j->n_foreign];
+	for (size_t i = 0; c->is_foreign && i < j->n_verdicts; i++)
+		if (j->verdicts[i].connection == c->id && j->verdicts[i].what == VERDICT_FOREIGN)
+			j->verdicts[i--] = j->verdicts[--j->n_verdicts];
 	c->is_foreign = false;
+}
+
+/* False: too many wait to be told. */
+static bool find_out(struct join *j, const struct connection *c, uint64_t what)
+{
+	if (j->n_verdicts == VERDICTS_MAX)
+		return false;
+	j->verdicts[j->n_verdicts++] = (struct verdict){ c->id, what };
+	return true;
 }
 
 void flight_speaks_other(struct join *j, struct connection *c, uint32_t pid, bool sure)
@@ -264,34 +273,21 @@ void flight_speaks_other(struct join *j, struct connection *c, uint32_t pid, boo
 	speaks(j, c, pid, PROTOCOL_OTHER);
 	if (c->speaks_http || c->is_foreign || (++c->n_junk < FLIGHT_JUNK_TURNS && !sure))
 		return;
-	c->is_foreign = j->n_foreign < VERDICTS_MAX;
-	if (c->is_foreign)
-		j->foreign[j->n_foreign++] = c->id;
+	c->is_foreign = find_out(j, c, VERDICT_FOREIGN);
 }
 
 void flight_goes_on(struct join *j, struct connection *c, uint64_t body_end)
 {
-	if (c->body_told == body_end || j->n_bodies == VERDICTS_MAX)
-		return;
-	c->body_told = body_end;
-	j->bodies[j->n_bodies++] = (struct verdict){ c->id, body_end };
+	if (c->body_told != body_end && find_out(j, c, body_end))
+		c->body_told = body_end;
 }
 
-size_t join_take_bodies(struct join *j, struct verdict *ret, size_t max)
+size_t join_take_verdicts(struct join *j, struct verdict *ret, size_t max)
 {
-	size_t n = j->n_bodies < max ? j->n_bodies : max;
+	size_t n = j->n_verdicts < max ? j->n_verdicts : max;
 
-	j->n_bodies -= n;
-	memcpy(ret, j->bodies + j->n_bodies, n * sizeof(*ret));
-	return n;
-}
-
-size_t join_take_foreign(struct join *j, uint64_t *ret, size_t max)
-{
-	size_t n = j->n_foreign < max ? j->n_foreign : max;
-
-	j->n_foreign -= n;
-	memcpy(ret, j->foreign + j->n_foreign, n * sizeof(*ret));
+	j->n_verdicts -= n;
+	memcpy(ret, j->verdicts + j->n_verdicts, n * sizeof(*ret));
 	return n;
 }
 

@@ -94,10 +94,8 @@ struct join {
 	struct receiver_budget heads;
 	size_t n_unix; /* of those in flight */
 	struct map multiplexers; /* pid -> when it was last seen to multiplex, in place of a pointer */
-	uint64_t foreign[VERDICTS_MAX]; /* connections of which the kernel side has not been told yet */
-	size_t n_foreign;
-	struct verdict bodies[VERDICTS_MAX]; /* bodies in which the kernel side has seen requests, the same */
-	size_t n_bodies;
+	struct verdict verdicts[VERDICTS_MAX]; /* of which the kernel side has not been told yet */
+	size_t n_verdicts;
 	uint64_t last_own_handle;
 	/* While one record is fed. */
 	const struct record *record;

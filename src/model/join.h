@@ -59,13 +59,11 @@ const struct join_connections *join_connections(const struct join *, uint32_t pi
 const struct request *join_request_of(const struct join *, uint64_t exchange);
 
 /*
- * Connections that speak something else than HTTP, of which the kernel side should tell nothing more: each once, at most
- * `max`. The number. Those beyond VERDICTS_MAX that nobody takes are dropped.
+ * What the kernel side is to be told of connections: that one speaks something else than HTTP, or where a body ends whose
+ * bytes it takes for requests. Each once, at most `max`; the number. Those beyond VERDICTS_MAX that nobody takes are
+ * dropped.
  */
-size_t join_take_foreign(struct join *, uint64_t *ret, size_t max);
-
-/* The same of bodies whose bytes it takes for requests: where they end. */
-size_t join_take_bodies(struct join *, struct verdict *ret, size_t max);
+size_t join_take_verdicts(struct join *, struct verdict *ret, size_t max);
 
 /* The network namespaces of requests in flight on Unix sockets, each once; at most `max`. The number. */
 size_t join_unix_namespaces(const struct join *, struct unix_namespace *ret, size_t max);

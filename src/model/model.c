@@ -136,14 +136,9 @@ size_t model_unix_namespaces(const struct model *m, struct unix_namespace *ret, 
 	return join_unix_namespaces(m->join, ret, max);
 }
 
-size_t model_take_bodies(struct model *m, struct verdict *ret, size_t max)
+size_t model_take_verdicts(struct model *m, struct verdict *ret, size_t max)
 {
-	return join_take_bodies(m->join, ret, max);
-}
-
-size_t model_take_foreign(struct model *m, uint64_t *ret, size_t max)
-{
-	return join_take_foreign(m->join, ret, max);
+	return join_take_verdicts(m->join, ret, max);
 }
 
 const struct join_counts *model_counts(const struct model *m)

@@ -38,9 +38,8 @@ const struct join_connections *model_connections(const struct model *, uint32_t 
 const struct request *model_request_of(const struct model *, uint64_t exchange);
 /* Where requests are in flight on Unix sockets, so that the next sample should say which of these are open. */
 size_t model_unix_namespaces(const struct model *, struct unix_namespace *ret, size_t max);
-/* Connections that have turned out to be no HTTP since the last call, at most `max`. The number. */
-size_t model_take_foreign(struct model *, uint64_t *ret, size_t max);
-size_t model_take_bodies(struct model *, struct verdict *ret, size_t max);
+/* What has been found of connections since the last call, at most `max`. The number. See join_take_verdicts(). */
+size_t model_take_verdicts(struct model *, struct verdict *ret, size_t max);
 const struct join_counts *model_counts(const struct model *);
 
 /* In flight, newest first; follow ->older. */

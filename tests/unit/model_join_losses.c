@@ -303,9 +303,17 @@ Test(model_join_losses, junk)
 	END(&b, 0);
 }
 
+/* The connections that are told to be foreign. */
 static size_t verdicts(struct bench *b, uint64_t *ret)
 {
-	return join_take_foreign(b->join, ret, VERDICTS_MAX);
+	struct verdict taken[VERDICTS_MAX];
+	size_t n = join_take_verdicts(b->join, taken, VERDICTS_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		cr_expect_eq(taken[i].what, VERDICT_FOREIGN);
+		ret[i] = taken[i].connection;
+	}
+	return n;
 }
 
 /* One that speaks something else is told of once; one that is older than the agent may have been met inside a body. */
@@ -354,10 +362,40 @@ Test(model_join_losses, not_foreign)
 	}
 }
 
+/* A body goes on after an early answer, and its bytes look like requests: where it ends is told, once. */
+Test(model_join_losses, body_that_looks_like_requests)
+{
+	static const char head[] = "POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n", line[] = "GET / HTTP/1.1\n";
+	const uint32_t head_bytes = sizeof(head) - 1, line_bytes = sizeof(line) - 1;
+	struct record r = { .type = RECORD_OPEN, .connection = 5, .exchange = 6, .pid = 7, .tid = 7, .time_ns = 1,
+			    .received_bytes = head_bytes, .edge_bytes = head_bytes, .head_bytes = head_bytes };
+	struct record w = { .type = RECORD_RESPONSE, .connection = 5, .exchange = 6, .pid = 7, .tid = 7, .time_ns = 2,
+			    .sent_bytes = sizeof(OK5) - 1, .edge_bytes = sizeof(OK5) - 1, .head_bytes = sizeof(OK5) - 1 };
+	struct verdict taken[VERDICTS_MAX];
+	struct bench b;
+
+	begin(&b);
+	join_record(b.join, &r, head);
+	join_record(b.join, &w, OK5);
+	for (int i = 0; i < 3; i++) {
+		r.exchange++;
+		r.time_ns = 3;
+		r.received_bytes += line_bytes;
+		r.edge_bytes = r.head_bytes = line_bytes;
+		r.sent_bytes = w.sent_bytes;
+		join_record(b.join, &r, line);
+		cr_expect_eq(join_take_verdicts(b.join, taken, VERDICTS_MAX), i == 0, "%d", i);
+	}
+	cr_expect_eq(taken[0].connection, 5);
+	cr_expect_eq(taken[0].what, head_bytes + 100);
+	cr_expect_eq(join_counts(b.join)->started, 1);
+	join_free(b.join);
+}
+
 /* Nobody takes them: bounded. */
 Test(model_join_losses, foreign_is_bounded)
 {
-	static uint64_t ids[2 * VERDICTS_MAX];
+	static struct verdict taken[2 * VERDICTS_MAX];
 	struct record r = { .type = RECORD_OPEN, .pid = 100, .tid = 100, .received_bytes = 4, .edge_bytes = 4, .head_bytes = 4 };
 	struct bench b;
 
@@ -366,9 +404,9 @@ Test(model_join_losses, foreign_is_bounded)
 		r.exchange = r.connection;
 		join_record(b.join, &r, "@@@@");
 	}
-	cr_expect_eq(join_take_foreign(b.join, ids, 5), 5);
-	cr_expect_eq(join_take_foreign(b.join, ids, 2 * VERDICTS_MAX), VERDICTS_MAX - 5);
-	cr_expect_eq(join_take_foreign(b.join, ids, 5), 0);
+	cr_expect_eq(join_take_verdicts(b.join, taken, 5), 5);
+	cr_expect_eq(join_take_verdicts(b.join, taken, 2 * VERDICTS_MAX), VERDICTS_MAX - 5);
+	cr_expect_eq(join_take_verdicts(b.join, taken, 5), 0);
 	join_free(b.join);
 }
 
