@@ -71,20 +71,22 @@ static __noinline __attribute__((unused)) int gather(const struct user_bytes *fr
 }
 
 /*
- * The bytes of the next vector, behind `n` that were copied. Either has half the room at most: the verifier knows no
+ * The bytes of the next vector, behind `n` that were copied. Either has less than half the room: the verifier knows no
  * better sum of two numbers. `max` is a power of two.
  */
 static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_bytes *from, __u32 max)
 {
 	__u32 more = from->next_n;
 
-	if (more == 0 || n > max / 2)
+	if (more == 0 || n > max / 2 - 1)
 		return 0;
 	if (more > max / 2 - 1)
 		more = max / 2 - 1;
 	/* Changes nothing. 6.1 forgets what a question has told of a number that lies on the stack too, but not a mask. */
 	barrier_var(more);
 	more &= max / 2 - 1;
+	barrier_var(n);
+	n &= max / 2 - 1;
 	return bpf_probe_read_user(to + n, more, from->next_at) ? 0 : more;
 }
 
@@ -130,7 +132,7 @@ static __always_inline __u32 readable(const struct user_bytes *from)
 static __always_inline bool is_small(const struct user_bytes *from)
 {
 	if (from->next_n && !from->vectors)
-		return from->n <= HEAD_SMALL / 2 && from->next_n < HEAD_SMALL / 2;
+		return from->n < HEAD_SMALL / 2 && from->next_n < HEAD_SMALL / 2;
 	return readable(from) <= HEAD_SMALL;
 }
 

@@ -3,7 +3,7 @@
  * Has the running kernel's verifier accept every BPF program for which it has the hook, also those that the
  * agent would not choose here, with the knobs at both ends, and with sockets known by address. As root.
  *
- * usage: verify
+ * usage: verify [PROGRAM...]     without names: all
  * Prints what each program took of the verifier's limit, for one it refuses the end of the verifier's log;
  * the last line is "N passed, N failed, N skipped". Loads and attaches nothing that stays.
  */
@@ -209,7 +209,16 @@ static size_t try_all(const struct btf *kernel, enum knobs knobs, const bool *he
 	return failed;
 }
 
-int main(void)
+/* Is the program among those that were asked for? */
+static bool is_named(const char *name, int n_names, char **given)
+{
+	for (int i = 0; i < n_names; i++)
+		if (strcmp(name, given[i]) == 0)
+			return true;
+	return n_names == 0;
+}
+
+int main(int argc, char **argv)
 {
 	bool here[PROGRAMS_MAX] = {};
 	char names[PROGRAMS_MAX][64];
@@ -220,6 +229,10 @@ int main(void)
 	libbpf_set_print(say_nothing);
 	n = kernel ? choose(kernel, here, names) : 0;
 	for (size_t i = 0; i < n; i++) {
+		if (!is_named(names[i], argc - 1, argv + 1)) {
+			here[i] = false;
+			continue;
+		}
 		skipped += !here[i];
 		if (!here[i])
 			printf("skipped: %s: this kernel has not got what it is attached to\n", names[i]);

@@ -63,7 +63,7 @@ static int yes(void *context)
 	return 1;
 }
 
-static struct web_routes routes = { &script, yes, play, NULL };
+static struct web_routes routes = { &script, yes, play, NULL, NULL };
 
 static void open_bench(void)
 {
