@@ -121,7 +121,8 @@ static __always_inline void note_polling(struct thread_state *s, struct sock *sk
 	if (s->polls || (s->exchange && !s->sent) || used <= POLLS_AFTER_NS)
 		return;
 	used = minus(used, booked_early(task));
-	if (used > POLLS_SURELY_NS || (used > POLLS_AFTER_NS && is_polled(sk)))
+	/* Of a thread that has read nothing before it may have been its beginning (a child that was forked to serve). */
+	if ((used > POLLS_SURELY_NS && s->has_read) || (used > POLLS_AFTER_NS && is_polled(sk)))
 		s->polls = 1;
 }
 
@@ -394,6 +395,7 @@ static __always_inline void inbound_received(struct thread_state *s, struct sock
 
 	change_begin(s);
 	note_polling(s, sk, task, at);
+	s->has_read = 1;
 	sequences_missed(ss, sk, moved, 0, &missed);
 	note_missed(ss, &missed);
 	if (moved) {

@@ -89,6 +89,7 @@ struct thread_state {
 	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
 	__u8 home_sure; /* the last two requests whose place is known came to it at home */
 	__u8 own_wait; /* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
+	__u8 has_read; /* from a server's connection */
 	__u8 polls;    /* it has been at work for nobody since it last waited for anybody: see note_polling() */
 	__u8 answered; /* it has written, and waits in a read of the same connection */
 	__u8 woken;    /* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """--infer-handoff: work that a request's thread hands to another, guessed; and that nothing is guessed without it."""
+import collections
 import os
 import socket
 import subprocess
@@ -83,8 +84,12 @@ class Handoff(unittest.TestCase):
         self.start("--infer-handoff")
         self.ask(how)
         rows = self.rows(N)
+        said = collections.Counter(tuple(row["attribution"].values()) for row in rows.values())
+        # A worker that takes the next before it has slept is woken by nobody: known, at best, by its answer.
+        late = said.pop(("inherited", "inherited"), 0) if how == "reply" else 0
+        self.assertEqual([("inherited", "inferred")], list(said))
+        accuracy.at_most(late, N // 5, how + ": rows of workers that were not woken")
         for row in rows.values():
-            self.assertEqual(("inherited", "inferred"), tuple(row["attribution"].values()))
             accuracy.at_least(row["cpu_ns"] + row["stolen_ns"], 0.9 * BURN_NS, how + ": a row, ns")
             self.assertLess(row["cpu_ns"], BURN_NS + HALF_NS)
         requests, group = self.ledger()

@@ -448,7 +448,7 @@ static __thread long long waiting_since_cpu;
 
 static void carry_out(struct order *o)
 {
-        long long before = now_ns(), after;
+        long long others = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns(), before = now_ns(), after;
         long result;
         int error;
 
@@ -457,8 +457,8 @@ static void carry_out(struct order *o)
         result = run(o);
         error = result < 0 ? errno : 0;
         after = now_ns();
-        dprintf(1, "%s %ld %d %lld %lld %lld %d %s\n", o->words[0], result, error, before, after,
-                cpu_ns() - waiting_since_cpu, gettid(), o->extra);
+        dprintf(1, "%s %ld %d %lld %lld %lld %lld %d %s\n", o->words[0], result, error, before, after,
+                cpu_ns() - waiting_since_cpu, others, gettid(), o->extra);
 }
 
 /* The next order of a pipe: a fixed line and its bytes. False when the test has gone. */

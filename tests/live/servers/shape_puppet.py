@@ -22,10 +22,11 @@ WAIT_S = 15
 LINE_BYTES = 512
 
 # One order's outcome; before and after are CLOCK_MONOTONIC ns around the system call, cpu what the thread ran in all
-# since it began to wait for the order.
-Answer = collections.namedtuple("Answer", "result errno before after cpu tid extra")
+# since it began to wait for the order, others what the process's other threads had ever run before the call.
+Answer = collections.namedtuple("Answer", "result errno before after cpu others tid extra")
 # That takes 50 us at most. More, and the machine's host was away or an interrupt came; the agent, which must not know
-# better than the thread's clock, calls a row exact up to 300 us (EXACT_WITHIN_NS) on one wait.
+# better than the thread's clock, calls a row exact up to 300 us (EXACT_WITHIN_NS) on one wait. So it does where a loop has
+# slept before it answers, and the process's other threads have run no longer meanwhile: each order costs them some.
 DISTURBED_NS = 200000
 
 
@@ -40,7 +41,7 @@ class Puppet:
         self.process = subprocess.Popen([*prefix, build.part("shape_puppet")], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, bufsize=0)
         self.answers, self.said = {}, threading.Condition()
-        self.disturbed = 0  # orders that took too much CPU time
+        self.disturbed = 0  # orders that took too much CPU time, and loops' answers beside too much of others'
         self.writing = threading.Lock()
         self.numbers, self.threads = itertools.count(1), itertools.cycle(range(1, 48))
         line = self.process.stdout.readline().split()
@@ -166,6 +167,7 @@ class Talk:
         self.fd = puppet.result(order).result
         self.closed = False
         self.marks = []  # (before, after) of every read that brought something and every write
+        self.others = None  # what other threads had run when the request that is unanswered began
 
     # The client.
 
@@ -216,6 +218,7 @@ class Talk:
             raise PuppetError("%s read %d of %d bytes" % (way, answer.result, n))
         if way != "peek":
             self.marks.append((answer.before, answer.after))
+            self.others = answer.others if self.others is None else self.others
         return answer
 
     def hear_end(self):
@@ -231,6 +234,9 @@ class Talk:
         if answer.result != len(data):
             raise PuppetError("%s wrote %d of %d bytes" % (way, answer.result, len(data)))
         self.marks.append((answer.before, answer.after))
+        if self.style == "loop" and self.others is not None and answer.others - self.others > DISTURBED_NS:
+            self.puppet.disturbed += 1
+        self.others = None
         return answer
 
     def exchange(self, request, response, way_in="recv", way_out="send"):
