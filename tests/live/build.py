@@ -29,6 +29,7 @@ PARTS = {
     "sdk_server": (["../../src/sdk/examples/epoll_server.c"] + SDK_HEADERS, SDK),
     "python_edges.so": (["servers/python_edges.c", "../../src/sdk/python/native/calls.c", "../../src/sdk/python/native/calls.h"],
                         SHARED + ["-I" + sysconfig.get_paths()["include"]]),
+    "turn_clock.so": (["servers/turn_clock.c"], SHARED),
     "busy": (["servers/busy.c"], ["-pthread"]),
     "refuse.so": (["refuse.c"], SHARED + ["-lbpf"]),
     "confine": (["servers/confine.c"], []),

@@ -3,6 +3,7 @@
 import subprocess
 
 import agent
+import build
 import daemons
 
 CONFIG = """
@@ -87,7 +88,20 @@ class NginxThreads(Nginx):
 
 
 class NginxTls(Nginx):
-    """The same files over TLS at the port `tls` too, which also takes uploads below /put/."""
+    """The same files over TLS at the port `tls` too, which also takes uploads below /put/.
+
+    servers/turn_clock.c writes down what its worker runs for each plain request.
+    """
+
+    def environment(self, preload, env):
+        """See above."""
+        return {**super().environment(preload, env), "LD_PRELOAD": build.part("turn_clock.so"),
+                "TURN_CLOCK": self.path("turns")}
+
+    def turns(self):
+        """{id: (ns of CPU to the last write, ns to the thread's next call on a connection)} of plain requests so far."""
+        with open(self.path("turns"), encoding="ascii") as lines:
+            return {ident: (int(low), int(high)) for ident, low, high in map(str.split, lines)}
 
     @classmethod
     def missing(cls):
