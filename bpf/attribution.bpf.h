@@ -210,6 +210,24 @@ static __always_inline void work_resume(struct thread_state *s, struct task_stru
 	s->place = PLACE_NONE;
 }
 
+/*
+ * The thread turns elsewhere by a read that is work itself, of which only the end is seen: none of the request's that it
+ * has answered, which ends with its last write. What the thread did until that call is not known: where it may have been
+ * more than a little, the row must not say that it is exact.
+ */
+static __always_inline void end_before_read(struct thread_state *s, const struct cost *at, int moved)
+{
+	if (!s->exchange || !s->last_send_ns || s->ended || moved < READ_IS_WORK_BYTES)
+		return;
+	if (s->at_idle.cpu_ns < s->mark.cpu_ns || s->at_idle.wall_ns < s->mark.wall_ns)
+		return;
+	if (minus(at->cpu_ns, s->at_idle.cpu_ns) > EXACT_WITHIN_NS)
+		s->shared = 1;
+	s->at_block = s->at_idle;
+	s->block_ns = s->idle_ns;
+	s->ended = 1;
+}
+
 /* How the process of a thread that ends does so itself; 0: it lives on. */
 static __always_inline __u32 exit_flags(const struct task_struct *task)
 {

@@ -108,21 +108,26 @@ static __always_inline bool is_polled(struct sock *sk)
 	return BPF_CORE_READ(file, f_flags) & O_NONBLOCK;
 }
 
+/* The first read of a connection older than its thread, which was begun for it: what came before was its own beginning. */
+static __always_inline bool born_to_serve(const struct socket_state *ss, const struct task_struct *task)
+{
+	return !ss->exchange && ss->opened_ns < BPF_CORE_READ(task, start_time);
+}
+
 /*
  * An event loop that has something to do at all times never sleeps in its poll, and no switch tells that it has polled.
  * It shows where something comes: the loop has just been at work for nobody. From then on until it sleeps again, what lies
  * between the edges of a request may be others'.
  */
-static __always_inline void note_polling(struct thread_state *s, struct sock *sk, struct task_struct *task,
-					 const struct cost *at)
+static __always_inline void note_polling(struct thread_state *s, const struct socket_state *ss, struct sock *sk,
+					 struct task_struct *task, const struct cost *at)
 {
 	__u64 used = minus(at->cpu_ns, s->edge_cpu_ns);
 
 	if (s->polls || (s->exchange && !s->sent) || used <= POLLS_AFTER_NS)
 		return;
 	used = minus(used, booked_early(task));
-	/* Of a thread that has read nothing before it may have been its beginning (a child that was forked to serve). */
-	if ((used > POLLS_SURELY_NS && s->has_read) || (used > POLLS_AFTER_NS && is_polled(sk)))
+	if ((used > POLLS_SURELY_NS && !born_to_serve(ss, task)) || (used > POLLS_AFTER_NS && is_polled(sk)))
 		s->polls = 1;
 }
 
@@ -204,6 +209,8 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 	ss->received_bytes += moved;
 	from = user_bytes_of_call(s, sk, moved);
 	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, from, &protocol);
+	if (opening != CONTINUES || s->exchange != ss->exchange)
+		end_before_read(s, at, moved);
 	if (opening == IS_FOREIGN) {
 		turns_foreign(s, ss, task, at, protocol, now);
 		return;
@@ -286,12 +293,14 @@ static __always_inline void outbound_belongs(struct thread_state *s, struct sock
 }
 
 static __always_inline void outbound_turn(struct thread_state *s, struct socket_state *ss, struct sock *sk,
-					  struct task_struct *task, __u64 now)
+					  struct task_struct *task, int moved, __u64 now)
 {
 	const struct cost *at = cost_running(s, task, now);
 
 	s->edge_cpu_ns = at->cpu_ns;
 	change_begin(s);
+	if (s->exchange != ss->exchange)
+		end_before_read(s, at, moved);
 	exchange_join(s, ss, sk, task, at, now);
 	change_end(s);
 }
@@ -338,7 +347,7 @@ static __always_inline void outbound_sent(struct thread_state *s, struct socket_
 		outbound_belongs(s, ss);
 		return;
 	}
-	outbound_turn(s, ss, sk, task, bpf_ktime_get_ns());
+	outbound_turn(s, ss, sk, task, 0, bpf_ktime_get_ns());
 }
 
 /* A thread connects: in its own context, before the first packet goes. */
@@ -358,7 +367,7 @@ static __always_inline void outbound_connects(struct sock *sk)
 }
 
 static __always_inline void outbound_received(struct thread_state *s, struct socket_state *ss, struct sock *sk,
-					      struct task_struct *task)
+					      struct task_struct *task, int moved)
 {
 	if (!ss->exchange) {
 		strange_read(s, task);
@@ -367,7 +376,7 @@ static __always_inline void outbound_received(struct thread_state *s, struct soc
 	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
 	if (s->exchange == ss->exchange && (!s->ended || !s->loops))
 		return;
-	outbound_turn(s, ss, sk, task, bpf_ktime_get_ns());
+	outbound_turn(s, ss, sk, task, moved, bpf_ktime_get_ns());
 }
 
 /* Takes up what no edge has told of: what was written unseen has answered what was read before. */
@@ -394,8 +403,7 @@ static __always_inline void inbound_received(struct thread_state *s, struct sock
 	struct sequences missed;
 
 	change_begin(s);
-	note_polling(s, sk, task, at);
-	s->has_read = 1;
+	note_polling(s, ss, sk, task, at);
 	sequences_missed(ss, sk, moved, 0, &missed);
 	note_missed(ss, &missed);
 	if (moved) {
@@ -446,7 +454,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	if (!s->exchange && ss->kind == SOCKET_OUTBOUND && !ss->exchange)
 		return 0;
 	if (ss->kind == SOCKET_OUTBOUND)
-		outbound_received(s, ss, sk, task);
+		outbound_received(s, ss, sk, task, look ? 0 : result);
 	else
 		inbound_received(s, ss, sk, task, result, look);
 	return 0;

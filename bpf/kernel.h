@@ -190,6 +190,7 @@ struct task_struct {
 	unsigned long maj_flt;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	__u64 start_time; /* in the clock of bpf_ktime_get_ns() */
 	__u64 start_boottime;
 	unsigned long nvcsw;
 	unsigned long nivcsw;

@@ -89,7 +89,6 @@ struct thread_state {
 	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
 	__u8 home_sure; /* the last two requests whose place is known came to it at home */
 	__u8 own_wait; /* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
-	__u8 has_read; /* from a server's connection */
 	__u8 polls;    /* it has been at work for nobody since it last waited for anybody: see note_polling() */
 	__u8 answered; /* it has written, and waits in a read of the same connection */
 	__u8 woken;    /* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */
@@ -148,7 +147,7 @@ struct socket_state {
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
 	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
-	__u64 opened_ns; /* of the exchange */
+	__u64 opened_ns; /* of the exchange; before the first one when the connection became known */
 	__u64 body_until; /* offset in what is received before which no request begins, as user space knows; 0: it does not */
 	__u64 tail; /* the last eight bytes written, the latest highest; 0 where they are not known */
 	__u32 opener; /* the thread that read the exchange's first bytes */

@@ -77,6 +77,7 @@ static __always_inline void socket_serves(struct socket_state *ss, struct sock *
 {
 	ss->kind = SOCKET_INBOUND;
 	ss->exchange = 0;
+	ss->opened_ns = bpf_ktime_get_ns();
 	ss->connection = new_handle();
 	ss->port = ss->is_unix ? 0 : sock_field(sk, __sk_common.skc_num);
 	ss->netns = ss->is_unix ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;

@@ -73,6 +73,12 @@
 #define EXACT_WITHIN_NS 300000
 
 /*
+ * A read of so many bytes is work by itself: copying, acknowledgements, and what comes in meanwhile. More than a head
+ * has; records of TLS and pieces of bodies have 16 KiB.
+ */
+#define READ_IS_WORK_BYTES 4096
+
+/*
  * CPU that an event loop has used for nobody since it last slept or touched a socket, from which on it is taken for one
  * that never sleeps: more than it takes to accept a connection, also in a runtime that has just begun (Node: 1 ms).
  */

@@ -400,7 +400,7 @@ static long op_exec(struct order *o)
 /* The thread ends; others go on. Answered before, for there is no after. */
 static long op_leave(struct order *o)
 {
-        dprintf(1, "%s 0 0 0 0 0 0 -\n", o->words[0]);
+        dprintf(1, "%s 0 0 0 0 0 0 0 -\n", o->words[0]);
         pthread_exit(NULL);
 }
 
@@ -549,7 +549,7 @@ int main(int argc, char **argv)
                 if (pipe(workers[i].ends))
                         return 1;
         if (argc > 1)
-                dprintf(1, "%s 0 0 0 0 0 0 -\n", argv[1]);
+                dprintf(1, "%s 0 0 0 0 0 0 0 -\n", argv[1]);
         else
                 dprintf(1, "ready %d\n", getpid());
         while (hand_on(stdin))
