@@ -134,7 +134,7 @@ struct thread_state {
 	/* Of the edge at hand, here because the stack is too small: its sums at the edge, what they make a request's, its bytes. */
 	struct cost at, work;
 	struct user_bytes bytes;
-	__u64 edge_sock; /* address of its socket, to be compared only */
+	__u64 edge_file; /* address of its socket's file, to be compared only */
 
 	struct thread_memory memory;
 };

@@ -7,6 +7,7 @@
 #define REQMETER_USER_BYTES_BPF_H
 
 #include "files.bpf.h"
+#include "sock_field.bpf.h"
 
 /* The last bytes that a write took, to be put behind those of the write before. */
 struct user_tail {
@@ -111,14 +112,15 @@ static __always_inline enum call_shape shape_of_call(const struct pt_regs *regs)
 }
 
 /*
- * Of the running call, if it is one for the socket at this address: ret->moved is told, the rest is zero. ret->n stays 0
+ * Of the running call, if it is one for the file at this address: ret->moved is told, the rest is zero. ret->n stays 0
  * where the call has no buffer that can be read. Not static: the verifier looks at it once, not once for each of its
  * callers' ways to it.
  */
-__weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
+__weak __noinline int user_bytes_find(__u64 file, struct user_bytes *ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct pt_regs *regs = task_regs(task);
+	struct file *called = NULL;
 	enum call_shape shape;
 	const void *vectors;
 	__u64 n;
@@ -127,7 +129,7 @@ __weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 		return 0;
 	shape = shape_of_call(regs);
 	/* io_uring completes at the exit of any call. */
-	if (shape == SHAPE_NONE || (__u64)sock_of_descriptor(task, regs->di) != sock)
+	if (shape == SHAPE_NONE || !find_file(task, regs->di, &called) || (__u64)called != file)
 		return 0;
 	if (shape == SHAPE_BUFFER) {
 		ret->at = (const void *)regs->si;
@@ -140,15 +142,19 @@ __weak __noinline int user_bytes_find(__u64 sock, struct user_bytes *ret)
 	return 0;
 }
 
-/* In s->bytes. The address goes by the thread's state: the verifier takes a socket for no number else. */
+/* In s->bytes. The file's address goes by the thread's state: the verifier takes a pointer for no number else. */
 static __always_inline const struct user_bytes *user_bytes_of_call(struct thread_state *s, struct sock *sk, __u32 moved)
 {
 	struct user_bytes *ret = &s->bytes;
+	struct socket *socket = sock_field(sk, sk_socket);
 
-	s->edge_sock = (__u64)sk;
+	if (sockets_by_address)
+		s->edge_file = socket ? (__u64)BPF_CORE_READ(socket, file) : 0;
+	else
+		s->edge_file = socket ? (__u64)socket->file : 0;
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->moved = moved;
-	user_bytes_find(*(volatile __u64 *)&s->edge_sock, ret);
+	user_bytes_find(*(volatile __u64 *)&s->edge_file, ret);
 	return ret;
 }
 
