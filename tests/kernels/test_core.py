@@ -40,8 +40,9 @@ VERIFY_SECONDS = 800
 # BPF programs that the guest's kernel is made to refuse: see scripts/kernels.
 PREFIX = agent.refusing(os.environ["REQMETER_REFUSE"]) if os.environ.get("REQMETER_REFUSE") else []
 # How long something may take to appear, in a guest on a machine that is busy with other things.
-IDLE_LOOKS, IDLE_LOOK_S = 5, 0.1
 PATIENCE_S = 90
+# A server that is idle at so many looks has begun: none of its processes starts up between two of them.
+IDLE_LOOKS, IDLE_LOOK_S = 5, 0.1
 MOVERS = ("movers", "movers-unix")
 fixtures.START_SECONDS = agent.READY_SECONDS = PATIENCE_S
 

@@ -19,6 +19,7 @@ REQUESTS = 600
 SLOW_REQUESTS = 120  # where each waits its turn for milliseconds
 UPLOAD = b"u" * (4 << 20)
 EXACT_NS = 2 * MS  # far beyond what a reply of HTTP costs here
+MOST_NS = 4 * MS
 NEAR_NS = 20000  # in the mean: from the kernel's edge to the program's look at its clock, and what that costs
 ROW_NS = 100000  # of one row; what the worker does for the others at a time is milliseconds
 
@@ -81,6 +82,8 @@ class Tls(Case):
                 errors[:2] + errors[-2:])
             print("%s TLS: %s" % (label, details), flush=True)
             exact = [row for row in rows if talks.confidence(row) == "exact"]
+            accuracy.at_most(sum(row["cpu_ns"] > EXACT_NS for row in exact), 0, label + ": exact rows of milliseconds", details)
+            accuracy.at_most(max(row["cpu_ns"] for row in rows), MOST_NS, label + ": most CPU, ns", details)
             accuracy.at_least(len(exact), 0.9 * len(rows), label + ": exact rows", details)
             accuracy.at_least(sum(-ROW_NS <= error <= ROW_NS for error, *_ in errors), 0.98 * len(rows),
                               label + ": rows near the truth", details)

@@ -102,35 +102,19 @@ ssize_t read(int fd, void *bytes, size_t size)
 	return n;
 }
 
-ssize_t write(int fd, const void *bytes, size_t size)
-{
-	static __typeof__(&write) real;
-	ssize_t n;
+/* A call that writes to `fd`, its first argument. */
+#define WRITES(name, parameters, arguments)        \
+	ssize_t name parameters                    \
+	{                                          \
+		static __typeof__(&name) real;     \
+		ssize_t n;                         \
+                                                   \
+		real = real ? real : REAL(name);   \
+		n = real arguments;                \
+		wrote(fd, cpu_ns());               \
+		return n;                          \
+	}
 
-	real = real ? real : REAL(write);
-	n = real(fd, bytes, size);
-	wrote(fd, cpu_ns());
-	return n;
-}
-
-ssize_t writev(int fd, const struct iovec *vectors, int n_vectors)
-{
-	static __typeof__(&writev) real;
-	ssize_t n;
-
-	real = real ? real : REAL(writev);
-	n = real(fd, vectors, n_vectors);
-	wrote(fd, cpu_ns());
-	return n;
-}
-
-ssize_t sendfile64(int fd, int from, off64_t *offset, size_t size)
-{
-	static __typeof__(&sendfile64) real;
-	ssize_t n;
-
-	real = real ? real : REAL(sendfile64);
-	n = real(fd, from, offset, size);
-	wrote(fd, cpu_ns());
-	return n;
-}
+WRITES(write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
+WRITES(writev, (int fd, const struct iovec *vectors, int n_vectors), (fd, vectors, n_vectors))
+WRITES(sendfile64, (int fd, int from, off64_t *offset, size_t size), (fd, from, offset, size))
