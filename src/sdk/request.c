@@ -143,9 +143,12 @@ static void request_fill(struct sdk_request *r, const struct reqmeter_details *d
 uint64_t reqmeter_begin(const struct reqmeter_details *details)
 {
 	struct sdk_thread *t = sdk_self_record();
-	struct sdk_table *table = t ? sdk_self.table : sdk_table_own();
+	/* With every thread's record taken there is a table all the same. */
+	struct sdk_table *table = sdk_self.life && sdk_self.life == *sdk_life ? sdk_self.table : NULL;
 	struct sdk_request *r = table ? slot_take(table) : NULL;
 
+	if (!table)
+		sdk_table_missed();
 	if (!r)
 		return 0;
 	r->handle = next_handle(table, r);

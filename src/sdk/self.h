@@ -43,6 +43,8 @@ static inline struct sdk_thread *sdk_self_record(void)
 /* The calling process's table; NULL: this copy of the library does nothing, or cannot yet. Makes it at first
  * use. */
 struct sdk_table *sdk_table_own(void);
+/* A request has begun without a table: it is counted as not measured once there is one. */
+void sdk_table_missed(void);
 
 static inline uint64_t sdk_now(void)
 {

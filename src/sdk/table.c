@@ -3,13 +3,15 @@
  * only. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sdk/self.h"
@@ -20,17 +22,21 @@
 
 /* After a failure (no descriptor free, no memory) the next attempt. */
 #define RETRY_NS 1000000000u
-/* Another thread is making the table: so often its end is looked for before this request goes unmeasured. */
-#define YIELDS_MAX 1000
+/*
+ * Another thread is making the table: so long a request waits for it before it goes unmeasured. Its maker takes well below
+ * a millisecond on the CPU, but it may be without one for several periods of a throttled cgroup (100 ms each).
+ */
+#define MAKING_MAX_NS 1000000000u
 
-enum state { STATE_NONE, STATE_MAKING, STATE_READY, STATE_SECOND };
+/* Below 0: the thread with that number, negated, is making the table. */
+enum state { STATE_NONE, STATE_READY, STATE_SECOND };
 
 static const uint64_t no_life;
 const volatile uint64_t *sdk_life = &no_life;
 
 static struct {
 	int state; /* enum state */
-	pid_t maker;
+	uint64_t n_unmeasured; /* requests begun without a table, until there is one to say so in */
 	struct sdk_table *table;
 	volatile uint64_t *guard; /* sdk_life, to write */
 	uint64_t n_lives, retry_ns;
@@ -120,6 +126,7 @@ static enum state table_make(void)
 		return STATE_SECOND;
 	}
 	table->created_ns = sdk_now();
+	table->counts.n_requests_full = __atomic_exchange_n(&own.n_unmeasured, 0, __ATOMIC_RELAXED);
 	own.table = table;
 	__atomic_store_n(&table->magic, SDK_TABLE_MAGIC, __ATOMIC_RELEASE);
 	*own.guard = ++own.n_lives;
@@ -127,33 +134,65 @@ static enum state table_make(void)
 	return STATE_READY;
 }
 
-/* The right to make the table: from nobody, or from the parent, whose state a fork has left here. */
+/* Is a thread of this number in this process? Of a maker in the parent, whose state a fork has left here, no. */
+static bool thread_is_here(pid_t tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) == 0 || errno != ESRCH;
+}
+
 static bool may_make(int state)
 {
 	if (state == STATE_SECOND)
 		return false;
 	if (state == STATE_READY)
 		return *own.guard == 0;
-	return state == STATE_NONE || own.maker != getpid();
+	return state == STATE_NONE ? sdk_now() >= own.retry_ns : !thread_is_here(-state);
+}
+
+/* Makes the table, and wakes the threads that wait for it. */
+static void make(void)
+{
+	enum state made = table_make();
+
+	own.retry_ns = sdk_now() + RETRY_NS;
+	__atomic_store_n(&own.state, made, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &own.state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/*
+ * Waits while another thread is making the table; returns the state. A signal's handler on the maker's own thread does not
+ * wait for itself. The futex is called directly: a wait of the C library would be a point of cancellation in the caller.
+ */
+static int made_by_another(void)
+{
+	uint64_t now = sdk_now(), until = now + MAKING_MAX_NS;
+	int state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE);
+
+	while (state < 0 && state != -gettid() && now < until) {
+		struct timespec left = { .tv_nsec = (long)(until - now - 1) };
+
+		syscall(SYS_futex, &own.state, FUTEX_WAIT_PRIVATE, state, &left, NULL, 0);
+		state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE);
+		now = sdk_now();
+	}
+	return state;
 }
 
 struct sdk_table *sdk_table_own(void)
 {
-	int saved_errno = errno, state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE), n = 0;
-	enum state made;
+	int saved_errno = errno, state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE);
 
 	if (state == STATE_READY && *own.guard)
 		return own.table;
-	if (may_make(state) && (state != STATE_NONE || sdk_now() >= own.retry_ns) &&
-	    __atomic_compare_exchange_n(&own.state, &state, STATE_MAKING, false, __ATOMIC_ACQ_REL,
-					__ATOMIC_ACQUIRE)) {
-		own.maker = getpid();
-		made = table_make();
-		own.retry_ns = sdk_now() + RETRY_NS;
-		__atomic_store_n(&own.state, made, __ATOMIC_RELEASE);
-	}
-	while ((state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE)) == STATE_MAKING && n++ < YIELDS_MAX)
-		sched_yield();
+	if (may_make(state) &&
+	    __atomic_compare_exchange_n(&own.state, &state, -gettid(), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		make();
+	state = made_by_another();
 	errno = saved_errno;
 	return state == STATE_READY && *own.guard ? own.table : NULL;
+}
+
+void sdk_table_missed(void)
+{
+	__atomic_fetch_add(&own.n_unmeasured, 1, __ATOMIC_RELAXED);
 }

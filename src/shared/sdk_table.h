@@ -86,7 +86,7 @@ struct sdk_table_counts {
 	__u64 free;    /* head of the free slots: number + 1 in the low half, a count of changes in the high half */
 	__u64 n_slots_used;    /* slots ever taken: those beyond were never written */
 	__u64 n_threads_used;  /* the same of threads */
-	__u64 n_requests_full; /* not measured, with every slot taken */
+	__u64 n_requests_full; /* not measured: every slot was taken, or there was no table yet */
 	__u64 n_threads_full;
 	__u64 pad;
 };

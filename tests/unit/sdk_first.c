@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* libreqmeter: threads that come while the process's table is being made, by a maker that is slow at it. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <reqmeter/reqmeter.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sdk/self.h"
+
+#define THREADS	 8
+#define MAKES_US 50000
+
+static int makes_us = MAKES_US, n_made;
+static uint64_t begun_by_handler = UINT64_MAX;
+
+/* In place of the C library's: the maker is off the CPU for a while. */
+int memfd_create(const char *name, unsigned flags)
+{
+	__atomic_fetch_add(&n_made, 1, __ATOMIC_RELAXED);
+	usleep((useconds_t)makes_us);
+	return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+static void *first_request(void *ret)
+{
+	*(uint64_t *)ret = reqmeter_begin(NULL);
+	return NULL;
+}
+
+Test(sdk_first, every_thread_gets_its_request)
+{
+	pthread_t threads[THREADS];
+	uint64_t requests[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, first_request, &requests[i]);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < THREADS; i++)
+		cr_assert_neq(requests[i], 0, "thread %d", i);
+	cr_assert_eq(n_made, 1);
+	cr_assert_eq(sdk_table_own()->counts.n_requests_full, 0);
+}
+
+Test(sdk_first, one_that_waited_too_long_is_counted)
+{
+	pthread_t maker;
+	uint64_t makers;
+
+	makes_us = 1500000;
+	pthread_create(&maker, NULL, first_request, &makers);
+	while (!__atomic_load_n(&n_made, __ATOMIC_RELAXED))
+		usleep(1000);
+	cr_assert_eq(reqmeter_begin(NULL), 0);
+	pthread_join(maker, NULL);
+	cr_assert_neq(makers, 0);
+	cr_assert_neq(reqmeter_begin(NULL), 0);
+	cr_assert_eq(sdk_table_own()->counts.n_requests_full, 1);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+	begun_by_handler = reqmeter_begin(NULL);
+}
+
+Test(sdk_first, a_signal_on_the_maker_does_not_wait_for_itself)
+{
+	pthread_t maker;
+	uint64_t makers, from;
+
+	signal(SIGUSR1, on_signal);
+	makes_us = 300000;
+	pthread_create(&maker, NULL, first_request, &makers);
+	while (!__atomic_load_n(&n_made, __ATOMIC_RELAXED))
+		usleep(1000);
+	from = sdk_now();
+	pthread_kill(maker, SIGUSR1);
+	pthread_join(maker, NULL);
+	cr_assert_neq(makers, 0);
+	cr_assert_eq(begun_by_handler, 0);
+	cr_assert_lt(sdk_now() - from, 900000000u, "it waited for itself");
+	cr_assert_eq(sdk_table_own()->counts.n_requests_full, 1);
+}
+
+Test(sdk_first, a_child_makes_its_own_while_its_parents_is_being_made)
+{
+	pthread_t maker;
+	uint64_t makers;
+	int status;
+	pid_t child;
+
+	makes_us = 300000;
+	pthread_create(&maker, NULL, first_request, &makers);
+	while (!__atomic_load_n(&n_made, __ATOMIC_RELAXED))
+		usleep(1000);
+	child = fork();
+	if (child == 0)
+		_exit(reqmeter_begin(NULL) ? 0 : 1);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
+	pthread_join(maker, NULL);
+	cr_assert_neq(makers, 0);
+}
