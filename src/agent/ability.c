@@ -110,25 +110,56 @@ bool ability_helper(const struct btf *btf, const char *section, int helper)
 	return true;
 }
 
+/* Two functions without arguments, as BTF has them: a program's own, and a global one that it calls. */
+static struct btf *caller_and_global(__u32 *caller, __u32 *global)
+{
+	struct btf *btf = btf__new_empty();
+	int number = btf ? btf__add_int(btf, "int", 4, BTF_INT_SIGNED) : -ENOMEM;
+	int proto = number > 0 ? btf__add_func_proto(btf, number) : number;
+	int first = proto > 0 ? btf__add_func(btf, "caller", BTF_FUNC_STATIC, proto) : proto;
+	int second = first > 0 ? btf__add_func(btf, "callee", BTF_FUNC_GLOBAL, proto) : first;
+
+	if (second <= 0 || btf__load_into_kernel(btf)) {
+		btf__free(btf);
+		return NULL;
+	}
+	*caller = (__u32)first;
+	*global = (__u32)second;
+	return btf;
+}
+
 /*
- * Can programs keep their thread on the CPU (6.10 and later)? The functions may be there and not be allowed, so the
- * smallest program that calls both is loaded.
+ * Can programs keep their thread on the CPU? The functions are there from 6.10 on; they may not be allowed, and older
+ * verifiers (6.12) refuse a call of a global function between them, as ours do. So the smallest program that does all of
+ * that is loaded.
  */
 bool ability_stay_on_cpu(const struct btf *btf)
 {
 	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
 	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
-	struct bpf_insn both[] = {
+	struct bpf_func_info functions[] = { { .insn_off = 0 }, { .insn_off = 5 } };
+	struct bpf_insn all[] = {
 		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = disable },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 3 },
 		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = enable },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .func_info = functions, .func_info_cnt = 2,
+		    .func_info_rec_size = sizeof(*functions));
+	struct btf *own;
 	int fd;
 
 	if (disable <= 0 || enable <= 0)
 		return false;
-	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", both, 4, NULL);
+	own = caller_and_global(&functions[0].type_id, &functions[1].type_id);
+	if (!own)
+		return false;
+	options.prog_btf_fd = (__u32)btf__fd(own);
+	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", all, sizeof(all) / sizeof(*all), &options);
+	btf__free(own);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;

@@ -23,7 +23,7 @@ int ability_hook(const struct btf *, const char *section);
 /* May a program for this hook ("tp_btf/sched_switch") call the helper of that number? Tried with a program that does. */
 bool ability_helper(const struct btf *, const char *section, int helper);
 
-/* Can programs keep their thread on the CPU (6.10 and later)? */
+/* Can programs keep their thread on the CPU, and call global functions meanwhile? */
 bool ability_stay_on_cpu(const struct btf *);
 
 /* Do tracepoints call programs with preemption on (7.0 and later), and can these keep it off? */

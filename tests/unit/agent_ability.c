@@ -37,3 +37,12 @@ Test(agent_ability, helpers)
 	cr_expect_not(ability_helper(kernel, HOOK, 100000));
 	cr_expect_not(ability_helper(kernel, "tp_btf/no_such_tracepoint", BPF_FUNC_ktime_get_ns));
 }
+
+/* Kernels whose tracepoints can be preempted have the functions that keep it off, and let programs use them. */
+Test(agent_ability, stays_on_the_cpu)
+{
+	if (btf__find_by_name_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC) <= 0)
+		cr_expect_not(ability_stay_on_cpu(kernel));
+	if (ability_preempted(kernel))
+		cr_expect(ability_stay_on_cpu(kernel));
+}
