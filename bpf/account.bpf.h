@@ -206,14 +206,18 @@ static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
  * What lies between the mark of what was given away and `upto`; nothing of it is negative and its parts sum to its wall
  * time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another part has too much
  * and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows as CPU time that
- * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. In a frame of its own: it
- * needs much of the stack, of which a chain of calls has 512 bytes.
+ * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. Not static, so that the
+ * verifier looks at it once and not on each of its callers' ways; in a frame of its own, as it needs much of the stack, of
+ * which a chain of calls has 512 bytes.
  */
-static __noinline __attribute__((unused)) int cost_between(const struct cost *mark, const struct cost *upto,
-							   struct cost *ret)
+__weak __noinline int cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)
 {
-	__s64 cpu = upto->cpu_ns - mark->cpu_ns, stolen = upto->stolen_ns - mark->stolen_ns, debt = 0;
+	__s64 cpu, stolen, debt = 0;
 
+	if (!mark || !upto || !ret)
+		return 0;
+	cpu = upto->cpu_ns - mark->cpu_ns;
+	stolen = upto->stolen_ns - mark->stolen_ns;
 	ret->wall_ns = minus(upto->wall_ns, mark->wall_ns);
 	ret->runqueue_ns = grown(mark->runqueue_ns, upto->runqueue_ns, &debt);
 	ret->throttled_ns = grown(mark->throttled_ns, upto->throttled_ns, &debt);

@@ -76,11 +76,16 @@ static __always_inline bool park_cost(__u64 exchange, const struct cost *work)
 	return before;
 }
 
-static __always_inline void park(struct thread_state *s, struct task_struct *task, const struct cost *work, __u64 now)
+/*
+ * The running thread's work waits. Its state is looked up again: of what a function that is not static is given, 6.1 does
+ * not know that it lies in a map, and takes nothing else into another.
+ */
+static __always_inline void park(struct task_struct *task, __u64 now)
 {
+	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 	struct record *lost;
 
-	if (park_cost(s->exchange, work) && memory_park(s->exchange, &s->memory.work))
+	if (!s || (park_cost(s->exchange, &s->work) && memory_park(s->exchange, &s->memory.work)))
 		return;
 	lose(LOSS_REQUESTS_FULL);
 	if (s->silent)
@@ -139,17 +144,19 @@ static __always_inline void cost_so_far(const struct thread_state *s, const stru
 }
 
 /*
- * The thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
+ * The running thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
  * write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What came
- * after the thread's last block is not the request's, once it is seen to turn elsewhere from there.
+ * after the thread's last block is not the request's, once it is seen to turn elsewhere from there. Not static: the
+ * verifier looks at it once, and not on each of its callers' ways.
  */
-static __noinline __attribute__((unused)) int work_leave(struct thread_state *s, struct task_struct *task,
-							 const struct cost *at, __u64 now, __u32 why)
+__weak __noinline int work_leave(struct thread_state *s, const struct cost *at, __u64 now, __u32 why)
 {
-	bool until_block = s->ended || (s->rested && !s->sent && !why);
+	struct task_struct *task = bpf_get_current_task_btf();
+	bool until_block;
 
-	if (!s->exchange)
+	if (!s || !at || !s->exchange)
 		return 0;
+	until_block = s->ended || (s->rested && !s->sent && !why);
 	if (!until_block)
 		own_wait_used(s, task, at);
 	work_take(s, until_block ? &s->at_block : at, &s->work);
@@ -158,7 +165,7 @@ static __noinline __attribute__((unused)) int work_leave(struct thread_state *s,
 	if (s->sent || why)
 		send_end(s, task, &s->work, now, why);
 	else
-		park(s, task, &s->work, now);
+		park(task, now);
 	s->exchange = 0;
 	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
 	return 0;
@@ -247,7 +254,7 @@ static __always_inline void work_exit(struct thread_state *s, struct task_struct
 	at = cost_running(s, task, now);
 	if (s->sdk_at)
 		sdk_settle(s, task, at, now, false);
-	work_leave(s, task, at, now, why);
+	work_leave(s, at, now, why);
 	change_end(s);
 }
 

@@ -56,26 +56,27 @@ static __noinline struct sdk_cost *sdk_cost_of(__u64 key, __u64 now)
 	return NULL;
 }
 
-/* Several threads of a process may add to one request's account. */
-static __always_inline void sdk_charge(struct task_struct *task, __u64 handle, const struct cost *c, __u64 now)
+/* Several threads of a process may add to one request's account. Not static: the verifier looks at it once. */
+__weak __noinline int sdk_charge(__u64 key, const struct cost *c, __u64 now)
 {
-	struct sdk_cost *entry = handle ? sdk_cost_of(SDK_KEY(task->tgid, handle), now) : NULL;
+	struct sdk_cost *entry = c ? sdk_cost_of(key, now) : NULL;
 
 	if (entry)
 		cost_add_shared(&entry->cost, c);
+	return 0;
 }
 
 #define PEAK_WORD  (__builtin_offsetof(struct memory, peak_bytes) / sizeof(__u64))
 #define PEAK_TRIES 4 /* of two CPUs that raise it at once each comes through; four are rare */
 
 /* The same for what a thread did to its memory: as memory_append(), by several threads at a time. */
-static __always_inline void sdk_charge_memory(struct task_struct *task, __u64 handle, const struct memory *m)
+__weak __noinline int sdk_charge_memory(__u64 key, const struct memory *m)
 {
-	struct sdk_cost *entry = sdk_cost_of(SDK_KEY(task->tgid, handle), bpf_ktime_get_ns());
+	struct sdk_cost *entry = m ? sdk_cost_of(key, bpf_ktime_get_ns()) : NULL;
 	__s64 peak, seen;
 
 	if (!entry)
-		return;
+		return 0;
 	peak = memory_growth(&entry->memory) + m->peak_bytes;
 #pragma unroll
 	for (unsigned int i = 0; i < sizeof(*m) / sizeof(__u64); i++)
@@ -87,6 +88,7 @@ static __always_inline void sdk_charge_memory(struct task_struct *task, __u64 ha
 		if (peak <= seen || __sync_val_compare_and_swap(&entry->memory.peak_bytes, seen, peak) == seen)
 			break;
 	}
+	return 0;
 }
 
 /* The time that the thread has ever worked for any request, as its record has it. */
@@ -154,14 +156,14 @@ static __noinline __attribute__((unused)) int sdk_settle(struct thread_state *s,
 	if (before) {
 		off = *part;
 		cost_keep_waits(&off);
-		sdk_charge(task, before, &off, now);
+		sdk_charge(SDK_KEY(task->tgid, before), &off, now);
 	}
 	if (look.handle) {
 		__builtin_memset(&off, 0, sizeof(off));
 		off.stolen_ns = part->stolen_ns;
 		off.voluntary_switches = part->voluntary_switches;
 		off.involuntary_switches = part->involuntary_switches;
-		sdk_charge(task, look.handle, &off, now);
+		sdk_charge(SDK_KEY(task->tgid, look.handle), &off, now);
 	}
 	return 0;
 }

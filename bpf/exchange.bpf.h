@@ -161,7 +161,7 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 		work_resume(s, task, at);
 		return false;
 	}
-	work_leave(s, task, at, now, 0);
+	work_leave(s, at, now, 0);
 	work_enter(s, at, ss->exchange, ss->connection, false);
 	s->sock = (__u64)sk;
 	s->sent = ss->sending;
@@ -176,7 +176,7 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at, __u64 now)
 {
 	if (s->exchange && !(s->ended && s->loops && !s->sent))
-		work_leave(s, task, at, now, 0);
+		work_leave(s, at, now, 0);
 }
 
 static __always_inline void turns_foreign(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
@@ -220,7 +220,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 		return;
 	}
 	if (opening == OPENS) {
-		work_leave(s, task, at, now, 0);
+		work_leave(s, at, now, 0);
 		exchange_open(s, ss, sk, task, at, now);
 	} else {
 		exchange_join(s, ss, sk, task, at, now);
@@ -266,7 +266,7 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
 	}
 	/* The write may have been another's, to whom this thread had handed the request. */
 	if (here && ss->sending && !s->sent && !look) {
-		work_leave(s, task, at, now, 0);
+		work_leave(s, at, now, 0);
 	} else if (here) {
 		work_resume(s, task, at);
 		if (!look)
@@ -327,7 +327,7 @@ static __always_inline void strange_read(struct thread_state *s, struct task_str
 	change_begin(s);
 	/* Another thread may have woken it, for the request for which it waits. */
 	if (task->signal->nr_threads > 1)
-		work_leave(s, task, at, now, 0);
+		work_leave(s, at, now, 0);
 	else
 		turn_away(s, task, at, now);
 	change_end(s);
@@ -592,7 +592,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 
 	ss->ready_ns = ss->unread = 0;
 	if (opens) {
-		work_leave(s, task, &s->at, now, 0);
+		work_leave(s, &s->at, now, 0);
 		exchange_open(s, ss, sk, task, &s->at, now);
 	} else {
 		exchange_join(s, ss, sk, task, &s->at, now);

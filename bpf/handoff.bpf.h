@@ -6,7 +6,8 @@
  * A mutex that is passed on looks the same.
  *
  * What it costs goes to the exchange's account in an array, by additions alone: at a switch no hash may be touched. Who
- * ends the exchange takes what is there. Memory is not followed.
+ * ends the exchange takes what is there. Memory is not followed. Functions that are not static are looked at by the
+ * verifier once, and not on each of their callers' ways.
  */
 #ifndef REQMETER_HANDOFF_BPF_H
 #define REQMETER_HANDOFF_BPF_H
@@ -36,7 +37,7 @@ static __always_inline struct handed *handed_of(__u64 exchange, bool wanted)
 	return NULL;
 }
 
-static __noinline __attribute__((unused)) int handed_add(__u64 exchange, const struct cost *c)
+__weak __noinline int handed_add(__u64 exchange, const struct cost *c)
 {
 	struct handed *h = c ? handed_of(exchange, true) : NULL;
 
@@ -49,13 +50,13 @@ static __noinline __attribute__((unused)) int handed_add(__u64 exchange, const s
 }
 
 /* What was handed on of an exchange joins `sum`. True if there was anything. */
-static __noinline __attribute__((unused)) bool handed_take(__u64 exchange, struct cost *sum)
+__weak __noinline int handed_take(__u64 exchange, struct cost *sum)
 {
 	struct handed *h = sum ? handed_of(exchange, false) : NULL;
 	__u64 any = 0;
 
 	if (!h)
-		return false;
+		return 0;
 #pragma unroll
 	for (unsigned int i = 0; i < COST_WORDS; i++) {
 		__u64 *from = (__u64 *)&h->cost + i, much = *(volatile __u64 *)from;
@@ -64,7 +65,7 @@ static __noinline __attribute__((unused)) bool handed_take(__u64 exchange, struc
 		((__u64 *)sum)[i] += much;
 		any |= much;
 	}
-	return any;
+	return any != 0;
 }
 
 /*
@@ -88,8 +89,10 @@ static __always_inline void heir_begin(struct thread_state *s)
 }
 
 /* Its sums are `at`: what is new goes to the exchange. */
-static __noinline __attribute__((unused)) int heir_settle(struct thread_state *s, const struct cost *at, bool over)
+__weak __noinline int heir_settle(struct thread_state *s, const struct cost *at, bool over)
 {
+	if (!s || !at)
+		return 0;
 	cost_take(&s->sdk_mark, at, &s->work);
 	s->request_cpu_ns += s->work.cpu_ns;
 	handed_add(s->heir_exchange, &s->work);

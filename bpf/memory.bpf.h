@@ -58,16 +58,19 @@ static __always_inline void cache_catch_up(struct space_cache *c)
 	c->changed = 1;
 }
 
-/* What this CPU has gathered of the thread joins its stretch. */
-static __always_inline void cache_collect(struct space_cache *c, struct thread_memory *m)
+/* What this CPU has gathered of the thread joins its stretch. Not static: the verifier looks at it once. */
+__weak __noinline int cache_collect(struct space_cache *c, struct thread_memory *m)
 {
+	if (!c || !m)
+		return 0;
 	cache_catch_up(c);
 	if (!c->changed)
-		return;
+		return 0;
 	memory_append(&m->stretch, &c->stretch);
 	__builtin_memset(&c->stretch, 0, sizeof(c->stretch));
 	c->changed = 0;
 	m->changed = 1;
+	return 0;
 }
 
 /* The thread leaves the CPU, or what is known of it here is out of date. NULL: it is not watched. */
@@ -95,6 +98,23 @@ static __always_inline void memory_collect(struct thread_memory *m, struct task_
 		pending_collect(m, task);
 }
 
+/* The stretch of a thread of process `pid` is all there; the rest of memory_settle(), which the verifier looks at once. */
+__weak __noinline int stretch_settle(struct thread_memory *m, __u32 pid, bool for_request)
+{
+	if (!m)
+		return 0;
+	if (for_request)
+		memory_append(&m->work, &m->stretch);
+	if (m->by_program ? m->sdk_handle != 0 : for_request)
+		m->request_bytes += memory_growth(&m->stretch);
+	if (m->sdk_handle)
+		sdk_charge_memory(SDK_KEY(pid, m->sdk_handle), &m->stretch);
+	memory_append(&m->total, &m->stretch);
+	__builtin_memset(&m->stretch, 0, sizeof(m->stretch));
+	m->changed = 0;
+	return 0;
+}
+
 /*
  * The stretch ends: it was the request's, or nobody's. Where the program tells whose it was, that counts in the ledger; a
  * request that it does not tell of has it nevertheless, at its socket's edges.
@@ -103,17 +123,8 @@ static __noinline __attribute__((unused)) void memory_settle(struct thread_memor
 							     bool for_request)
 {
 	memory_collect(m, task);
-	if (!m->changed)
-		return;
-	if (for_request)
-		memory_append(&m->work, &m->stretch);
-	if (m->by_program ? m->sdk_handle != 0 : for_request)
-		m->request_bytes += memory_growth(&m->stretch);
-	if (m->sdk_handle)
-		sdk_charge_memory(task, m->sdk_handle, &m->stretch);
-	memory_append(&m->total, &m->stretch);
-	__builtin_memset(&m->stretch, 0, sizeof(m->stretch));
-	m->changed = 0;
+	if (m->changed)
+		stretch_settle(m, task->tgid, for_request);
 }
 
 /* The thread turns to an exchange: what it did before was not for that. */

@@ -195,7 +195,7 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 		at = cost_running(s, task, now);
 		change_begin(s);
 		carry_bytes(s, ss); /* others may have written since its last edge */
-		work_leave(s, task, at, now, handed ? 0 : RECORD_CLOSED | socket_flags(ss));
+		work_leave(s, at, now, handed ? 0 : RECORD_CLOSED | socket_flags(ss));
 		change_end(s);
 		if (!handed)
 			return;
