@@ -187,10 +187,8 @@ int snapshot(struct bpf_iter__task *ctx)
 			break;
 		changes = 1;
 	}
-	if (changes & 1) {
+	if (changes & 1)
 		row->flags |= THREAD_TORN;
-		lose(LOSS_TORN);
-	}
 	row_resident(row, task);
 	s->seen_cpu_ns = row->unflushed_cpu_ns;
 	s->seen_request_cpu_ns = row->unflushed_request_cpu_ns;

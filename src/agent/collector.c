@@ -26,6 +26,9 @@
 /* Samples after a loss of threads at which such without storage are looked for. */
 #define FIND_TASKS_TIMES 16
 
+/* Looks at all threads for one sample, where a thread was caught in the midst of a change; each takes some us a thread. */
+#define WALKS_MAX 3
+
 /* Entries of a map that are read at once: more than ever lie in one of its lists. */
 #define BATCH 256
 
@@ -46,6 +49,7 @@ struct collector {
 	uint64_t n_samples;
 	uint64_t n_lost; /* threads, at the last sample */
 	unsigned n_finds; /* yet to come */
+	uint64_t n_torn;  /* rows that every look at them had found in the midst of a change */
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
 	int n_cpus;
 	/* One batch of a map's entries. */
@@ -319,6 +323,7 @@ static void read_losses(struct collector *c)
 		for (int cpu = 0; cpu < c->n_cpus; cpu++)
 			c->sample.losses[what] += per_cpu[cpu];
 	}
+	c->sample.losses[LOSS_TORN] = c->n_torn;
 }
 
 /*
@@ -338,17 +343,47 @@ static void find_lost_tasks(struct collector *c)
 	probe_find_tasks(c->probe);
 }
 
-int collector_sample(struct collector *c, const struct unix_namespace *where, size_t n_where, const struct sample **ret)
+static uint64_t n_torn(const struct sample *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->n_threads; i++)
+		n += !!(s->threads[i].flags & THREAD_TORN);
+	return n;
+}
+
+/* The threads, and around them the cgroups' sums, of which each look has its own. */
+static int read_all(struct collector *c)
 {
 	int rc;
 
 	c->sample.now_ns = clock_ns(CLOCK_MONOTONIC);
 	c->sample.unix_minus_mono_ns = (int64_t)(clock_ns(CLOCK_REALTIME) - c->sample.now_ns);
-	probe_walk_begin(c->probe);
+	probe_snapshot_begin(c->probe);
 	read_cgroups(c);
 	read_processes(c);
 	rc = read_threads(c);
 	read_cgroups_again(c);
+	return rc;
+}
+
+/* A thread that lost its CPU in the midst of a change of its account shows half of it: all are read again. */
+static int read_whole(struct collector *c)
+{
+	int rc = read_all(c);
+
+	for (int i = 1; rc == 0 && i < WALKS_MAX && n_torn(&c->sample); i++)
+		rc = read_all(c);
+	c->n_torn += n_torn(&c->sample);
+	return rc;
+}
+
+int collector_sample(struct collector *c, const struct unix_namespace *where, size_t n_where, const struct sample **ret)
+{
+	int rc;
+
+	probe_walk_begin(c->probe);
+	rc = read_whole(c);
 	probe_walk_end(c->probe);
 	read_parked(c);
 	read_open_unix(c, where, n_where);

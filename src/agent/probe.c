@@ -224,9 +224,13 @@ bool probe_has_throttled(const struct probe *probe)
 	return probe->skeleton->rodata->throttling != THROTTLE_UNKNOWN;
 }
 
-int probe_snapshot_open(struct probe *probe)
+void probe_snapshot_begin(struct probe *probe)
 {
 	__atomic_add_fetch(&probe->skeleton->bss->snapshot_epoch, 1, __ATOMIC_SEQ_CST);
+}
+
+int probe_snapshot_open(struct probe *probe)
+{
 	return bpf_iter_create(bpf_link__fd(probe->snapshot));
 }
 

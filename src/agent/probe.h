@@ -78,6 +78,9 @@ void probe_maps(const struct probe *, struct probe_maps *ret);
 void probe_memory_sources(const struct probe *, struct memory_sources *ret);
 bool probe_has_throttled(const struct probe *);
 
+/* Before the sums of cgroups are read, and then a snapshot: a thread that it sees and that leaves after counts once. */
+void probe_snapshot_begin(struct probe *);
+
 /* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
 int probe_snapshot_open(struct probe *);
 

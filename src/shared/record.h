@@ -260,7 +260,7 @@ enum loss {
 	LOSS_PROCESSES_FULL,   /* ended threads whose process found no place */
 	LOSS_MEMORY_FULL,      /* address spaces that could not be followed */
 	LOSS_MEMORY_UNSEEN,    /* changes of memory whose size was not known: the first seen of an address space */
-	LOSS_TORN,	       /* rows that changed under the reader */
+	LOSS_TORN,	       /* rows that changed under the reader; counted by user space, after it has tried again */
 	LOSS_SDK_READS,	       /* records of threads that could not be read from the program's memory */
 	LOSS_SDK_FULL,	       /* of a program's requests that found no account: they become no rows */
 	LOSS_UNSEEN_FULL,      /* of requests above the row limit those that found no place in the sums of times */

@@ -345,19 +345,17 @@ class Many(unittest.TestCase):
             self.addCleanup(sleeper.wait)
             self.addCleanup(sleeper.kill)
         rows = agent.poll_until(lambda: self.shown(outer), 20)
-        self.assertEqual(300, len(rows))
-        for row in rows:
-            self.assertEqual(row["paths"]["cpu"], row["paths"]["memory"])
-            self.assertGreater(row["memory"]["current_bytes"], 0)
+        self.assertIsNotNone(rows, "300 cgroups, each with memory at the same path as its CPU")
         found = self.times_ms(30)
         print("report with 300 cgroups in use: median %.1f ms, slowest %.1f ms" % (statistics.median(found), max(found)))
 
     @staticmethod
     def shown(outer):
-        """Rows below a cgroup when all have memory."""
+        """Rows below a cgroup when all have memory, their own: a process moves in one hierarchy after the other."""
         rows = METER.stats(scope="cgroup:" + outer.path, sections="cgroups")["cgroups"]
         rows = [row for row in rows if row["paths"]["cpu"].startswith(outer.path + "/")]
-        return rows if len(rows) == 300 and all(row["memory"]["current_bytes"] for row in rows) else None
+        whole = all(row["memory"]["current_bytes"] and row["paths"]["cpu"] == row["paths"]["memory"] for row in rows)
+        return rows if len(rows) == 300 and whole else None
 
 
 if __name__ == "__main__":
