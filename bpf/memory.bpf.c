@@ -119,25 +119,30 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 }
 
 /*
- * This CPU's part, `part` when last seen (0: there are no parts), was folded into the common part. What that grew by since
- * anybody looked may hold folds of other CPUs as well, whose own events are yet to come. A part that was one page short of
- * a fold has been folded by a single page, and where the rest is such folds too, it is left to those who made it.
+ * This CPU's part was folded into the common part. What that grew by since anybody looked may hold folds of other CPUs as
+ * well, whose own events are yet to come, where several threads fault at a time (`by_fault`: a single page has folded this
+ * part). Where all of it is such folds, those beyond this one are left to those who made them. Only of what grows: pages
+ * are given back by hundreds in one event, of which any number may look like folds.
  */
-static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, __s32 part)
+static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, bool by_fault)
 {
 	struct space *space = bpf_map_lookup_elem(&spaces, &ctx_id);
-	__s64 grown, own = part > 0 ? rss_batch : -(__s64)rss_batch;
-	__u64 rest;
+	__s64 grown;
 
 	kind &= RSS_KINDS - 1;
 	if (!space)
 		return 0;
 	grown = count - *(volatile __s64 *)&space->counts[kind];
-	rest = grown > own ? grown - own : own - grown;
-	if (part != own - (part > 0 ? 1 : -1) || rest % rss_batch || !grown)
+	if (!by_fault || grown <= 0 || (__u64)grown % rss_batch)
 		return count - __sync_lock_test_and_set(&space->counts[kind], count);
-	__sync_fetch_and_add(&space->counts[kind], own);
-	return own;
+	__sync_fetch_and_add(&space->counts[kind], rss_batch);
+	return rss_batch;
+}
+
+/* A part that is one page short of a fold is folded by a single page; with one thread alone it does not matter by what. */
+static __always_inline bool is_by_fault(const struct mm_struct *mm, __s32 before)
+{
+	return before == (__s32)rss_batch - 1 && mm->mm_users.counter > 1;
 }
 
 #define sum_of(mm, kind, ret, parts)                                                                                   \
@@ -178,7 +183,8 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 	change = part - before;
 	c->last.parts[kind] = part;
 	if (part == 0)
-		change += common_change(c->ctx_id, count, kind, kind == RSS_ANON ? before + (__s32)c->n_pending : before);
+		change += common_change(c->ctx_id, count, kind,
+					is_by_fault(mm, kind == RSS_ANON ? before + (__s32)c->n_pending : before));
 	return change;
 }
 

@@ -38,6 +38,16 @@ class Growth(memory_server.MemoryTest):
                 if then == "keep" and way != "malloc":
                     server.ask("/drop/0/give")
 
+    def test_every_size(self):
+        """What a request takes page by page and gives back in one is 0, however many pages: also where the kernel's parts of
+        its sums are a page short of a fold when the pages go."""
+        with Server() as server:
+            server.ask("/mmap/4/give")
+            asked = {pages: server.ask("/mmap/%d/give" % (4 * pages)) for pages in range(200, 330)}
+            for pages, (name, truth) in asked.items():
+                with self.subTest(pages=pages):
+                    self.check("%d pages" % pages, self.row_of(name), truth)
+
     def test_faults(self):
         """As many minor faults as pages, at least; none where they come in one call."""
         with Server() as server:
