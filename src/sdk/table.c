@@ -165,8 +165,8 @@ static void make(void)
  */
 static int made_by_another(void)
 {
-	uint64_t now = sdk_now(), until = now + MAKING_MAX_NS;
 	int state = __atomic_load_n(&own.state, __ATOMIC_ACQUIRE);
+	uint64_t now = state < 0 ? sdk_now() : 0, until = now + MAKING_MAX_NS;
 
 	while (state < 0 && state != -gettid() && now < until) {
 		struct timespec left = { .tv_nsec = (long)(until - now - 1) };
