@@ -128,7 +128,10 @@ static void skip_old(struct tables *t, struct table *table)
 	table->n_untold = head.n_requests_full + head.n_threads_full;
 }
 
-/* A thread has announced itself. Without memory it stays unknown. */
+/*
+ * A thread has announced itself. Without memory it stays unknown. One that does so again, for another agent, has had its
+ * record all along: requests that it began before are its own.
+ */
 static void note_thread(struct table *table, const struct record *r)
 {
 	uint64_t at = r->connection - table->file.from - offsetof(struct sdk_table, threads);
@@ -145,7 +148,8 @@ static void note_thread(struct table *table, const struct record *r)
 		table->by_number = more;
 		table->n_numbers = n;
 	}
-	table->by_number[number] = (struct table_thread){ .since_ns = r->time_ns, .tid = r->tid };
+	if (table->by_number[number].tid != r->tid)
+		table->by_number[number] = (struct table_thread){ .since_ns = r->time_ns, .tid = r->tid };
 }
 
 void tables_record(struct tables *t, const struct record *r)

@@ -2,6 +2,8 @@
 """One request, one row: what a program tells by libreqmeter and what is seen at its sockets, however it answers."""
 import socket
 import subprocess
+import threading
+import time
 import unittest
 
 import agent
@@ -9,6 +11,7 @@ import build
 import load
 
 N = 25
+LONG, PAUSE_S = 120, 0.02  # another agent starts meanwhile, and ends
 BURN_NS = 2000000
 METER = None
 
@@ -46,12 +49,13 @@ class Server:
         """The server as a selector."""
         return "pid:%d" % self.process.pid
 
-    def ask(self, how, n=N):
+    def ask(self, how, n=N, pause_s=0):
         """n requests, one after the other on one connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=60) as sock:
             for i in range(n):
                 sock.sendall(b"GET /%s/%d HTTP/1.1\r\nHost: x\r\n\r\n" % (how.encode(), i))
                 load.read_answer(sock)
+                time.sleep(pause_s)
 
 
 class Base(unittest.TestCase):
@@ -100,6 +104,19 @@ class Rows(Base):
         now = self.counts()
         self.assertEqual((N, N, 0), (now["started"] - before["started"], now["finished"] - before["finished"],
                                      now["in_flight"]))
+
+    def test_another_agent_begins(self):
+        """Meanwhile, and has all threads announce themselves again."""
+        def other():
+            with agent.Agent("--scope", "comm:sdk_shapes"):
+                pass
+
+        beside = threading.Thread(target=other)
+        beside.start()
+        self.server.ask("after", LONG, PAUSE_S)
+        beside.join()
+        rows = self.rows(LONG)
+        self.assertEqual((LONG, {("sdk", "exact")}), (len(rows), {tuple(row["attribution"].values()) for row in rows}))
 
     def test_in(self):
         """Answered inside of the request."""
