@@ -14,7 +14,9 @@
  *request, and every function takes it. A handle whose request has ended is known as such and counts as 0:
  *ending twice, or turning to what has ended, does nothing harmful.
  *
- * Nothing here fails, blocks, takes a lock, allocates from the heap or sets errno. Where something cannot be
+ * Nothing here fails, takes a lock, allocates from the heap or sets errno, and nothing blocks but the first use: threads
+ * that come while another thread is at it wait until it is done, below a millisecond as a rule and 1 s at most; a request
+ * that gave up waiting is not measured, and counted. Where something cannot be
  *had (no memory at the first use, more requests at a time than REQMETER_REQUESTS_MAX) the handle is 0 and the
  *request is not measured; the program goes on as if it were. Nothing is shared with the agent beforehand: no
  *file, no socket, no mount. Without an agent the calls do the same and nobody looks.

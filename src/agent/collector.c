@@ -343,15 +343,6 @@ static void find_lost_tasks(struct collector *c)
 	probe_find_tasks(c->probe);
 }
 
-static uint64_t n_torn(const struct sample *s)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < s->n_threads; i++)
-		n += !!(s->threads[i].flags & THREAD_TORN);
-	return n;
-}
-
 /* The threads, and around them the cgroups' sums, of which each look has its own. */
 static int read_all(struct collector *c)
 {
@@ -370,11 +361,14 @@ static int read_all(struct collector *c)
 /* A thread that lost its CPU in the midst of a change of its account shows half of it: all are read again. */
 static int read_whole(struct collector *c)
 {
-	int rc = read_all(c);
+	size_t torn;
+	int rc, walks = 0;
 
-	for (int i = 1; rc == 0 && i < WALKS_MAX && n_torn(&c->sample); i++)
+	do {
 		rc = read_all(c);
-	c->n_torn += n_torn(&c->sample);
+		torn = rows_torn(c->sample.threads, c->sample.n_threads);
+	} while (rc == 0 && torn && ++walks < WALKS_MAX);
+	c->n_torn += torn;
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 
 #include "agent/self_figure.h"
 #include "agent/table_cost.h"
+#include "shared/sample.h"
 #include "system/clock.h"
 
 /* A look in which something of the request moved is taken again, and the last of so many is good enough. */
@@ -208,15 +209,6 @@ static bool turned(const struct self_look *look, size_t n, uint64_t handle)
 	return false;
 }
 
-/* Was a thread caught in the midst of a change of its account? */
-static bool torn(const struct self_look *look, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (look->rows[i].flags & THREAD_TORN)
-			return true;
-	return false;
-}
-
 /* One look: 1 when it shows one instant, 0 when something moved meanwhile, or negative errno. */
 static int look_once(struct self_look *look, const struct asker *a, uint64_t handle, struct sdk_request *slot,
 		     struct self_figures *f)
@@ -244,7 +236,7 @@ static int look_once(struct self_look *look, const struct asker *a, uint64_t han
 	if (full >= slot->start_ns && full)
 		return -ENOBUFS;
 	return slot->worked_ns == first.worked_ns && memcmp(&before, &f->account, sizeof(before)) == 0 &&
-	       !turned(look, n, handle) && !torn(look, f->n_rows);
+	       !turned(look, n, handle) && !rows_torn(look->rows, f->n_rows);
 }
 
 /* Is it still the process that was remembered? Its number may have passed to another. */

@@ -29,7 +29,7 @@ static const struct loss_word losses[] = {
 	{ "sdk_reads", "looks at what a thread works for that failed: its program's memory was not there" },
 	{ "sdk_full", "requests told by libreqmeter beyond the limit on those in flight: no rows" },
 	{ "sdk_overwritten", "requests told by libreqmeter that ended faster than they were read: no rows" },
-	{ "sdk_untold", "requests that libreqmeter had no place for in its program: no rows" },
+	{ "sdk_untold", "requests that libreqmeter had no place for in its program, or not yet: no rows" },
 	{ "sdk_unreadable", "looks at a program's requests that failed, or made no sense" },
 	{ "stacks", "not built yet" },
 	{ "samples_late", "not built yet" },

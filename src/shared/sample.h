@@ -95,6 +95,16 @@ struct sample {
 	uint64_t losses[LOSS_MAX];
 };
 
+/* How many of these rows show a thread in the midst of a change of its account. */
+static inline size_t rows_torn(const struct thread_row *rows, size_t n)
+{
+	size_t torn = 0;
+
+	for (size_t i = 0; i < n; i++)
+		torn += !!(rows[i].flags & THREAD_TORN);
+	return torn;
+}
+
 /* Requests above the row limit of which nobody else tells. */
 static inline uint64_t sample_skipped(const struct sample *s)
 {

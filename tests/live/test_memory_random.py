@@ -43,7 +43,7 @@ class Random(memory_server.MemoryTest):
         self.assertTrue(found, "not all requests have rows")
         return found
 
-    def check(self, seed):
+    def check_server(self, seed):
         """One server's requests."""
         with memory_server.file_of(FILE_MIB) as file, subprocess.Popen(
                 [sys.executable, PROGRAM, str(seed), file.name], stdout=subprocess.PIPE, text=True) as server:
@@ -68,7 +68,7 @@ class Random(memory_server.MemoryTest):
         for _ in range(SERVERS):
             seed = random.randrange(1 << 31)
             with self.subTest(seed=seed):
-                self.check(seed)
+                self.check_server(seed)
 
 
 if __name__ == "__main__":
