@@ -36,7 +36,7 @@ BPF_SRC  := $(sort $(wildcard bpf/*.bpf.c))
 BPF_OBJ  := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
 SKELETON := $(B)/gen/reqmeter.skel.h
 
-SRC      := $(sort $(wildcard src/*/*.c))
+SRC      := $(sort $(wildcard src/*/*.c src/protocol/*/*.c))
 SDK_SRC  := $(sort $(wildcard src/sdk/*.c))
 EXAMPLES := $(patsubst src/sdk/examples/%.c,$(B)/examples/%,$(sort $(wildcard src/sdk/examples/*.c)))
 SDK_OBJ  := $(SDK_SRC:src/sdk/%.c=$(B)/sdk/%.o)
@@ -153,7 +153,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/all.a
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
-$(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,agent/ability agent/btf agent/features system/preemption \
+$(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,probe/kernel_support probe/btf probe/features system/preemption \
 		system/file system/text) | $(SKELETON)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)

@@ -7,7 +7,7 @@
 #ifndef REQMETER_ATTRIBUTION_BPF_H
 #define REQMETER_ATTRIBUTION_BPF_H
 
-#include "handoff.bpf.h"
+#include "handoff_account.bpf.h"
 #include "ledger.bpf.h"
 
 static __always_inline void record_begin(struct record *r, __u32 type, const struct thread_state *s,

@@ -11,7 +11,7 @@
  * process_vm_writev); a flush that the kernel makes one of all pages, because others are on their way at the same time.
  * A page of hugetlbfs counts as one of 4 KiB.
  */
-#include "memory.bpf.h"
+#include "memory_account.bpf.h"
 
 #define PAGE_BYTES (1 << PAGE_BYTES_SHIFT)
 

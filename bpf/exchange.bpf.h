@@ -11,7 +11,7 @@
 #include "late.bpf.h"
 #include "request_line.bpf.h"
 #include "sequence.bpf.h"
-#include "unseen.bpf.h"
+#include "rate_limited.bpf.h"
 
 enum opening {
 	OPENS,

@@ -3,7 +3,7 @@
 #ifndef REQMETER_HEAD_BPF_H
 #define REQMETER_HEAD_BPF_H
 
-#include "sock.bpf.h"
+#include "socket_state.bpf.h"
 #include "user_bytes.bpf.h"
 
 #define EMPTY_LINE 0x0a0d0a0du /* "\r\n\r\n", little endian */

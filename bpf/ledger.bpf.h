@@ -6,8 +6,8 @@
 #ifndef REQMETER_LEDGER_BPF_H
 #define REQMETER_LEDGER_BPF_H
 
-#include "context.bpf.h"
-#include "memory.bpf.h"
+#include "sdk_account.bpf.h"
+#include "memory_account.bpf.h"
 
 static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent_id)
 {

@@ -7,7 +7,7 @@
  * the other programs touch what only their own thread writes.
  */
 #include "ledger.bpf.h"
-#include "memory.bpf.h"
+#include "memory_account.bpf.h"
 
 /* Fork builds the child's before the child has it; exec builds the next one beside the present one. */
 static __always_inline bool is_being_made(struct mm_struct *mm, struct task_struct *task)

@@ -3,7 +3,7 @@
  * Threads on and off the CPU. Runs under the run-queue lock at every switch of the machine: task storage is looked
  * up and never created, no event is sent, no hash is touched but when a thread ends or has changed its cgroup.
  */
-#include "handoff.bpf.h"
+#include "handoff_account.bpf.h"
 #include "ledger.bpf.h"
 #include "waits.bpf.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Reads every watched thread: one struct thread_row each, extrapolated to the instant it is read. */
-#include "context.bpf.h"
-#include "memory.bpf.h"
+#include "sdk_account.bpf.h"
+#include "memory_account.bpf.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

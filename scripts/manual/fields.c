@@ -6,7 +6,7 @@
 #include "report/losses.h"
 #include "report/query.h"
 #include "report/rows.h"
-#include "report/tables.h"
+#include "report/field_tables.h"
 
 /* A hyphen is a minus, a backslash is itself, and nothing at a line's beginning is a request. */
 static void print_text(const char *text)

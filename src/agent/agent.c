@@ -10,18 +10,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/cgroup_facts.h"
-#include "agent/collector.h"
-#include "agent/containers.h"
-#include "agent/facts.h"
-#include "agent/places.h"
-#include "agent/privileges.h"
-#include "agent/runtimes.h"
-#include "agent/scopes.h"
-#include "agent/tables.h"
-#include "agent/verdicts.h"
+#include "cgroups/cgroup_cache.h"
+#include "collect/collector.h"
+#include "cgroups/containers.h"
+#include "collect/process_cache.h"
+#include "cgroups/path_map.h"
+#include "probe/privileges.h"
+#include "collect/runtimes.h"
+#include "agent/scope_resolver.h"
+#include "collect/sdk_reader.h"
+#include "probe/verdicts.h"
 #include "report/rows.h"
-#include "system/clock.h"
+#include "base/clock.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull

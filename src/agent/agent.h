@@ -6,8 +6,8 @@
 #ifndef REQMETER_AGENT_H
 #define REQMETER_AGENT_H
 
-#include "agent/readers.h"
-#include "agent/self_look.h"
+#include "agent/client_memory.h"
+#include "agent/sdk_query.h"
 #include "report/report.h"
 
 struct agent;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "system/clock.h"
+#include "base/clock.h"
 
 /* Different reports that are asked for within one instant; more are made, and not shared. */
 #define SHARED_MAX 64

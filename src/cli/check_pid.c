@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/view.h"
+#include "cli/report_view.h"
 #include "system/file.h"
 
 /* A report may be a quarter of a second old; a busy machine takes its time. */

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/agent.h"
-#include "cli/check.h"
-#include "cli/run.h"
-#include "cli/stats.h"
+#include "cli/cmd_agent.h"
+#include "cli/cmd_check.h"
+#include "cli/cmd_run.h"
+#include "cli/cmd_stats.h"
 
 static const struct {
 	const char *name, *summary;

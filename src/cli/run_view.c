@@ -7,9 +7,9 @@
 #include <sys/wait.h>
 
 #include "cli/launch.h"
-#include "cli/view_routes.h"
+#include "cli/routes_view.h"
 #include "report/json.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 /* The command line, as far as it fits on one line. */
 static void print_command(const struct view *view, char **command)

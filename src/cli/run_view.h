@@ -3,7 +3,7 @@
 #ifndef REQMETER_CLI_RUN_VIEW_H
 #define REQMETER_CLI_RUN_VIEW_H
 
-#include "cli/view.h"
+#include "cli/report_view.h"
 
 struct run_summary {
 	char **command;                   /* its words, NULL at the end */

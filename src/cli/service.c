@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "agent/reporter.h"
-#include "cli/answer.h"
-#include "system/clock.h"
+#include "cli/stats_query.h"
+#include "base/clock.h"
 
 /* A loop that is meant to turn every 100 ms and has not for so long is stuck. */
 #define STUCK_NS 5000000000ull

@@ -7,7 +7,7 @@
 #define REQMETER_SERVICE_H
 
 #include "agent/agent.h"
-#include "web/routes.h"
+#include "web/dispatch.h"
 
 struct service;
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "cli/view_routes.h"
+#include "cli/routes_view.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 

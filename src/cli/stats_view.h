@@ -4,7 +4,7 @@
 /* A report as tables for a terminal. Pure but for the stream it prints on. */
 #include <stdbool.h>
 
-#include "cli/view.h"
+#include "cli/report_view.h"
 
 /*
  * Prints a report (JSON, NUL-terminated) as tables: only its requests, or whole. Whatever is null or missing

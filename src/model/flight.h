@@ -7,10 +7,10 @@
 #ifndef REQMETER_FLIGHT_H
 #define REQMETER_FLIGHT_H
 
-#include "model/account.h"
+#include "model/credit.h"
 #include "model/join.h"
-#include "model/receiver.h"
-#include "shared/map.h"
+#include "protocol/http1/receiver.h"
+#include "base/map.h"
 
 /* What has come of a response's head that is not whole yet. */
 struct response_head {

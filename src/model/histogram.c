@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 void histogram_done(struct histogram *h)
 {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "model/flight.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)

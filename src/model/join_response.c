@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/last_chunk.h"
+#include "protocol/http1/last_chunk.h"
 #include "model/flight.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 /* A pipelined response follows another: the earlier request's work ended when its own response was written. */
 static void pass_on(struct join *j, struct connection *c, struct exchange *e, struct request *to, uint64_t sent_upto)

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "model/told.h"
+#include "model/sdk_join.h"
 
 struct model {
 	struct model_settings settings;

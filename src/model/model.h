@@ -6,7 +6,7 @@
 #ifndef REQMETER_MODEL_H
 #define REQMETER_MODEL_H
 
-#include "model/clients.h"
+#include "drum/clients.h"
 #include "model/join.h"
 #include "model/retention.h"
 #include "model/routes.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/chunked.h"
-#include "shared/unknown.h"
+#include "protocol/http1/chunked.h"
+#include "base/unknown.h"
 
 /* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
 #define COST_FIELDS (sizeof(struct cost) / sizeof(__u64))

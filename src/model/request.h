@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http/head.h"
-#include "http/route.h"
+#include "protocol/http1/head.h"
+#include "protocol/http1/route_fold.h"
 #include "shared/record.h"
 
 #define REQUEST_ID_MAX	  128 /* bytes of an id that are kept (contract) */

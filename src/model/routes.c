@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/map.h"
+#include "base/map.h"
 
 struct slot {
 	uint64_t number; /* of its bucket of time */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "report/json.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 enum value_kind { VALUE_NULL, VALUE_U64, VALUE_I64, VALUE_DOUBLE, VALUE_STRING, VALUE_BOOL, VALUE_LIST };
 

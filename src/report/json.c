@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 #define FIRST_ROOM 16384
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "report/section.h"
-#include "report/tables.h"
+#include "report/field_tables.h"
 
 #define SCHEMA_VERSION 1
 

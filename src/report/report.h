@@ -3,11 +3,11 @@
 #ifndef REQMETER_REPORT_H
 #define REQMETER_REPORT_H
 
-#include "agent/features.h"
-#include "agent/ledger.h"
-#include "agent/probe.h"
+#include "probe/features.h"
+#include "cgroups/ledger.h"
+#include "probe/probe.h"
 #include "model/model.h"
-#include "report/compat.h"
+#include "drum/drum_input.h"
 #include "report/query.h"
 #include "report/scope.h"
 #include "system/cgroup_memory.h"

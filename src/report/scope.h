@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "agent/ledger.h"
+#include "cgroups/ledger.h"
 #include "model/routes.h"
 #include "report/selector.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/section.h"
 
-#include "report/tables.h"
+#include "report/field_tables.h"
 
 #define AGENT_FIELDS(F)                                                                                                \
 	F("version", STRING(REQMETER_VERSION), "of reqmeter")                                                          \

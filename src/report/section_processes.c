@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "report/tables.h"
+#include "report/field_tables.h"
 
 #define PROCESS_FIELDS(F)                                                                                              \
 	F("pid", U64(p->key.pid), "in the agent's PID namespace")                                                      \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/section.h"
 
-#include "report/tables.h"
+#include "report/field_tables.h"
 
 #define COUNT_FIELDS(F)                                                                                                \
 	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")       \

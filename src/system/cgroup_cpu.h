@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 #include "system/cgroup.h"
 
 /* UNKNOWN: no limit, or not readable, or this kernel does not say. The report has null for all three. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 #include "system/cgroup.h"
 
 /*

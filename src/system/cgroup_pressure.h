@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 #include "system/cgroup.h"
 
 /*

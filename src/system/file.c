@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 #include "system/text.h"
 
 void file_close(int *fd)

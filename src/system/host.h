@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 #define HOST_NAME_BYTES 65
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/map.h"
+#include "base/map.h"
 #include "system/file.h"
 #include "system/peer.h"
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 static bool is_blank(char c)
 {

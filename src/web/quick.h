@@ -7,7 +7,7 @@
  */
 #include <stdbool.h>
 
-#include "web/exchange.h"
+#include "web/transaction.h"
 
 /* The path that is answered so. */
 #define WEB_QUICK_PATH "/request/"

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "web/exchange.h"
+#include "web/transaction.h"
 #include "web/listener.h"
 #include "web/quick.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/chunked.h"
+#include "protocol/http1/chunked.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/chunked.h"
-#include "http/last_chunk.h"
+#include "protocol/http1/chunked.h"
+#include "protocol/http1/last_chunk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http/head.h"
+#include "protocol/http1/head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/tables_inner.h"
+#include "collect/sdk_reader_inner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

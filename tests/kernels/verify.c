@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/ability.h"
-#include "agent/probe.h"
+#include "probe/kernel_support.h"
+#include "probe/probe.h"
 #include "reqmeter.skel.h"
 
 #define STATISTICS      4         /* of the verifier's log levels: one line at its end, and errors */

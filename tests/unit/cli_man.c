@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/agent.h"
-#include "cli/check.h"
-#include "cli/run.h"
-#include "cli/stats.h"
+#include "cli/cmd_agent.h"
+#include "cli/cmd_check.h"
+#include "cli/cmd_run.h"
+#include "cli/cmd_stats.h"
 #include "report/query.h"
 
 static char page[1 << 16];

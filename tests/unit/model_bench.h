@@ -13,7 +13,7 @@
 
 #include "model/join.h"
 #include "model_kernel.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 enum { ROWS = 512 };
 

@@ -3,7 +3,7 @@
 #include "model_ended.h"
 
 #include "model/histogram.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 static int by_value(const void *a, const void *b)
 {

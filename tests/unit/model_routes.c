@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "model/routes.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 #define SECOND_NS 1000000000ull
 #define N_ENDED 3000

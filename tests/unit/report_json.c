@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "report/json.h"
-#include "shared/unknown.h"
+#include "base/unknown.h"
 
 #define BAD "\xef\xbf\xbd"
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-#include "shared/unknown.h"
+#include "base/unknown.h"
 #include "system/file.h"
 #include "system/text.h"
 #include "system_tree.h"

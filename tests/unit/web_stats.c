@@ -4,9 +4,9 @@
 
 #include <fcntl.h>
 
-#include "cli/stats.h"
+#include "cli/cmd_stats.h"
 #include "cli/stats_view.h"
-#include "web/routes.h"
+#include "web/dispatch.h"
 
 #define ROW(id, status, more)                                                                                \
 	"{\"handle\":1,\"seq\":1,\"id\":\"" id                                                               \

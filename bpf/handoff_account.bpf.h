@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Work that is handed to another thread, guessed (--infer-handoff): a thread that works for an exchange wakes one of its
+ * own process that waits for a lock and works for none. From the wake-up until it wakes somebody who works for that one,
+ * waits for a lock again, or turns to an exchange by an edge of its own, that thread is taken to work for the waker's.
+ * A mutex that is passed on looks the same.
+ *
+ * What it costs goes to the exchange's account in an array, by additions alone: at a switch no hash may be touched. Who
+ * ends the exchange takes what is there. Memory is not followed. Functions that are not static are looked at by the
+ * verifier once, and not on each of their callers' ways.
+ */
+#ifndef REQMETER_HANDOFF_BPF_H
+#define REQMETER_HANDOFF_BPF_H
+
+#include "cost.bpf.h"
+
+/* NULL: there is none, and none was wanted; or its few places are taken. */
+static __always_inline struct handed *handed_of(__u64 exchange, bool wanted)
+{
+	__u32 at, home = HANDED_HOME(exchange);
+	struct handed *h;
+
+	for (int i = 0; i < HANDED_PLACES; i++) {
+		at = (home + i) & (HANDED_MAX - 1);
+		h = bpf_map_lookup_elem(&handed, &at);
+		if (h && h->exchange == exchange)
+			return h;
+	}
+	/* Else the compiler keeps all places on the stack, of which deep calls have too little on 6.1. */
+	barrier_var(home);
+	for (int i = 0; wanted && i < HANDED_PLACES; i++) {
+		at = (home + i) & (HANDED_MAX - 1);
+		h = bpf_map_lookup_elem(&handed, &at);
+		if (h && h->exchange == 0 && __sync_val_compare_and_swap(&h->exchange, 0, exchange) == 0)
+			return h;
+	}
+	return NULL;
+}
+
+__weak __noinline int handed_add(__u64 exchange, const struct cost *c)
+{
+	struct handed *h = c ? handed_of(exchange, true) : NULL;
+
+	if (!h) {
+		lose(LOSS_HANDED_FULL);
+		return 0;
+	}
+	cost_add_shared(&h->cost, c);
+	return 0;
+}
+
+/* What was handed on of an exchange joins `sum`. True if there was anything. */
+__weak __noinline int handed_take(__u64 exchange, struct cost *sum)
+{
+	struct handed *h = sum ? handed_of(exchange, false) : NULL;
+	__u64 any = 0;
+
+	if (!h)
+		return 0;
+#pragma unroll
+	for (unsigned int i = 0; i < COST_WORDS; i++) {
+		__u64 *from = (__u64 *)&h->cost + i, much = *(volatile __u64 *)from;
+
+		__sync_fetch_and_add(from, -much);
+		((__u64 *)sum)[i] += much;
+		any |= much;
+	}
+	return any != 0;
+}
+
+/*
+ * The heir's first look at itself since it was woken: what it has cost from the wake-up on counts. If it rests from a
+ * request of its own, that one is over, whatever it may still write.
+ */
+static __always_inline void heir_begin(struct thread_state *s)
+{
+	if (!s->heir_ns)
+		return;
+	s->sdk_mark = s->total;
+	s->sdk_mark.wall_ns = minus(s->heir_ns, s->since_ns);
+	/* By constants: of an index that has been to the stack the verifier of 6.1 forgets the bound. */
+#pragma unroll
+	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
+		if (s->blocked == kind + 1)
+			s->sdk_mark.blocked_ns[kind] += minus(s->heir_ns, s->off_ns);
+	s->heir_ns = 0;
+	if (s->ended)
+		s->loops = 1;
+}
+
+/* Its sums are `at`: what is new goes to the exchange. */
+__weak __noinline int heir_settle(struct thread_state *s, const struct cost *at, bool over)
+{
+	if (!s || !at)
+		return 0;
+	cost_take(&s->sdk_mark, at, &s->work);
+	s->request_cpu_ns += s->work.cpu_ns;
+	handed_add(s->heir_exchange, &s->work);
+	if (over)
+		s->heir_exchange = 0;
+	return 0;
+}
+
+static __always_inline bool is_heir(const struct thread_state *s)
+{
+	return infer_handoff && s->heir_exchange && !s->sdk_at;
+}
+
+/* It turns to an exchange by itself. */
+static __always_inline void heir_leaves(struct thread_state *s, const struct cost *at)
+{
+	if (!is_heir(s))
+		return;
+	heir_begin(s);
+	heir_settle(s, at, true);
+}
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "agent/client_memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "system/file.h"
+
+/* /proc is read at most once a second. */
+#define MACHINE_AGE_NS 1000000000ull
+
+struct readers {
+	const struct cgroup_tree *tree;
+	const struct places *places;
+	int root_fd;
+	struct host_memory machine;
+	uint64_t machine_ns; /* of the sample with which it was read; 0: not yet */
+};
+
+int readers_new(struct readers **ret, const struct cgroup_tree *tree, const struct places *places)
+{
+	struct readers *readers = calloc(1, sizeof(*readers));
+
+	if (!readers)
+		return -ENOMEM;
+	readers->tree = tree;
+	readers->places = places;
+	readers->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret = readers;
+	return 0;
+}
+
+void readers_free(struct readers *readers)
+{
+	if (!readers)
+		return;
+	file_close(&readers->root_fd);
+	free(readers);
+}
+
+/* --- clients --- */
+
+static bool holds(void *context, const struct client_scope *scope, const struct served_by *by)
+{
+	const struct scope_subject subject = { by->pid, by->lineage, by->cgroup_id, by->comm };
+
+	return scope_means((enum selector_kind)scope->kind, scope->pid, scope->text, context, &subject);
+}
+
+void readers_settle(struct model *model, const struct ledger *ledger)
+{
+	clients_settle(model_clients(model), holds, NULL, (void *)ledger);
+}
+
+static bool ledger_knows(void *context, const struct served_by *by)
+{
+	return ledger_path(context, by->cgroup_id);
+}
+
+/* Named by what it calls itself, else by where it is; the three can never be taken for one another. */
+static void name_client(const struct reading *reading, char *name, size_t size)
+{
+	if (reading->query->client[0])
+		snprintf(name, size, "client %s", reading->query->client);
+	else if (reading->reader->ip[0])
+		snprintf(name, size, "ip %s", reading->reader->ip);
+	else
+		snprintf(name, size, "pid %d", (int)reading->reader->pid);
+}
+
+/* What it means, not what was written: `self` means something else to each reader. */
+static struct client *find_client(const struct reading *reading)
+{
+	const struct report_scope *scope = reading->scope;
+	const struct client_scope means = { (int)scope->kind, scope->pid, scope->text };
+	char name[128];
+
+	name_client(reading, name, sizeof(name));
+	return clients_find(model_clients(reading->model), name, &means);
+}
+
+/* --- the memory cgroup of a scope --- */
+
+static bool in_row(const struct ledger *ledger, const char *path, struct ledger_row *ret)
+{
+	const struct ledger_row *row;
+
+	for (size_t i = 0; (row = ledger_row(ledger, i)); i++) {
+		if (strcmp(row->path, path) != 0)
+			continue;
+		*ret = *row;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A cgroup that nobody is known to have been in is taken for the one of the same path, which is how everybody makes
+ * them: there is nobody in it who could say otherwise.
+ */
+static const char *path_of_cgroup(const struct readers *readers, const struct report_scope *scope)
+{
+	struct ledger_row row;
+	uint64_t id;
+
+	if (in_row(scope->ledger, scope->text, &row))
+		return places_of_cgroup(readers->places, &row).memory;
+	return cgroup_id_of_path(readers->tree, CGROUP_MEMORY, scope->text, &id) == 0 ? scope->text : NULL;
+}
+
+/* That of all processes in scope, if it is one. */
+static const char *path_of_processes(const struct readers *readers, const struct reading *reading)
+{
+	const struct sample *sample = model_last_sample(reading->model);
+	const char *found = NULL;
+
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *t = &sample->threads[i];
+		const char *path;
+
+		if (t->tid != t->pid || !scope_has_thread(reading->scope, t, t->comm))
+			continue;
+		path = places_of_process(readers->places, reading->scope->ledger, t).memory;
+		if (!path || (found && strcmp(found, path) != 0))
+			return NULL;
+		found = path;
+	}
+	return found;
+}
+
+static bool path_of_pid(const struct readers *readers, pid_t pid, char *path)
+{
+	return pid > 0 && cgroup_of_process(readers->tree, pid, CGROUP_MEMORY, path, CGROUP_PATH_MAX) == 0;
+}
+
+static bool find_path(const struct readers *readers, const struct reading *reading, char *path)
+{
+	const char *found;
+
+	if (reading->asked->kind == SELECTOR_SELF)
+		return path_of_pid(readers, reading->reader->pid, path);
+	if (reading->scope->kind == SELECTOR_PID && path_of_pid(readers, (pid_t)reading->scope->pid, path))
+		return true;
+	found = reading->scope->kind == SELECTOR_CGROUP ? path_of_cgroup(readers, reading->scope)
+							 : path_of_processes(readers, reading);
+	if (found)
+		snprintf(path, CGROUP_PATH_MAX, "%s", found);
+	return found;
+}
+
+static struct compat_memory read_memory(const struct readers *readers, const struct reading *reading)
+{
+	struct compat_memory ret = { .why_not = "the processes in scope are in no memory cgroup, or in several" };
+	struct cgroup_memory memory;
+	char path[CGROUP_PATH_MAX];
+
+	if (cgroup_version(readers->tree, CGROUP_MEMORY) < 0) {
+		ret.why_not = "no cgroup hierarchy with the memory controller is mounted";
+		return ret;
+	}
+	if (!find_path(readers, reading, path))
+		return ret;
+	ret.why_not = "the files of its memory cgroup cannot be read";
+	if (cgroup_memory_read(readers->tree, path, &memory) ||
+	    cgroup_memory_read_limits(readers->tree, path, &ret.limits))
+		return ret;
+	ret.is_known = true;
+	ret.is_root = cgroup_is_root(readers->tree, CGROUP_MEMORY, path);
+	ret.current_bytes = memory.current_bytes;
+	ret.peak_bytes = memory.peak_bytes;
+	return ret;
+}
+
+static void read_machine(struct readers *readers, uint64_t now_ns)
+{
+	if (readers->machine_ns && now_ns - readers->machine_ns < MACHINE_AGE_NS)
+		return;
+	host_memory_read(readers->root_fd, &readers->machine);
+	readers->machine_ns = now_ns;
+}
+
+/* --- a reading --- */
+
+void readers_begin(struct readers *readers, struct reading *reading)
+{
+	uint32_t sections = reading->query->sections;
+	struct compat *compat = &reading->compat;
+
+	*compat = (struct compat){ .times = TIME_SUMS_NONE };
+	reading->client = NULL;
+	read_machine(readers, model_last_sample(reading->model)->now_ns);
+	compat->machine = readers->machine;
+	if (reading->scope->kind != SELECTOR_NODE && sections & (SECTION_MEM_INFO | SECTION_AGENT))
+		compat->memory = read_memory(readers, reading);
+	if (reading->part == REPORT_COMMON || !(sections & (SECTION_TIME_INFO | SECTION_DRUM_INFO)))
+		return;
+	clients_settle(model_clients(reading->model), holds, ledger_knows, (void *)reading->scope->ledger);
+	reading->client = find_client(reading);
+	compat->client = reading->client;
+	if (reading->client)
+		compat->times = clients_since(model_clients(reading->model), reading->client, holds,
+					      (void *)reading->scope->ledger);
+}
+
+/* The lists move apart: who asks for one only has not seen the other. */
+void readers_end(struct reading *reading, bool answered)
+{
+	struct compat *compat = &reading->compat;
+	bool moves = answered && reading->client && reading->reader->takes_body;
+
+	if (moves && reading->query->sections & SECTION_TIME_INFO)
+		clients_times_read(model_clients(reading->model), reading->client);
+	if (moves && compat->cpu)
+		client_cpu_read(reading->client, model_last_sample(reading->model)->now_ns, compat->cpu, compat->n_cpu);
+	else
+		free(compat->cpu);
+	compat->cpu = NULL;
+}

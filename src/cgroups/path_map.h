@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a cgroup of the hierarchy that accounts CPU lies in the other two: the memory controller's and the unified
+ * one. On v2 alone all three are one. On v1 nothing but the processes in a cgroup says which cgroups of different
+ * hierarchies belong together, so they are asked (/proc/PID/cgroup): each process again after 1 s, then 2, 4, … 16 s.
+ */
+#ifndef REQMETER_PLACES_H
+#define REQMETER_PLACES_H
+
+#include "cgroups/ledger.h"
+
+struct places;
+
+/* NULL: not known, or the processes disagree. */
+struct place {
+	const char *memory, *v2;
+};
+
+/* The tree must outlive it. 0 or -ENOMEM. */
+int places_new(struct places **ret, const struct cgroup_tree *);
+void places_free(struct places *);
+
+/* Brings it up to a sample: once a second, and when there are processes in it that are new or have moved. */
+void places_update(struct places *, const struct ledger *, const struct sample *);
+
+/*
+ * Of one of the ledger's rows. A cgroup's processes and the cgroups below it must all agree: those in /a/b say of /a
+ * what they say of /a/b, without the last component, if that is the same in both. One with nobody in it any more keeps
+ * what was last known. The strings are valid until the next update.
+ */
+struct place places_of_cgroup(const struct places *, const struct ledger_row *);
+
+/* Of a process of the sample by its leader; both NULL when it is not known. */
+struct place places_of_process(const struct places *, const struct ledger *, const struct thread_row *leader);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "collect/rate_limited_sums.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define UNSEEN_BYTES ((UNSEEN_MAX * sizeof(struct unseen) + 4095) & ~4095ul)
+/* Looks without anything new after which a place is given up: a second at least. */
+#define IDLE_LOOKS_MAX 10
+
+struct unseen_sums {
+	struct unseen *places; /* the kernel side writes them too */
+	unsigned n_idle[UNSEEN_MAX];
+	struct unseen out[UNSEEN_MAX];
+};
+
+int unseen_new(struct unseen_sums **ret, int map)
+{
+	struct unseen_sums *u = calloc(1, sizeof(*u));
+	void *at;
+
+	if (!u)
+		return -ENOMEM;
+	at = mmap(NULL, UNSEEN_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	if (at == MAP_FAILED) {
+		free(u);
+		return -errno;
+	}
+	u->places = at;
+	*ret = u;
+	return 0;
+}
+
+void unseen_free(struct unseen_sums *u)
+{
+	if (!u)
+		return;
+	munmap(u->places, UNSEEN_BYTES);
+	free(u);
+}
+
+static __u64 take(__u64 *from)
+{
+	return __atomic_exchange_n(from, 0, __ATOMIC_ACQ_REL);
+}
+
+/* Figures that are just being added to are taken in part: the rest comes next time. */
+static bool take_place(struct unseen *place, struct unseen *out)
+{
+	if (!__atomic_load_n(&place->ready, __ATOMIC_ACQUIRE))
+		return false;
+	*out = *place;
+	out->count = take(&place->count);
+	out->total_ns = take(&place->total_ns);
+	out->max_ns = take(&place->max_ns);
+	out->min_ns = take(&place->min_ns);
+	return out->count || out->total_ns || out->max_ns;
+}
+
+/*
+ * In two steps, a look apart: whoever found the place under its key before the first has long added to it at the
+ * second, when its figures were taken once more.
+ */
+static void give_up(struct unseen *place)
+{
+	if (place->key == UNSEEN_LEFT) {
+		place->ready = 0;
+		__atomic_store_n(&place->key, 0, __ATOMIC_RELEASE);
+	} else {
+		__atomic_store_n(&place->key, UNSEEN_LEFT, __ATOMIC_RELEASE);
+	}
+}
+
+size_t unseen_take(struct unseen_sums *u, const struct unseen **ret)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < UNSEEN_MAX; i++) {
+		struct unseen *place = &u->places[i];
+
+		if (!__atomic_load_n(&place->key, __ATOMIC_ACQUIRE))
+			continue;
+		if (take_place(place, &u->out[n])) {
+			n++;
+			u->n_idle[i] = 0;
+		} else if (++u->n_idle[i] > IDLE_LOOKS_MAX) {
+			give_up(place);
+		}
+	}
+	*ret = u->out;
+	return n;
+}

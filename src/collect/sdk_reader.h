@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tables of libreqmeter in running programs (shared/sdk_table.h): finds them, holds a descriptor of each,
+ * and reads what the programs tell of their requests. Everything in a table is a stranger's: bounded,
+ * checked, never mapped. What the programs say of time is taken together with the kernel side's account of
+ * it. No policy. One thread.
+ */
+#ifndef REQMETER_TABLES_H
+#define REQMETER_TABLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collect/sdk_table_file.h"
+#include "shared/sample.h"
+
+struct tables;
+
+/* Processes with a table that are followed; further ones are counted. A descriptor each. */
+#define TABLES_MAX 4096
+/* Open ones that are looked at. */
+#define TABLES_OPEN_MAX 65536
+/* Ended requests that wait for the next sample. */
+#define TABLES_ENDED_MAX 65536
+
+/* `costs` is the kernel side's map of them; it stays the caller's. 0 or negative errno. */
+int tables_new(struct tables **ret, int costs, bool has_memory);
+void tables_free(struct tables *);
+
+/*
+ * Looks through all processes for tables older than the agent, and has their threads announce themselves: those that are
+ * watched come back as records. Requests that have begun before are not told.
+ */
+void tables_call(struct tables *);
+
+/* A RECORD_SDK: its process has a table at the address it names; or, without one, has none any more. */
+void tables_record(struct tables *, const struct record *);
+
+/* Reads what has ended. To be called ten times a second, or programs overwrite it. */
+void tables_drain(struct tables *);
+
+/*
+ * Around a sample of the threads: what has ended and what is open as of before it, then with what the sample
+ * shows. The list stays valid until the next call and belongs to the tables.
+ */
+void tables_begin(struct tables *);
+const struct told *tables_complete(struct tables *, const struct sample *, size_t *n);
+
+/*
+ * The table of a process, by a descriptor of the caller's: by pid, or where that is 0 by when it was made. Requests that
+ * began before *since_ns are not known whole. -ENOENT: there is none, or not just one.
+ */
+int tables_find(const struct tables *, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns, struct table_file *ret);
+
+const struct told_losses *tables_losses(const struct tables *);
+
+#endif

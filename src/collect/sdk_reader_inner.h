@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* What tables.c (finding, reading) and tables_sample.c (around a sample) share; nobody else looks in here. */
+#ifndef REQMETER_TABLES_INNER_H
+#define REQMETER_TABLES_INNER_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include "collect/sdk_accounts.h"
+#include "collect/sdk_table_file.h"
+#include "collect/sdk_reader.h"
+#include "base/map.h"
+
+/* Who a thread's record belongs to, and since when: it passes from one that has ended to another. */
+struct table_thread {
+	uint64_t since_ns;
+	uint32_t tid, pad;
+};
+
+struct table {
+	uint32_t pid;
+	struct table_file file;
+	uint64_t found_ns;
+	uint64_t since_ns; /* requests that began before are not known whole */
+	uint64_t n_read;   /* of its ended requests */
+	uint64_t n_untold; /* that it owned to when last read */
+	uint64_t n_slots, n_threads;
+	struct table_thread *by_number; /* as they have announced themselves */
+	size_t n_numbers;
+	bool gone;
+	char comm[COMM_BYTES];
+	uint32_t lineage[LINEAGE_MAX];
+	uint64_t cgroup_id;
+};
+
+struct waiting {
+	struct told told;
+	struct table_account before; /* on its account before the sample */
+	uint64_t home_full_ns;
+};
+
+struct tables {
+	struct table_costs *costs;
+	bool has_memory; /* the kernel side measures it */
+	struct map by_pid; /* the live ones */
+	uint64_t since_ns; /* from here on every thread that is watched has announced itself before it works */
+	struct table **all;
+	size_t n, room;
+	struct told_losses losses;
+	/* Ended ones first, kept from sample to sample until they are told; then those that are open at this
+	 * one. */
+	struct waiting *waiting;
+	size_t n_waiting, n_ended, waiting_room;
+	struct told *out;
+	size_t out_room;
+	uint64_t swept_ns;
+	bool open_cut; /* there are more open ones */
+	/* Scratch for reads. */
+	struct sdk_request *requests;
+	struct sdk_thread *threads;
+};
+
+static inline uint64_t tables_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* Its process goes on without it, or not at all. What is in it is told with the next sample. */
+void tables_table_gone(struct tables *, struct table *);
+void tables_table_free(struct table *);
+/* What a program tells, made possible; false: it is no request, or none that is known whole. */
+bool tables_told(struct told *to, const struct table *, const struct sdk_request *, uint64_t now);
+/* NULL without memory. */
+struct waiting *tables_wait(struct tables *);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/* What programs tell, completed by what the kernel side knows of the same requests at one instant. */
+#include "collect/sdk_reader_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/request.h"
+
+static bool out_grow(struct tables *t)
+{
+	size_t more = t->out_room ? 2 * t->out_room : 64;
+	struct told *bigger = realloc(t->out, more * sizeof(*bigger));
+
+	if (!bigger)
+		return false;
+	t->out = bigger;
+	t->out_room = more;
+	return true;
+}
+
+/* What threads that work for it have done since they turned to it; of one that died there, until then. */
+static uint64_t unsettled(const struct tables *t, const struct table *table, uint64_t handle, uint64_t until)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = 0; i < table->n_threads; i++)
+		if (t->threads[i].handle == handle && t->threads[i].since_ns < until)
+			sum += until - t->threads[i].since_ns;
+	return sum;
+}
+
+/* Requests that have not ended: they go on, or went down with the process. */
+static void table_read_open(struct tables *t, struct table *table)
+{
+	uint64_t now = tables_now_ns();
+
+	if (!table->n_slots || table_file_slots(&table->file, table->n_slots, t->requests) ||
+	    table_file_threads(&table->file, table->n_threads, t->threads))
+		return;
+	for (uint64_t i = 0; i < table->n_slots; i++) {
+		struct sdk_request *r = &t->requests[i];
+		uint64_t until = now, died;
+		struct waiting *w;
+		struct told told;
+
+		if (r->state == 0 || r->state != r->handle)
+			continue;
+		died = table_cost_died_ns(t->costs, SDK_KEY(table->pid, r->handle));
+		if (table->gone && died)
+			until = died < now ? died : now;
+		r->end_ns = until;
+		r->worked_ns += unsettled(t, table, r->handle, until);
+		if (!tables_told(&told, table, r, now))
+			continue;
+		w = t->n_waiting < TABLES_ENDED_MAX + TABLES_OPEN_MAX ? tables_wait(t) : NULL;
+		if (!w) {
+			t->open_cut = true;
+			return;
+		}
+		w->told = told;
+		w->told.ended = w->told.died = table->gone;
+	}
+}
+
+static void tables_forget_gone(struct tables *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->all[i]->gone)
+			tables_table_free(t->all[i]);
+		else
+			t->all[n++] = t->all[i];
+	}
+	t->n = n;
+}
+
+void tables_begin(struct tables *t)
+{
+	/* Of the gone ones what is open is kept, as ended; so they come first. */
+	t->n_waiting = t->n_ended;
+	t->open_cut = false;
+	tables_drain(t);
+	for (size_t i = 0; i < t->n; i++)
+		if (t->all[i]->gone)
+			table_read_open(t, t->all[i]);
+	t->n_ended = t->n_waiting;
+	tables_forget_gone(t);
+	for (size_t i = 0; i < t->n; i++)
+		table_read_open(t, t->all[i]);
+	for (size_t i = 0; i < t->n_waiting; i++)
+		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before,
+				&t->waiting[i].home_full_ns);
+}
+
+/* What a process is, from its first thread; and which processes are no more. */
+static void tables_see_threads(struct tables *t, const struct sample *sample)
+{
+	struct map seen;
+
+	if (!sample->n_threads)
+		return;
+	map_init(&seen, TABLES_MAX);
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+		struct table *table = map_get(&t->by_pid, row->pid);
+
+		if (!table)
+			continue;
+		map_set(&seen, row->pid, table);
+		if (row->tid != row->pid)
+			continue;
+		memcpy(table->comm, row->comm, sizeof(table->comm));
+		memcpy(table->lineage, row->lineage, sizeof(table->lineage));
+		table->cgroup_id = row->cgroup_id;
+	}
+	for (size_t i = 0; i < t->n; i++)
+		if (!t->all[i]->gone && t->all[i]->found_ns < sample->now_ns && !map_get(&seen, t->all[i]->pid))
+			tables_table_gone(t, t->all[i]);
+	map_done(&seen);
+}
+
+/*
+ * Threads that have something which no account has yet, by request: waits since they were last looked at, and what they
+ * did to memory. Index + 1 of the first; those of one request are few.
+ */
+struct unsettled {
+	struct map waits, memory;
+};
+
+static void note_first(struct map *map, uint32_t pid, uint64_t handle, size_t i)
+{
+	if (handle && !map_get(map, SDK_KEY(pid, handle)))
+		map_set(map, SDK_KEY(pid, handle), (void *)(i + 1));
+}
+
+static void unsettled_find(const struct sample *sample, struct unsettled *u)
+{
+	map_init(&u->waits, SIZE_MAX);
+	map_init(&u->memory, SIZE_MAX);
+	for (size_t i = 0; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+
+		note_first(&u->waits, row->pid, row->sdk_handle, i);
+		note_first(&u->memory, row->pid, row->sdk_memory_handle, i);
+	}
+}
+
+/* Adds those of all threads that the kernel side last saw at this request; false: there are none. */
+static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key, struct table_account *to)
+{
+	size_t waits = (uintptr_t)map_get(&u->waits, key), memory = (uintptr_t)map_get(&u->memory, key);
+
+	for (size_t i = waits ? waits - 1 : sample->n_threads; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+
+		if (row->sdk_handle && SDK_KEY(row->pid, row->sdk_handle) == key)
+			cost_plus(&to->off, &row->sdk_off);
+	}
+	for (size_t i = memory ? memory - 1 : sample->n_threads; i < sample->n_threads; i++) {
+		const struct thread_row *row = &sample->threads[i];
+
+		if (row->sdk_memory_handle && SDK_KEY(row->pid, row->sdk_memory_handle) == key)
+			memory_append(&to->memory, &row->sdk_memory);
+	}
+	return waits || memory;
+}
+
+/* False: its account moved while the threads were looked at; next time. */
+static bool complete(struct tables *t, struct waiting *w, const struct sample *sample, const struct unsettled *unsettled)
+{
+	struct table_account now;
+	uint64_t full = 0;
+	bool found = table_cost_read(t->costs, w->told.key, &now, &full), held;
+
+	if (w->told.ended && memcmp(&now, &w->before, sizeof(now)) != 0)
+		return false;
+	w->told.lost = !found && full >= w->told.start_ns && full;
+	held = unsettled_add(sample, unsettled, w->told.key, &now);
+	table_cost_settle(&w->told.cost, &now.off, w->told.cost.wall_ns);
+	w->told.memory = now.memory;
+	w->told.has_memory = t->has_memory;
+	if (w->told.ended && found && !held)
+		table_cost_free(t->costs, w->told.key);
+	return true;
+}
+
+static bool is_known(const void *context, uint64_t key)
+{
+	return map_get(context, key) != NULL;
+}
+
+/* Accounts of requests that nobody knows: told without end of threads that still stood in them, or by liars.
+ */
+static void sweep(struct tables *t, const struct unsettled *unsettled, uint64_t now)
+{
+	struct map known;
+	struct map_slot *slot;
+	size_t at = 0;
+
+	if (t->open_cut || now - t->swept_ns < 1000000000u)
+		return;
+	t->swept_ns = now;
+	map_init(&known, SIZE_MAX);
+	for (size_t i = 0; i < t->n_waiting; i++)
+		map_set(&known, t->waiting[i].told.key, t);
+	while ((slot = map_next(&unsettled->waits, &at)))
+		map_set(&known, slot->key, t);
+	for (at = 0; (slot = map_next(&unsettled->memory, &at));)
+		map_set(&known, slot->key, t);
+	table_costs_sweep(t->costs, is_known, &known);
+	map_done(&known);
+}
+
+const struct told *tables_complete(struct tables *t, const struct sample *sample, size_t *n)
+{
+	size_t kept = 0, n_waiting = t->n_waiting;
+	struct unsettled unsettled;
+
+	*n = 0;
+	while (t->out_room < n_waiting)
+		if (!out_grow(t))
+			return NULL;
+	unsettled_find(sample, &unsettled);
+	sweep(t, &unsettled, sample->now_ns);
+	for (size_t i = 0; i < n_waiting; i++) {
+		struct waiting *w = &t->waiting[i];
+
+		if (complete(t, w, sample, &unsettled))
+			t->out[(*n)++] = w->told;
+		else if (w->told.ended)
+			t->waiting[kept++] = *w;
+	}
+	t->n_waiting = t->n_ended = kept;
+	map_done(&unsettled.waits);
+	map_done(&unsettled.memory);
+	tables_see_threads(t, sample);
+	return t->out;
+}

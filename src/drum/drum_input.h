@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the sections that DRUM's clients read (mem_info, drum_info, time_info) need to know beyond the rest: the
+ * memory of the scope, and what this reader has seen before. Pure.
+ */
+#ifndef REQMETER_COMPAT_H
+#define REQMETER_COMPAT_H
+
+#include "drum/clients.h"
+#include "system/cgroup_memory.h"
+#include "system/host.h"
+
+/* The memory of a scope's own cgroup. */
+struct compat_memory {
+	bool is_known;	   /* which cgroup it is, and its files could be read */
+	const char *why_not; /* when it is not */
+	bool is_root;	   /* the machine's figures: nobody's container */
+	uint64_t current_bytes, peak_bytes;
+	struct cgroup_memory_limits limits;
+};
+
+struct compat {
+	struct host_memory machine;
+	struct compat_memory memory; /* of no meaning for scope node */
+	struct time_sums times;
+	const struct client *client; /* NULL: nobody's */
+	/* Filled by the report: the processes in drum_info; malloc'd, the caller's. */
+	struct client_cpu *cpu;
+	size_t n_cpu;
+};
+
+#endif

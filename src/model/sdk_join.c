@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/sdk_join.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/sdk_match.h"
+#include "base/map.h"
+#include "base/unknown.h"
+
+/* Handles of requests that no socket shows: above any exchange's, below the join's own. */
+#define TOLD_HANDLES (1ull << 51)
+/* So long after its end a request waits to be seen the other way, too: what is written last is told by then.
+ */
+#define TOLD_WAIT_NS 60000000ull
+/* Its socket's request seems never to end. */
+#define TOLD_GIVE_UP_NS 60000000000ull
+/*
+ * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its slot
+ * and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled; the end
+ * may come while the table is being read; and an end is told later when its account moved meanwhile.
+ */
+#define TOLD_LATE_NS 2000000000ull
+/* Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the time
+ * can be missing in one. */
+#define TOLD_PID_SAMPLES 10
+
+struct held {
+	struct told told;
+	struct held *next;
+};
+
+struct told_join {
+	join_sink sink;
+	void *context;
+	struct map pids; /* of programs that tell: the last sample in which that was known */
+	uint64_t n_samples;
+	struct map open; /* key -> struct request: told of as going on, shown by no socket */
+	struct request *newest;
+	struct request *ended, **ended_tail; /* of sockets, that wait */
+	size_t n_ended;
+	struct held *held, **held_tail; /* ended by their programs, not yet at their sockets */
+	size_t n_held;
+	struct told_counts counts;
+	uint64_t n_handles;
+	struct told_match match;
+	struct map seen; /* in the last sample: keys told of as going on, or held */
+};
+
+int told_new(struct told_join **ret, join_sink sink, void *context)
+{
+	struct told_join *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->sink = sink;
+	t->context = context;
+	t->ended_tail = &t->ended;
+	t->held_tail = &t->held;
+	map_init(&t->pids, 1 << 22); /* PID_MAX_LIMIT */
+	map_init(&t->open, TOLD_OPEN_MAX);
+	map_init(&t->seen, SIZE_MAX);
+	told_match_init(&t->match);
+	*ret = t;
+	return 0;
+}
+
+void told_free(struct told_join *t)
+{
+	if (!t)
+		return;
+	for (struct request *r = t->newest, *older; r; r = older) {
+		older = r->told_older;
+		request_free(r);
+	}
+	for (struct request *r = t->ended, *next; r; r = next) {
+		next = r->next;
+		request_free(r);
+	}
+	for (struct held *h = t->held, *next; h; h = next) {
+		next = h->next;
+		free(h);
+	}
+	map_done(&t->pids);
+	map_done(&t->open);
+	map_done(&t->seen);
+	told_match_done(&t->match);
+	free(t);
+}
+
+void told_by(struct told_join *t, uint32_t pid)
+{
+	map_set(&t->pids, pid, (void *)(uintptr_t)(t->n_samples + 1));
+}
+
+void told_head_read(struct told_join *t, struct request *r, uint32_t tid, uint64_t now_ns)
+{
+	told_match_read(&t->match, r, tid, now_ns);
+}
+
+void told_foreign(struct told_join *t, uint32_t pid)
+{
+	told_match_foreign(&t->match, pid);
+}
+
+void told_socket_ended(struct told_join *t, struct request *r)
+{
+	if (!map_get(&t->pids, r->pid) || t->n_ended >= TOLD_WAITING_MAX) {
+		t->sink(t->context, r);
+		return;
+	}
+	r->next = NULL;
+	r->waits = true;
+	*t->ended_tail = r;
+	t->ended_tail = &r->next;
+	t->n_ended++;
+}
+
+/* --- rows --- */
+
+static void take_text(char **to, const char *text)
+{
+	char *copy = text[0] ? strdup(text) : NULL;
+
+	if (!copy)
+		return;
+	free(*to);
+	*to = copy;
+}
+
+/* What the program says goes before what was seen, but for status, bytes and path. */
+static void take_words(struct request *r, const struct told *told)
+{
+	r->told = true;
+	r->has_memory = told->has_memory;
+	r->told_key = told->key;
+	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
+		take_text(&r->id, told->id);
+		r->id_source = "sdk";
+		r->id_made = false;
+	}
+	if (told->route[0]) {
+		take_text(&r->route, told->route);
+		r->route_source = "framework";
+	}
+	if (!r->method[0])
+		snprintf(r->method, sizeof(r->method), "%s", told->method);
+	if (!r->trace_id[0])
+		memcpy(r->trace_id, told->trace_id, sizeof(r->trace_id));
+	memcpy(r->span_id, told->span_id, sizeof(r->span_id));
+	if (!r->status)
+		r->status = (int)told->status;
+	r->n_threads = (uint16_t)told->n_threads;
+}
+
+/* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
+static uint64_t handled_ns(const struct request *r, const struct told *told)
+{
+	if (told->answered_ns)
+		return told->answered_ns - told->start_ns;
+	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
+}
+
+static void take_live(struct request *r, const struct told *told)
+{
+	r->live = told->cost;
+	r->live_memory = told->memory;
+}
+
+static void take_cost(struct request *r, const struct told *told)
+{
+	r->handled_ns = handled_ns(r, told);
+	r->cost = told->cost;
+	r->memory = told->memory;
+	r->live = (struct cost){ 0 };
+	r->live_memory = (struct memory){ 0 };
+	if (told->start_ns < r->start_ns)
+		r->start_ns = told->start_ns;
+	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
+}
+
+static struct request *request_told(struct told_join *t, const struct told *told)
+{
+	struct request *r = calloc(1, sizeof(*r));
+	char made[40];
+
+	if (!r)
+		return NULL;
+	r->handle = TOLD_HANDLES + ++t->n_handles;
+	r->pid = told->pid;
+	memcpy(r->comm, told->comm, sizeof(r->comm));
+	memcpy(r->lineage, told->lineage, sizeof(r->lineage));
+	r->cgroup_id = told->cgroup_id;
+	r->queue_ns = UNKNOWN;
+	r->start_ns = told->start_ns;
+	snprintf(made, sizeof(made), "reqmeter-%llu", (unsigned long long)r->handle);
+	r->id = strdup(told->id[0] ? told->id : made);
+	r->id_source = told->id[0] ? "sdk" : "generated";
+	r->id_made = !told->id[0];
+	if (!r->id) {
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+/* --- open ones --- */
+
+static void open_remove(struct told_join *t, struct request *r)
+{
+	map_remove(&t->open, r->told_key);
+	*(r->told_newer ? &r->told_newer->told_older : &t->newest) = r->told_older;
+	if (r->told_older)
+		r->told_older->told_newer = r->told_newer;
+	r->told_newer = r->told_older = r->older = NULL;
+	t->counts.in_flight--;
+}
+
+static struct request *open_add(struct told_join *t, const struct told *told)
+{
+	struct request *r = request_told(t, told);
+
+	if (!r)
+		return NULL;
+	if (map_set(&t->open, told->key, r)) {
+		request_free(r);
+		return NULL;
+	}
+	r->told_key = told->key;
+	r->told_older = t->newest;
+	if (t->newest)
+		t->newest->told_newer = r;
+	t->newest = r;
+	t->counts.in_flight++;
+	t->counts.started++;
+	return r;
+}
+
+static void on_open(struct told_join *t, const struct told *told)
+{
+	struct request *r = told_match_find(&t->match, told), *alone = map_get(&t->open, told->key);
+
+	map_set(&t->seen, told->key, t);
+	if (r) {
+		r->claimed = true;
+		take_words(r, told);
+		take_live(r, told);
+		if (alone) { /* its socket shows it by now */
+			open_remove(t, alone);
+			t->counts.started--;
+			request_free(alone);
+		}
+		return;
+	}
+	if (!alone)
+		alone = open_add(t, told);
+	if (!alone)
+		return;
+	take_words(alone, told);
+	take_live(alone, told);
+	alone->end_ns = told->end_ns;
+}
+
+/* Has nothing been told of it in so long? Notes since when; the first sample that misses it says nothing yet. */
+static bool untold(const struct told_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
+{
+	if (map_get(&t->seen, key)) {
+		r->untold_ns = 0;
+		return false;
+	}
+	if (!r->untold_ns) {
+		r->untold_ns = now_ns;
+		return false;
+	}
+	return now_ns - r->untold_ns >= patience_ns;
+}
+
+/* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
+static void open_sweep(struct told_join *t, uint64_t now_ns)
+{
+	for (struct request *r = t->newest, *older; r; r = older) {
+		older = r->told_older;
+		if (!untold(t, r, r->told_key, now_ns, TOLD_LATE_NS))
+			continue;
+		open_remove(t, r);
+		request_free(r);
+		t->counts.rows++;
+	}
+}
+
+/* --- ended ones --- */
+
+static void ended_unlink(struct told_join *t, struct request *r)
+{
+	struct request **at = &t->ended;
+
+	while (*at && *at != r)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = r->next;
+	if (t->ended_tail == &r->next)
+		t->ended_tail = at;
+	r->next = NULL;
+	r->waits = false;
+	t->n_ended--;
+}
+
+static void finish_alone(struct told_join *t, const struct told *told)
+{
+	struct request *r = map_get(&t->open, told->key);
+
+	if (r)
+		open_remove(t, r);
+	else if ((r = request_told(t, told)))
+		t->counts.started++;
+	else
+		return;
+	if (told->lost) {
+		t->counts.rows++;
+		request_free(r);
+		return;
+	}
+	take_words(r, told);
+	take_cost(r, told);
+	r->outcome = told->died ? OUTCOME_PROCESS_DIED : OUTCOME_COMPLETED;
+	t->counts.finished++;
+	t->sink(t->context, r);
+}
+
+static void finish_joined(struct told_join *t, struct request *r, const struct told *told)
+{
+	struct request *alone = map_get(&t->open, told->key);
+
+	if (alone) {
+		open_remove(t, alone);
+		t->counts.started--;
+		request_free(alone);
+	}
+	ended_unlink(t, r);
+	if (told->lost) {
+		t->counts.rows++;
+		r->told = false;
+	} else {
+		take_words(r, told);
+		take_cost(r, told);
+	}
+	t->sink(t->context, r);
+}
+
+/* False: it has to wait for its socket. */
+static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_ns)
+{
+	struct request *r = told_match_find(&t->match, told);
+
+	if (r && r->waits) {
+		finish_joined(t, r, told);
+		return true;
+	}
+	if (r) {
+		r->claimed = true;
+		take_live(r, told);
+		take_words(r, told);
+		return false;
+	}
+	if (told_match_may_come(&t->match, told))
+		return false;
+	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && told_match_serves(&t->match, told->pid))
+		return false;
+	finish_alone(t, told);
+	return true;
+}
+
+static void hold(struct told_join *t, const struct told *told)
+{
+	struct held *h;
+
+	map_set(&t->seen, told->key, t);
+	h = t->n_held < TOLD_WAITING_MAX ? malloc(sizeof(*h)) : NULL;
+	if (!h) {
+		finish_alone(t, told);
+		return;
+	}
+	*h = (struct held){ *told, NULL };
+	*t->held_tail = h;
+	t->held_tail = &h->next;
+	t->n_held++;
+}
+
+static void retry_held(struct told_join *t, uint64_t now_ns)
+{
+	for (struct held **at = &t->held, *h; (h = *at);) {
+		bool done = on_ended(t, &h->told, now_ns);
+
+		if (!done && now_ns > h->told.end_ns + TOLD_GIVE_UP_NS) {
+			finish_alone(t, &h->told);
+			done = true;
+		}
+		if (done) {
+			*at = h->next;
+			if (t->held_tail == &h->next)
+				t->held_tail = at;
+			t->n_held--;
+			free(h);
+		} else {
+			map_set(&t->seen, h->told.key, t);
+			at = &h->next;
+		}
+	}
+}
+
+/* Requests of sockets of which nobody told in time, or whose telling is over: they are what the socket shows.
+ */
+static void release_ended(struct told_join *t, uint64_t now_ns)
+{
+	for (struct request *r = t->ended, *next; r; r = next) {
+		uint64_t key = told_match_expected(r);
+
+		next = r->next;
+		if (!untold(t, r, key, now_ns, key ? TOLD_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
+			continue;
+		ended_unlink(t, r);
+		r->told = false; /* its live cost was the program's; of its end nothing came */
+		t->sink(t->context, r);
+	}
+}
+
+static void candidates_list(struct told_join *t, const struct sample *sample, struct request *in_flight)
+{
+	told_match_begin(&t->match, sample);
+	for (struct request *r = in_flight; r; r = r->older)
+		if (map_get(&t->pids, r->pid))
+			told_match_add(&t->match, r);
+	for (struct request *r = t->ended; r; r = r->next)
+		told_match_add(&t->match, r);
+}
+
+/* Programs that tell: those of which a thread was seen of late, and those that have said so. */
+static void pids_update(struct told_join *t, const struct sample *sample)
+{
+	struct map_slot *slot;
+	uint64_t gone[64];
+	size_t at = 0, n = 0;
+
+	if (!sample->n_threads)
+		return;
+	t->n_samples++;
+	for (size_t i = 0; i < sample->n_threads; i++)
+		if (sample->threads[i].sdk_at)
+			map_set(&t->pids, sample->threads[i].pid, (void *)(uintptr_t)t->n_samples);
+	while (n < 64 && (slot = map_next(&t->pids, &at)))
+		if ((uintptr_t)slot->value + TOLD_PID_SAMPLES < t->n_samples)
+			gone[n++] = slot->key;
+	while (n)
+		map_remove(&t->pids, gone[--n]);
+}
+
+static bool was_seen(void *context, uint64_t key)
+{
+	return map_get(context, key);
+}
+
+void told_sample(struct told_join *t, const struct sample *sample, const struct told *told, size_t n,
+		 struct request *in_flight)
+{
+	uint64_t now_ns = sample->now_ns;
+
+	pids_update(t, sample);
+	candidates_list(t, sample, in_flight);
+	told_match_news(&t->match, told, n, was_seen, &t->seen);
+	map_clear(&t->seen);
+	retry_held(t, now_ns);
+	for (size_t i = 0; i < n; i++) {
+		if (!told[i].ended)
+			on_open(t, &told[i]);
+		else if (!on_ended(t, &told[i], now_ns))
+			hold(t, &told[i]);
+	}
+	open_sweep(t, now_ns);
+	release_ended(t, now_ns);
+}
+
+const struct request *told_active(struct told_join *t, struct request *others)
+{
+	struct request *r;
+
+	for (r = t->newest; r; r = r->told_older)
+		r->older = r->told_older ? r->told_older : others;
+	return t->newest ? t->newest : others;
+}
+
+const struct told_counts *told_counts(const struct told_join *t)
+{
+	return &t->counts;
+}
+
+size_t told_bytes_max(void)
+{
+	return TOLD_MATCH_BYTES_MAX + TOLD_OPEN_MAX * REQUEST_BYTES_MAX + TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
+}

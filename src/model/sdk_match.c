@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/sdk_match.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Requests in flight that one thread has read, of which each told one is compared with all. */
+#define READ_MAX 256
+
+void told_match_init(struct told_match *m)
+{
+	map_init(&m->heads, TOLD_HEADS_MAX);
+	map_init(&m->foreign, 1 << 22); /* PID_MAX_LIMIT */
+	map_init(&m->names, SIZE_MAX);
+	map_init(&m->serving, 1 << 22);
+	map_init(&m->readers, 1 << 22);
+}
+
+void told_match_done(struct told_match *m)
+{
+	map_done(&m->heads);
+	map_done(&m->foreign);
+	map_done(&m->names);
+	map_done(&m->serving);
+	map_done(&m->readers);
+	free(m->candidates);
+}
+
+/* --- heads --- */
+
+static uint64_t last_head_ns(const struct told_match *m, uint32_t tid)
+{
+	return (uintptr_t)map_get(&m->heads, tid);
+}
+
+void told_match_read(struct told_match *m, struct request *r, uint32_t tid, uint64_t now_ns)
+{
+	if (m->heads.n >= TOLD_HEADS_MAX)
+		map_clear(&m->heads);
+	r->head_tid = tid;
+	r->head_ns = now_ns;
+	r->head_before_ns = last_head_ns(m, tid);
+	map_set(&m->heads, tid, (void *)(uintptr_t)now_ns);
+}
+
+void told_match_foreign(struct told_match *m, uint32_t pid)
+{
+	map_set(&m->foreign, pid, m);
+}
+
+/* --- candidates --- */
+
+/* Never 0. The sign bit keeps ids apart from keys, whose pid ends below it. */
+static uint64_t id_name(uint32_t pid, const char *id)
+{
+	uint64_t h = 0xcbf29ce484222325ull ^ pid;
+
+	for (; *id; id++)
+		h = (h ^ (unsigned char)*id) * 0x100000001b3ull;
+	return h | 1ull << 63;
+}
+
+static void candidate_add(struct told_match *m, uint64_t name, struct request *r)
+{
+	size_t more = m->candidates_room ? 2 * m->candidates_room : 256;
+
+	if (m->n_candidates == m->candidates_room) {
+		struct candidate *bigger = realloc(m->candidates, more * sizeof(*bigger));
+
+		if (!bigger)
+			return;
+		m->candidates = bigger;
+		m->candidates_room = more;
+	}
+	m->candidates[m->n_candidates++] = (struct candidate){ r, (uintptr_t)map_get(&m->names, name) };
+	map_set(&m->names, name, (void *)m->n_candidates);
+}
+
+static const struct candidate *candidate_first(const struct told_match *m, uint64_t name)
+{
+	size_t at = (uintptr_t)map_get(&m->names, name);
+
+	return at ? &m->candidates[at - 1] : NULL;
+}
+
+static const struct candidate *candidate_next(const struct told_match *m, const struct candidate *c)
+{
+	return c->next ? &m->candidates[c->next - 1] : NULL;
+}
+
+/* What no record told of may have been heads: their windows are not what they seem. */
+static uint64_t reads_lost(const struct sample *s)
+{
+	return s->losses[LOSS_HEADS_SKIPPED] + s->losses[LOSS_HEADS_UNREADABLE] + s->losses[LOSS_RING_FULL] +
+	       s->losses[LOSS_SOCKETS_FULL];
+}
+
+void told_match_begin(struct told_match *m, const struct sample *sample)
+{
+	if (reads_lost(sample) != m->lost)
+		m->doubt_ns = sample->now_ns;
+	m->lost = reads_lost(sample);
+	m->now_ns = sample->now_ns;
+	m->n_candidates = 0;
+	map_clear(&m->names);
+	map_clear(&m->serving);
+	map_clear(&m->readers);
+}
+
+void told_match_add(struct told_match *m, struct request *r)
+{
+	r->claimed = false;
+	map_set(&m->serving, r->pid, m);
+	if (r->told_key)
+		candidate_add(m, r->told_key, r);
+	if (r->window_key && r->window_key != r->told_key)
+		candidate_add(m, r->window_key, r);
+	if (!r->id_made)
+		candidate_add(m, id_name(r->pid, r->id), r);
+	if (r->response_id && strcmp(r->response_id, r->id) != 0)
+		candidate_add(m, id_name(r->pid, r->response_id), r);
+	if (r->head_tid) {
+		r->same_reader = map_get(&m->readers, r->head_tid);
+		map_set(&m->readers, r->head_tid, r);
+	}
+}
+
+bool told_match_serves(const struct told_match *m, uint32_t pid)
+{
+	return map_get(&m->serving, pid);
+}
+
+/* --- by the thread --- */
+
+/* Was it over, or its response begun, at that instant? */
+static bool was_answered(const struct request *r, uint64_t at_ns)
+{
+	return (r->answered_ns && r->answered_ns <= at_ns) || (r->waits && r->end_ns <= at_ns);
+}
+
+/*
+ * The request whose head the thread had read last when it began the told one; NULL where that one is gone, is not known
+ * or was answered.
+ */
+static struct request *read_before(const struct told_match *m, const struct told *told)
+{
+	struct request *last = NULL, *first = map_get(&m->readers, told->tid);
+	bool next_known;
+	size_t n = 0;
+
+	for (struct request *r = first; r; r = r->same_reader) {
+		if (++n > READ_MAX)
+			return NULL;
+		if (r->pid == told->pid && r->head_ns <= told->start_ns && (!last || r->head_ns > last->head_ns))
+			last = r;
+	}
+	if (!last || was_answered(last, told->start_ns))
+		return NULL;
+	/* Nothing was read between the two: what came next is there, or nothing did. */
+	next_known = last_head_ns(m, told->tid) == last->head_ns;
+	for (struct request *r = first; r && !next_known; r = r->same_reader)
+		next_known = r->head_before_ns == last->head_ns;
+	return next_known ? last : NULL;
+}
+
+/* Another head that its thread has read before and that nothing was begun for: the told one may be that. */
+static bool others_wait(const struct told_match *m, const struct request *r, const struct told *told)
+{
+	for (const struct request *o = map_get(&m->readers, r->head_tid); o; o = o->same_reader)
+		if (o != r && o->pid == r->pid && o->head_ns <= told->start_ns && !was_answered(o, told->start_ns) &&
+		    !o->told_key && (!o->window_key || o->window_unsure))
+			return true;
+	return false;
+}
+
+static bool is_template(const char *route)
+{
+	return route[0] != '/' || strpbrk(route, "{}<>:*()[]^$\\");
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* Does nothing that is known of both speak against it? */
+static bool agrees(const struct request *r, const struct told *told)
+{
+	if (told->id[0] && (!r->id_made || r->response_id))
+		return false;
+	if (told->method[0] && r->method[0] && strcmp(told->method, r->method) != 0)
+		return false;
+	if (told->status && r->status && told->status != (uint32_t)r->status)
+		return false;
+	return !told->route[0] || !r->path || is_template(told->route) || ends_with(r->path, told->route);
+}
+
+void told_match_news(struct told_match *m, const struct told *told, size_t n, bool (*is_old)(void *, uint64_t key),
+		     void *context)
+{
+	struct request **read = calloc(n + 1, sizeof(struct request *));
+
+	for (size_t i = 0; read && i < n; i++) {
+		if (!told[i].tid || is_old(context, told[i].key) || map_get(&m->foreign, told[i].pid))
+			continue;
+		read[i] = read_before(m, &told[i]);
+		if (!read[i] || read[i]->told_key)
+			continue;
+		read[i]->window_unsure |= read[i]->window_key && read[i]->window_key != told[i].key;
+		read[i]->window_key = told[i].key;
+	}
+	for (size_t i = 0; read && i < n; i++) {
+		if (!read[i] || read[i]->window_key != told[i].key)
+			continue;
+		read[i]->window_unsure |= others_wait(m, read[i], &told[i]);
+		candidate_add(m, told[i].key, read[i]);
+	}
+	free(read);
+}
+
+/*
+ * Has everything been told that its thread began before it answered or read on? Programs are looked at before their
+ * sockets, so that is so in the sample after the one that first shows it.
+ */
+static bool window_is_over(const struct told_match *m, struct request *r)
+{
+	bool closed = r->answered_ns || r->waits || last_head_ns(m, r->head_tid) != r->head_ns;
+
+	if (closed && !r->window_closed_ns)
+		r->window_closed_ns = m->now_ns;
+	return r->window_closed_ns && r->window_closed_ns < m->now_ns;
+}
+
+static bool by_thread(const struct request *r, const struct told *told)
+{
+	return r->window_key == told->key && !r->window_unsure && !r->claimed && !r->told_key;
+}
+
+/* What is known by now may speak against it. */
+static void look_again(const struct told_match *m, struct request *r, const struct told *told)
+{
+	if (r->window_key == told->key && !r->told_key)
+		r->window_unsure |= r->head_ns <= m->doubt_ns || map_get(&m->foreign, told->pid) || !agrees(r, told);
+}
+
+bool told_match_may_come(const struct told_match *m, const struct told *told)
+{
+	for (const struct candidate *c = candidate_first(m, told->key); c; c = candidate_next(m, c))
+		if (by_thread(c->request, told))
+			return true;
+	return false;
+}
+
+uint64_t told_match_expected(const struct request *r)
+{
+	return r->told_key ? r->told_key : r->window_unsure ? 0 : r->window_key;
+}
+
+/* --- all three --- */
+
+static bool bears_id(const struct request *r, const struct told *told)
+{
+	return r->pid == told->pid && !r->told_key &&
+	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
+	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
+	       (!r->waits || r->end_ns >= told->start_ns);
+}
+
+struct request *told_match_find(const struct told_match *m, const struct told *told)
+{
+	const struct candidate *c;
+
+	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c))
+		if (c->request->told_key == told->key && !c->request->claimed)
+			return c->request;
+	if (told->id[0])
+		for (c = candidate_first(m, id_name(told->pid, told->id)); c; c = candidate_next(m, c))
+			if (!c->request->claimed && bears_id(c->request, told))
+				return c->request;
+	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c)) {
+		look_again(m, c->request, told);
+		if (by_thread(c->request, told) && window_is_over(m, c->request))
+			return c->request;
+	}
+	return NULL;
+}
