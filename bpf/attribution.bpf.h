@@ -4,8 +4,8 @@
  * edge that belongs to something else; what the thread cost in between is the request's. While one thread serves one
  * request nothing is stored but in that thread; only a request that is left unfinished is parked in a map.
  */
-#ifndef REQMETER_ATTRIBUTION_BPF_H
-#define REQMETER_ATTRIBUTION_BPF_H
+#ifndef REQMETER_BPF_ATTRIBUTION_H
+#define REQMETER_BPF_ATTRIBUTION_H
 
 #include "handoff_account.bpf.h"
 #include "ledger.bpf.h"
@@ -77,8 +77,8 @@ static __always_inline bool park_cost(__u64 exchange, const struct cost *work)
 }
 
 /*
- * The running thread's work waits. Its state is looked up again: of what a function that is not static is given, 6.1 does
- * not know that it lies in a map, and takes nothing else into another.
+ * The running thread's work waits. Its state is looked up again: of what a function that is not static is given, 6.1
+ * does not know that it lies in a map, and takes nothing else into another.
  */
 static __always_inline void park(struct task_struct *task, __u64 now)
 {
@@ -118,8 +118,8 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 		return;
 	}
 	record_begin(r, RECORD_END, s, task, now);
-	r->flags = why | (s->shared ? RECORD_SHARED : 0) | (s->woken ? RECORD_WOKEN : 0) | (s->missed ? RECORD_MISSED : 0) |
-		   (s->answered ? RECORD_ANSWERED : 0) | (s->sent ? RECORD_SENT : 0) |
+	r->flags = why | (s->shared ? RECORD_SHARED : 0) | (s->woken ? RECORD_WOKEN : 0) |
+		   (s->missed ? RECORD_MISSED : 0) | (s->answered ? RECORD_ANSWERED : 0) | (s->sent ? RECORD_SENT : 0) |
 		   (s->ended ? RECORD_BLOCKED : 0) | (s->last_chunk ? RECORD_LAST_CHUNK : 0);
 	r->end_ns = s->ended ? s->block_ns : now;
 	r->cost = *work;
@@ -144,10 +144,10 @@ static __always_inline void cost_so_far(const struct thread_state *s, const stru
 }
 
 /*
- * The running thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a later
- * write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What came
- * after the thread's last block is not the request's, once it is seen to turn elsewhere from there. Not static: the
- * verifier looks at it once, and not on each of its callers' ways.
+ * The running thread leaves its request at `now`, when its sums are `at`. After a write that is the request's end (a
+ * later write undoes it: it opens the account of the same exchange again); before one the request waits, parked. What
+ * came after the thread's last block is not the request's, once it is seen to turn elsewhere from there. Not static:
+ * the verifier looks at it once, and not on each of its callers' ways.
  */
 __weak __noinline int work_leave(struct thread_state *s, const struct cost *at, __u64 now, __u32 why)
 {
@@ -218,9 +218,9 @@ static __always_inline void work_resume(struct thread_state *s, struct task_stru
 }
 
 /*
- * The thread turns elsewhere by a read that is work itself, of which only the end is seen: none of the request's that it
- * has answered, which ends with its last write. What the thread did until that call is not known: where it may have been
- * more than a little, the row must not say that it is exact.
+ * The thread turns elsewhere by a read that is work itself, of which only the end is seen: none of the request's that
+ * it has answered, which ends with its last write. What the thread did until that call is not known: where it may have
+ * been more than a little, the row must not say that it is exact.
  */
 static __always_inline void end_before_read(struct thread_state *s, const struct cost *at, int moved)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* One accessor for each thing that kernels do differently. */
-#ifndef REQMETER_COMPAT_BPF_H
-#define REQMETER_COMPAT_BPF_H
+#ifndef REQMETER_BPF_COMPAT_H
+#define REQMETER_BPF_COMPAT_H
 
 #include "maps.bpf.h"
 
@@ -63,9 +63,9 @@ static __noinline __attribute__((unused)) __u32 compat_folio_pages(struct folio 
  * Tracepoints call programs with preemption on since 7.0, commit a46023d5616e. A switch in the middle of an edge would
  * rewrite the sums that the edge is reading, so an edge keeps its thread on the CPU; the functions are there from 6.10
  * on. What this cannot help: at its end the thread may be switched out while the kernel still counts the program as
- * running; whoever comes to the same program on that CPU meanwhile is passed over (losses.programs_missed). To be called
- * from one object only: bpftool 7.1 cannot link an external function that two declare ("failed to resolve size of
- * underlying type").
+ * running; whoever comes to the same program on that CPU meanwhile is passed over (losses.programs_missed). To be
+ * called from one object only: bpftool 7.1 cannot link an external function that two declare ("failed to resolve size
+ * of underlying type").
  */
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;

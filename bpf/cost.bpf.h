@@ -3,8 +3,8 @@
  * The arithmetic of a thread's time. One function reads the scheduler, one closes a slice, one answers for any
  * instant; everything else adds and subtracts what these return.
  */
-#ifndef REQMETER_ACCOUNT_BPF_H
-#define REQMETER_ACCOUNT_BPF_H
+#ifndef REQMETER_BPF_COST_H
+#define REQMETER_BPF_COST_H
 
 #include "compat.bpf.h"
 #include "maps.bpf.h"
@@ -72,8 +72,8 @@ static __always_inline __u64 give_way(__u64 *part, __u64 much)
 
 /*
  * A slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal, interrupts
- * where they are kept apart). More was booked before the switch itself, while the thread still waited: on waking an idle
- * CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
+ * where they are kept apart). More was booked before the switch itself, while the thread still waited: on waking an
+ * idle CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
  */
 static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
 {
@@ -109,7 +109,10 @@ static __always_inline void cost_extend(struct cost *c, const struct thread_stat
 static __always_inline void cost_on_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
 					const struct cpu_state *cpu, __u64 now, __u64 exec)
 {
-	/* A CPU that has not switched since the agent began has its clocks not tied yet, and the thread was on it all along. */
+	/*
+	 * A CPU that has not switched since the agent began has its clocks not tied yet, and the thread was on it all
+	 * along.
+	 */
 	__u64 in = cpu->switch_ns ? clock_to_ns(cpu, task->sched_info.last_arrival) : 0;
 	struct stretch t;
 
@@ -122,9 +125,9 @@ static __always_inline void cost_on_cpu(struct cost *c, const struct thread_stat
 }
 
 /*
- * What the hypervisor has stolen from the run queue's CPU since its clocks last moved, as the kernel will find when they
- * move next: up to a tick later. 0 where nobody tells. The hypervisor writes it, in a variable that no symbol leads to
- * on many kernels; another of the same CPU does.
+ * What the hypervisor has stolen from the run queue's CPU since its clocks last moved, as the kernel will find when
+ * they move next: up to a tick later. 0 where nobody tells. The hypervisor writes it, in a variable that no symbol
+ * leads to on many kernels; another of the same CPU does.
  */
 static __always_inline __u64 stolen_since_clock(struct rq *rq)
 {
@@ -140,8 +143,8 @@ static __always_inline __u64 stolen_since_clock(struct rq *rq)
 }
 
 /*
- * sum_exec_runtime at `now` of a task inside a slice: what is booked, what had run since when the run queue's clock last
- * moved (wake-ups of others move it and book nothing), and what has run since.
+ * sum_exec_runtime at `now` of a task inside a slice: what is booked, what had run since when the run queue's clock
+ * last moved (wake-ups of others move it and book nothing), and what has run since.
  */
 static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
@@ -154,8 +157,8 @@ static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_
 
 /*
  * What is booked as the CPU time of the thread that runs here, and passed before it came to the CPU: after a wake-up by
- * another CPU the scheduler does not read its clock again when it switches, and until then a CPU whose host was away, or
- * that slept, may have taken its time.
+ * another CPU the scheduler does not read its clock again when it switches, and until then a CPU whose host was away,
+ * or that slept, may have taken its time.
  */
 static __always_inline __u64 booked_early(struct task_struct *task)
 {
@@ -206,9 +209,9 @@ static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
  * What lies between the mark of what was given away and `upto`; nothing of it is negative and its parts sum to its wall
  * time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another part has too much
  * and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows as CPU time that
- * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. Not static, so that the
- * verifier looks at it once and not on each of its callers' ways; in a frame of its own, as it needs much of the stack, of
- * which a chain of calls has 512 bytes.
+ * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. Not static, so that
+ * the verifier looks at it once and not on each of its callers' ways; in a frame of its own, as it needs much of the
+ * stack, of which a chain of calls has 512 bytes.
  */
 __weak __noinline int cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)
 {

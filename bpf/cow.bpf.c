@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Copies on write. No event tells of one, but what it does to the page table is seen: a page that takes another's place
- * has the old one's entry flushed from the TLBs, of which the event tlb_flush tells, while a page that is only taken over
- * (its other owners are gone), made writable or touched for the first time is never flushed. So a flush of one page in the
- * midst of a page fault is a copy. One fault makes one copy, however often it flushes; faults are told apart by their
- * number, which the kernel moves on at the end of each.
+ * has the old one's entry flushed from the TLBs, of which the event tlb_flush tells, while a page that is only taken
+ * over (its other owners are gone), made writable or touched for the first time is never flushed. So a flush of one
+ * page in the midst of a page fault is a copy. One fault makes one copy, however often it flushes; faults are told
+ * apart by their number, which the kernel moves on at the end of each.
  *
- * Seen so: pages that were present when written, after fork, of private files, merged ones (KSM), and the page of zeros.
- * Not seen: what the kernel writes without a fault of the processor's, by way of pinned pages (O_DIRECT, ptrace,
+ * Seen so: pages that were present when written, after fork, of private files, merged ones (KSM), and the page of
+ * zeros. Not seen: what the kernel writes without a fault of the processor's, by way of pinned pages (O_DIRECT, ptrace,
  * process_vm_writev); a flush that the kernel makes one of all pages, because others are on their way at the same time.
  * A page of hugetlbfs counts as one of 4 KiB.
  */
@@ -54,8 +54,8 @@ static __always_inline bool is_in_fault(const struct thread_memory *m, struct ta
 }
 
 /*
- * Fires for every flush, and for every switch to another address space: on the CPU that flushes, and on the one that asks
- * others to. An allocation that looks for memory (reclaim, compaction) flushes the pages it takes away.
+ * Fires for every flush, and for every switch to another address space: on the CPU that flushes, and on the one that
+ * asks others to. An allocation that looks for memory (reclaim, compaction) flushes the pages it takes away.
  */
 SEC("?tp_btf/tlb_flush")
 int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
@@ -79,7 +79,9 @@ int BPF_PROG(on_tlb_flush, int reason, unsigned long pages)
 	return 0;
 }
 
-/* Fires at each page fault in the kernel, before it is handled: mostly where it copies to or from a program's memory. */
+/*
+ * Fires at each page fault in the kernel, before it is handled: mostly where it copies to or from a program's memory.
+ */
 SEC("?tp_btf/page_fault_kernel")
 int BPF_PROG(on_page_fault_kernel, unsigned long address, struct pt_regs *regs, unsigned long error)
 {

@@ -4,8 +4,8 @@
  * decided in user space. received() and sent() are called at the end of every read and write of a socket, by whatever
  * hook the kernel has for that.
  */
-#ifndef REQMETER_EXCHANGE_BPF_H
-#define REQMETER_EXCHANGE_BPF_H
+#ifndef REQMETER_BPF_EXCHANGE_H
+#define REQMETER_BPF_EXCHANGE_H
 
 #include "head.bpf.h"
 #include "late.bpf.h"
@@ -30,7 +30,10 @@ static __always_inline enum protocol protocol_of(enum beginning beginning)
 	return beginning == BEGINS_TLS ? PROTOCOL_TLS : beginning == BEGINS_HTTP2 ? PROTOCOL_HTTP2 : PROTOCOL_OTHER;
 }
 
-/* Do the bytes that arrived begin a request? A foreign connection is asked again where it turns from writing to reading. */
+/*
+ * Do the bytes that arrived begin a request? A foreign connection is asked again where it turns from writing to
+ * reading.
+ */
 static __always_inline enum opening opening_of(struct socket_state *ss, const struct user_bytes *from,
 					       enum protocol *protocol)
 {
@@ -54,7 +57,8 @@ static __always_inline enum opening opening_of(struct socket_state *ss, const st
 /* Has user space found that this is no HTTP? Takes what it has found of the connection. */
 static __always_inline bool is_told_foreign(struct socket_state *ss)
 {
-	__u64 connection = ss->connection, *verdict = verdicts_waiting ? bpf_map_lookup_elem(&verdicts, &connection) : NULL;
+	__u64 connection = ss->connection,
+	      *verdict = verdicts_waiting ? bpf_map_lookup_elem(&verdicts, &connection) : NULL;
 	__u64 what;
 
 	if (!verdict)
@@ -108,7 +112,9 @@ static __always_inline bool is_polled(struct sock *sk)
 	return BPF_CORE_READ(file, f_flags) & O_NONBLOCK;
 }
 
-/* The first read of a connection older than its thread, which was begun for it: what came before was its own beginning. */
+/*
+ * The first read of a connection older than its thread, which was begun for it: what came before was its own beginning.
+ */
 static __always_inline bool born_to_serve(const struct socket_state *ss, const struct task_struct *task)
 {
 	return !ss->exchange && ss->opened_ns < BPF_CORE_READ(task, start_time);
@@ -116,8 +122,8 @@ static __always_inline bool born_to_serve(const struct socket_state *ss, const s
 
 /*
  * An event loop that has something to do at all times never sleeps in its poll, and no switch tells that it has polled.
- * It shows where something comes: the loop has just been at work for nobody. From then on until it sleeps again, what lies
- * between the edges of a request may be others'.
+ * It shows where something comes: the loop has just been at work for nobody. From then on until it sleeps again, what
+ * lies between the edges of a request may be others'.
  */
 static __always_inline void note_polling(struct thread_state *s, const struct socket_state *ss, struct sock *sk,
 					 struct task_struct *task, const struct cost *at)
@@ -170,10 +176,11 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 }
 
 /*
- * The thread is at a socket that is no request's: what it does now is nobody's. That is so already for one that has waited
- * for anybody since, with its request unanswered.
+ * The thread is at a socket that is no request's: what it does now is nobody's. That is so already for one that has
+ * waited for anybody since, with its request unanswered.
  */
-static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at, __u64 now)
+static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at,
+				      __u64 now)
 {
 	if (s->exchange && !(s->ended && s->loops && !s->sent))
 		work_leave(s, at, now, 0);
@@ -250,8 +257,8 @@ static __always_inline void note_reading_again(struct thread_state *s, struct ta
 }
 
 /*
- * A look (MSG_PEEK, the error queue), an empty read or an end of file: turns the thread, and ends nothing by itself. What
- * is looked for on a connection that was answered is the next request, or the client's end: nobody's.
+ * A look (MSG_PEEK, the error queue), an empty read or an end of file: turns the thread, and ends nothing by itself.
+ * What is looked for on a connection that was answered is the next request, or the client's end: nobody's.
  */
 static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 					    struct task_struct *task, const struct cost *at, int result, bool look,
@@ -460,12 +467,15 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	return 0;
 }
 
-#define LAST_CHUNK_CRLF 0x0a0d0a0d30ull /* "0" and an empty line, little endian: the last five bytes of a chunked body */
-#define LAST_CHUNK_LF	0x0a0a30ull
-#define EMPTY_LINE_LF	0x0a0a
-#define EMPTY_LINE_MIX	0x0a0d0a
+/* "0" and an empty line, little endian: the last five bytes of a chunked body */
+#define LAST_CHUNK_CRLF 0x0a0d0a0d30ull
+#define LAST_CHUNK_LF   0x0a0a30ull
+#define EMPTY_LINE_LF   0x0a0a
+#define EMPTY_LINE_MIX  0x0a0d0a
 
-/* Do the last bytes end a chunked body without trailers? Before the 0 is a line's end, another 0, or what nobody knows. */
+/*
+ * Do the last bytes end a chunked body without trailers? Before the 0 is a line's end, another 0, or what nobody knows.
+ */
 static __always_inline bool ends_last_chunk(__u64 tail)
 {
 	__u64 before;
@@ -511,8 +521,8 @@ static __always_inline void tell_written(struct thread_state *s, struct socket_s
 }
 
 /* What is told of a write, in a frame of its own: with it the writer's would be too large for 6.1's stack. */
-static __noinline __attribute__((unused)) int tell_write(struct thread_state *s, struct socket_state *ss, struct sock *sk,
-							 __u32 moved, bool joins)
+static __noinline __attribute__((unused)) int tell_write(struct thread_state *s, struct socket_state *ss,
+							 struct sock *sk, __u32 moved, bool joins)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	const struct user_bytes *from = user_bytes_of_call(s, sk, moved);
@@ -581,8 +591,8 @@ static __always_inline void note_refusal(struct thread_state *s, struct socket_s
 
 /*
  * Bytes of this connection have been read before this write that no edge has told of (splice.bpf.h, sequence.bpf.h): of
- * the request that is being read, or of a new one. Out of line, for on_send is run by everybody. The thread's sums at the
- * edge are in s->at.
+ * the request that is being read, or of a new one. Out of line, for on_send is run by everybody. The thread's sums at
+ * the edge are in s->at.
  */
 static __noinline __attribute__((unused)) int receive_unseen(struct thread_state *s, struct socket_state *ss,
 							     struct sock *sk, struct task_struct *task, __u64 now)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* From a task to the system call that it is in, and from a descriptor to its file. x86-64. */
-#ifndef REQMETER_FILES_BPF_H
-#define REQMETER_FILES_BPF_H
+#ifndef REQMETER_BPF_FILES_H
+#define REQMETER_BPF_FILES_H
 
 #include "maps.bpf.h"
 
-#define CALLS_MAX 512 /* the tables by number of system call end here */
-#define NO_CALL	  (-2) /* no program of 64 bits is behind it */
+#define CALLS_MAX 512  /* the tables by number of system call end here */
+#define NO_CALL   (-2) /* no program of 64 bits is behind it */
 
 #define TS_COMPAT 0x2 /* thread_info.status, in a system call of 32 bits */
 /* Have no registers of a program; PF_USER_WORKER (6.4) was PF_USED_ASYNC, of module loading, before. */
@@ -30,7 +30,7 @@ static __always_inline long task_call(struct task_struct *task)
 	return task_regs(task)->orig_ax;
 }
 
-#define S_IFMT	 0170000
+#define S_IFMT   0170000
 #define S_IFSOCK 0140000
 
 /* The operations that all sockets have, and nothing else: one read less a wait, once they are known. */
@@ -49,8 +49,8 @@ static __always_inline bool is_socket_file(struct file *file)
 }
 
 /*
- * The file of a descriptor. The table of files may be replaced while it is read: every step may fail. What lies behind an
- * array of pointers has no type that the verifier knows, so from there on it is read by helper.
+ * The file of a descriptor. The table of files may be replaced while it is read: every step may fail. What lies behind
+ * an array of pointers has no type that the verifier knows, so from there on it is read by helper.
  */
 static __always_inline bool find_file(struct task_struct *task, unsigned int fd, struct file **ret)
 {

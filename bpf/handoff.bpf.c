@@ -4,9 +4,9 @@
 #include "waits.bpf.h"
 
 /*
- * Is the running thread in a call that may hand work on or give it back: a futex, or a write to a pipe or an eventfd? An
- * interrupt that comes in between wakes whom it will; hardly one in a million does. In all other calls an edge's program
- * may be what it interrupted, and that one's scratch is not to be touched.
+ * Is the running thread in a call that may hand work on or give it back: a futex, or a write to a pipe or an eventfd?
+ * An interrupt that comes in between wakes whom it will; hardly one in a million does. In all other calls an edge's
+ * program may be what it interrupted, and that one's scratch is not to be touched.
  */
 static __always_inline bool may_hand_on(struct task_struct *task, bool *futex)
 {
@@ -52,9 +52,9 @@ static __always_inline bool gives_back(const struct thread_state *s, struct task
 }
 
 /*
- * Fires where a task is woken, in the waker's context, with no run queue's lock held. An heir that wakes somebody may be
- * done: what it has cost until here is settled, so that it is there when the answer is written. If it goes on without
- * waiting, with the next job of a queue, nobody knows whose that is.
+ * Fires where a task is woken, in the waker's context, with no run queue's lock held. An heir that wakes somebody may
+ * be done: what it has cost until here is settled, so that it is there when the answer is written. If it goes on
+ * without waiting, with the next job of a queue, nobody knows whose that is.
  */
 SEC("?tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *woken)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What an edge sends to user space: records of reads and of responses, with the first bytes of heads behind them. */
-#ifndef REQMETER_HEAD_BPF_H
-#define REQMETER_HEAD_BPF_H
+#ifndef REQMETER_BPF_HEAD_H
+#define REQMETER_BPF_HEAD_H
 
 #include "socket_state.bpf.h"
 #include "user_bytes.bpf.h"
 
-#define EMPTY_LINE 0x0a0d0a0du /* "\r\n\r\n", little endian */
-#define STATUS_LINE 0x312f50545448ull /* "HTTP/1" */
+#define EMPTY_LINE       0x0a0d0a0du       /* "\r\n\r\n", little endian */
+#define STATUS_LINE      0x312f50545448ull /* "HTTP/1" */
 #define STATUS_LINE_MASK 0xffffffffffffull
 
 struct head_record {
@@ -82,7 +82,9 @@ static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_byte
 		return 0;
 	if (more > max / 2 - 1)
 		more = max / 2 - 1;
-	/* Changes nothing. 6.1 forgets what a question has told of a number that lies on the stack too, but not a mask. */
+	/*
+	 * Changes nothing. 6.1 forgets what a question has told of a number that lies on the stack too, but not a mask.
+	 */
 	barrier_var(more);
 	more &= max / 2 - 1;
 	barrier_var(n);
@@ -111,8 +113,10 @@ static __always_inline __u32 copy_bytes(__u8 *to, const struct user_bytes *from,
 	if (n > max)
 		n = max;
 	/*
-	 * Asked once more where the compiler cannot know the answer, and alone: together with a question for 0 it becomes
-	 * "n - 1 > max - 1", of which 6.1 learns nothing about n ("R2 unbounded memory access"). To copy 0 bytes is allowed.
+	 * Asked once more where the compiler cannot know the answer, and alone: together with a question for 0 it
+	 * becomes
+	 * "n - 1 > max - 1", of which 6.1 learns nothing about n ("R2 unbounded memory access"). To copy 0 bytes is
+	 * allowed.
 	 */
 	barrier_var(n);
 	if (n > max)
@@ -150,9 +154,8 @@ static __always_inline bool ends_in_empty_line(const struct user_bytes *bytes)
 
 /* Fills the parts of a record that a read knows and sends it. */
 static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, __u32 type, struct thread_state *s,
-				      struct socket_state *ss, struct task_struct *task,
-				      const struct user_bytes *from, const struct cost *at, __u32 moved, __u64 now,
-				      __u64 ready)
+				      struct socket_state *ss, struct task_struct *task, const struct user_bytes *from,
+				      const struct cost *at, __u32 moved, __u64 now, __u64 ready)
 {
 	record_begin(r, type, s, task, now);
 	__builtin_memcpy(r->lineage, s->lineage, sizeof(r->lineage));
@@ -182,16 +185,14 @@ static __always_inline void emit_head(__u32 type, struct thread_state *s, struct
 		struct small_head_record *small = bpf_ringbuf_reserve(&records, sizeof(*small), 0);
 
 		if (small)
-			head_send(&small->r, small->bytes, HEAD_SMALL, type, s, ss, task, from, at, moved,
-				  now, ready);
+			head_send(&small->r, small->bytes, HEAD_SMALL, type, s, ss, task, from, at, moved, now, ready);
 		else
 			lose(LOSS_RING_FULL);
 	} else {
 		struct head_record *big = bpf_ringbuf_reserve(&records, sizeof(*big), 0);
 
 		if (big)
-			head_send(&big->r, big->bytes, HEAD_COPY, type, s, ss, task, from, at, moved,
-				  now, ready);
+			head_send(&big->r, big->bytes, HEAD_COPY, type, s, ss, task, from, at, moved, now, ready);
 		else
 			lose(LOSS_RING_FULL);
 	}

@@ -3,8 +3,8 @@
  * The few kernel types that are read, kept by hand: only fields in use, each relocated by CO-RE at load.
  * Source: the kernel's own BTF, 5.15 to 7.x; where kernels differ, compat.bpf.h has the one accessor.
  */
-#ifndef REQMETER_KERNEL_H
-#define REQMETER_KERNEL_H
+#ifndef REQMETER_BPF_KERNEL_H
+#define REQMETER_BPF_KERNEL_H
 #define __VMLINUX_H__
 
 typedef unsigned char __u8;
@@ -33,43 +33,43 @@ enum bpf_map_type_used {
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
-#define BPF_ANY		      0
-#define BPF_NOEXIST	      1
-#define BPF_F_NO_PREALLOC     1
-#define BPF_F_MMAPABLE	      1024
-#define BPF_RB_NO_WAKEUP      1
-#define BPF_RB_FORCE_WAKEUP   2
+#define BPF_ANY                        0
+#define BPF_NOEXIST                    1
+#define BPF_F_NO_PREALLOC              1
+#define BPF_F_MMAPABLE                 1024
+#define BPF_RB_NO_WAKEUP               1
+#define BPF_RB_FORCE_WAKEUP            2
 #define BPF_LOCAL_STORAGE_GET_F_CREATE 1
 #define BPF_SK_STORAGE_GET_F_CREATE    1
 
-#define PF_EXITING	  0x00000004
-#define PF_IO_WORKER	  0x00000010
-#define PF_MEMALLOC	  0x00000800
-#define PF_USER_WORKER	  0x00004000
-#define PF_KTHREAD	  0x00200000
+#define PF_EXITING        0x00000004
+#define PF_IO_WORKER      0x00000010
+#define PF_MEMALLOC       0x00000800
+#define PF_USER_WORKER    0x00004000
+#define PF_KTHREAD        0x00200000
 #define TASK_STOPPED_BIT  0x00000004
-#define TASK_TRACED_BIT	  0x00000008
-#define TASK_DEAD	  0x00000080
-#define TASK_FROZEN	  0x00008000 /* 6.1 and later */
+#define TASK_TRACED_BIT   0x00000008
+#define TASK_DEAD         0x00000080
+#define TASK_FROZEN       0x00008000 /* 6.1 and later */
 #define SIGNAL_GROUP_EXIT 0x00000004
-#define MSG_PEEK	  0x2
-#define MSG_ERRQUEUE	  0x2000
-#define O_NONBLOCK	  04000
-#define EPIPE		  32
-#define ECONNRESET	  104
-#define EAGAIN		  11
-#define SOCK_STREAM	  1
-#define AF_UNIX		  1
-#define AF_INET		  2
-#define AF_INET6	  10
-#define IPPROTO_TCP	  6
-#define TCP_ESTABLISHED	  1
-#define TCP_SYN_SENT	  2
-#define TCP_SYN_RECV	  3
-#define TCP_FIN_WAIT1	  4
-#define TCP_CLOSE	  7
-#define TCP_LAST_ACK	  9
-#define TCP_LISTEN	  10
+#define MSG_PEEK          0x2
+#define MSG_ERRQUEUE      0x2000
+#define O_NONBLOCK        04000
+#define EPIPE             32
+#define ECONNRESET        104
+#define EAGAIN            11
+#define SOCK_STREAM       1
+#define AF_UNIX           1
+#define AF_INET           2
+#define AF_INET6          10
+#define IPPROTO_TCP       6
+#define TCP_ESTABLISHED   1
+#define TCP_SYN_SENT      2
+#define TCP_SYN_RECV      3
+#define TCP_FIN_WAIT1     4
+#define TCP_CLOSE         7
+#define TCP_LAST_ACK      9
+#define TCP_LISTEN        10
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -97,13 +97,15 @@ struct css_set {
 
 struct rq {
 	__u64 clock;
-	__u64 clock_task; /* without interrupts and steal, where the kernel keeps those apart: what entities are booked in */
+	/* without interrupts and steal, where the kernel keeps those apart: what entities are booked in */
+	__u64 clock_task;
 	int cpu; /* with CONFIG_SMP */
 };
 
 /* With CONFIG_PARAVIRT_TIME_ACCOUNTING. */
 struct rq___with_steal {
-	__u64 prev_steal_time_rq; /* what the hypervisor had stolen when the clocks last moved; 0 for ever where it tells nothing */
+	/* what the hypervisor had stolen when the clocks last moved; 0 for ever where it tells nothing */
+	__u64 prev_steal_time_rq;
 } __attribute__((preserve_access_index));
 
 struct cfs_rq {
@@ -134,7 +136,7 @@ struct file {
 	const struct file_operations *f_op;
 	struct inode *f_inode;
 	unsigned int f_flags;
-	void *private_data; /* of a socket's: struct socket */
+	void *private_data;      /* of a socket's: struct socket */
 	struct hlist_head *f_ep; /* the epolls that watch it, 5.11 and later; NULL: none */
 };
 
@@ -155,8 +157,8 @@ struct task_struct;
 struct mm_struct {
 	struct {
 		int counter;
-	} mm_users; /* 0: it is being torn down */
-	unsigned long total_vm; /* pages */
+	} mm_users;                /* 0: it is being torn down */
+	unsigned long total_vm;    /* pages */
 	struct task_struct *owner; /* with CONFIG_MEMCG; the one task that stands for it, whoever else uses it */
 	struct {
 		__u64 ctx_id; /* never used twice */

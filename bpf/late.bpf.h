@@ -2,17 +2,17 @@
 /*
  * Answers of threads that have not read the request. One thread reads heads and hands them to a pool (Puma's reactor, a
  * Java server's poller), whose worker touches the socket only when it answers. A thread that has worked for no request
- * since it woke, and then answers one, has worked for that: what it did since it woke is the request's, and its row says
- * so (`inherited`).
+ * since it woke, and then answers one, has worked for that: what it did since it woke is the request's, and its row
+ * says so (`inherited`).
  *
- * Where that stretch begins, `at_idle` knows: where the thread last wrote, or where it last went to sleep without work. It
- * may sleep in the midst of work too, for a lock, say: so as long as a request of its process waits for an answer, such
- * a wait moves nothing. What of it lies before the request was read is taken off, of waits first.
+ * Where that stretch begins, `at_idle` knows: where the thread last wrote, or where it last went to sleep without work.
+ * It may sleep in the midst of work too, for a lock, say: so as long as a request of its process waits for an answer,
+ * such a wait moves nothing. What of it lies before the request was read is taken off, of waits first.
  *
  * Threads that wait for anybody (event loops), or whose runtime switches tasks by itself, may have been at anything.
  */
-#ifndef REQMETER_LATE_BPF_H
-#define REQMETER_LATE_BPF_H
+#ifndef REQMETER_BPF_LATE_H
+#define REQMETER_BPF_LATE_H
 
 #include "attribution.bpf.h"
 
@@ -86,8 +86,8 @@ static __always_inline void end_at_write(struct thread_state *s)
 }
 
 /*
- * Before the thread turns to the exchange of which it has done what it did since it woke; its sums are in s->at. In frames
- * of their own, without what turns it: the deepest chain of calls has 512 bytes of stack.
+ * Before the thread turns to the exchange of which it has done what it did since it woke; its sums are in s->at. In
+ * frames of their own, without what turns it: the deepest chain of calls has 512 bytes of stack.
  */
 static __noinline __attribute__((unused)) int late_begin(struct thread_state *s, struct task_struct *task)
 {
@@ -102,7 +102,8 @@ static __noinline __attribute__((unused)) int late_begin(struct thread_state *s,
 }
 
 /* And after it. */
-static __noinline __attribute__((unused)) int late_credit(struct thread_state *s, const struct socket_state *ss, __u64 now)
+static __noinline __attribute__((unused)) int late_credit(struct thread_state *s, const struct socket_state *ss,
+							  __u64 now)
 {
 	__u32 zero = 0;
 	struct memory *memory = bpf_map_lookup_elem(&late_memory, &zero);

@@ -3,8 +3,8 @@
  * Sums that outlive a thread: per cgroup and per process. A thread hands its own over when it ends or changes its
  * cgroup, and at no other time; until then the snapshot reads them from the thread.
  */
-#ifndef REQMETER_LEDGER_BPF_H
-#define REQMETER_LEDGER_BPF_H
+#ifndef REQMETER_BPF_LEDGER_H
+#define REQMETER_BPF_LEDGER_H
 
 #include "sdk_account.bpf.h"
 #include "memory_account.bpf.h"
@@ -25,8 +25,8 @@ static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent
 }
 
 /*
- * The same for its memory. A stretch that is not over is taken for the request's while the thread works for one, as every
- * snapshot takes it; where its end says otherwise, what is handed over next makes up for it.
+ * The same for its memory. A stretch that is not over is taken for the request's while the thread works for one, as
+ * every snapshot takes it; where its end says otherwise, what is handed over next makes up for it.
  */
 static __noinline __attribute__((unused)) void memory_flush(struct thread_state *s)
 {

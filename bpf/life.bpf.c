@@ -79,7 +79,8 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	__builtin_memset(s, 0, __builtin_offsetof(struct thread_state, at_idle));
 	asm volatile("" ::: "memory");
 	__builtin_memset(&s->at_idle, 0,
-			 __builtin_offsetof(struct thread_state, memory) - __builtin_offsetof(struct thread_state, at_idle));
+			 __builtin_offsetof(struct thread_state, memory) -
+				 __builtin_offsetof(struct thread_state, at_idle));
 	asm volatile("" ::: "memory");
 	__builtin_memset(&s->memory, 0, sizeof(s->memory));
 	s->since_ns = now;
@@ -252,7 +253,8 @@ int find_tasks(struct bpf_iter__task *ctx)
 	struct task_struct *task = ctx->task;
 
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	if (task && task->pid && !bpf_task_storage_get(&threads, task, 0, 0) && !(task->flags & PF_EXITING) && in_scope(task))
+	if (task && task->pid && !bpf_task_storage_get(&threads, task, 0, 0) && !(task->flags & PF_EXITING) &&
+	    in_scope(task))
 		state_create(task, SCRATCH_FOUND);
 	return 0;
 }

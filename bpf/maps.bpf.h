@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The state that the subjects share: maps and knobs, weak, so that the linker makes one of each. */
-#ifndef REQMETER_MAPS_BPF_H
-#define REQMETER_MAPS_BPF_H
+#ifndef REQMETER_BPF_MAPS_H
+#define REQMETER_BPF_MAPS_H
 
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
@@ -14,38 +14,39 @@
  * total and, if that is where it belongs, to the request's.
  */
 struct thread_memory {
-	struct memory stretch; /* since the last edge, or the last block while it worked */
-	struct memory work;    /* of the exchange, before that, by this thread */
-	struct memory total;   /* before that */
+	struct memory stretch;        /* since the last edge, or the last block while it worked */
+	struct memory work;           /* of the exchange, before that, by this thread */
+	struct memory total;          /* before that */
 	__u64 minor_seen, major_seen; /* the task's counts when they were last added */
-	__s64 pending_bytes[4]; /* RESIDENT_COUNTED: what is added already of what the task has not handed to its mm yet */
+	/* RESIDENT_COUNTED: what is added already of what the task has not handed to its mm yet */
+	__s64 pending_bytes[4];
 	__s64 request_bytes;
 	__s64 flushed_bytes, flushed_request_bytes;
 	__u64 seen_epoch;
 	__s64 seen_bytes, seen_request_bytes;
-	__u64 css_set, cgroup_id; /* of its address space; they follow at the first event after a move, not at a switch */
+	/* of its address space; they follow at the first event after a move, not at a switch */
+	__u64 css_set, cgroup_id;
 	__u64 reclaim_since_ns; /* 0: not in reclaim */
-	__u64 mapped_before;	/* 1 + bytes of address space when it began to change it; 0: it does not */
-	__u64 sdk_handle;	/* of the program's request whose the stretch is; 0: none's */
-	__u64 copied_in;	/* number of the page fault whose copy was counted last: see cow.bpf.c; 0: none yet */
-	__u64 wrote_in;		/* the same of the last in which the kernel wrote to a present page of the program's */
-	__u64 wrote_call;	/* for which system call that was */
-	__u8 changed;		/* the stretch holds something */
-	__u8 by_program;	/* the program tells what the thread works for */
+	__u64 mapped_before;    /* 1 + bytes of address space when it began to change it; 0: it does not */
+	__u64 sdk_handle;       /* of the program's request whose the stretch is; 0: none's */
+	__u64 copied_in;        /* number of the page fault whose copy was counted last: see cow.bpf.c; 0: none yet */
+	__u64 wrote_in;         /* the same of the last in which the kernel wrote to a present page of the program's */
+	__u64 wrote_call;       /* for which system call that was */
+	__u8 changed;           /* the stretch holds something */
+	__u8 by_program;        /* the program tells what the thread works for */
 	__u8 pad[6];
 };
 
 /* The bytes that a read brought or a write took: see user_bytes.bpf.h. */
 struct user_bytes {
 	const void *at;
-	__u32 n;	     /* contiguous there; at most what the call moved */
+	__u32 n;             /* contiguous there; at most what the call moved */
 	const void *next_at; /* what comes behind, in the next vector */
 	__u32 next_n;
-	__u32 moved; /* by the call: bytes in its vectors, all in all */
+	__u32 moved;         /* by the call: bytes in its vectors, all in all */
 	const void *vectors; /* NULL: the two above are all; else bytes of further ones follow */
 	__u64 n_vectors;
 };
-
 
 /* Where a thread waits for anybody: in accept, of whatever socket, or on the descriptor of an epoll or a ring. */
 enum place {
@@ -60,45 +61,48 @@ enum place {
  * before and after.
  */
 struct thread_state {
-	__u64 changes;	/* odd while a switch or an edge rewrites the rest */
-	__u64 since_ns; /* counting began */
+	__u64 changes;   /* odd while a switch or an edge rewrites the rest */
+	__u64 since_ns;  /* counting began */
 	__u64 exec_base; /* sum_exec_runtime then */
 	__u64 voluntary_base, involuntary_base;
 
 	/* As they were when the thread last left the CPU; before that, when counting began. */
 	__u64 off_ns;
-	__u64 off_exec;	 /* sum_exec_runtime */
-	__u64 off_delay; /* sched_info.run_delay */
+	__u64 off_exec;       /* sum_exec_runtime */
+	__u64 off_delay;      /* sched_info.run_delay */
 	__u64 throttle_queue; /* address of the queue by whose throttling it may have been held back since; 0: not */
 	__u64 throttle_mark;  /* what that queue had been throttled for then */
-	__u64 css_set; /* address: the cgroup is looked up again only when it changes */
+	__u64 css_set;        /* address: the cgroup is looked up again only when it changes */
 	__u64 cgroup_id;
 
 	/* What the thread works for. */
 	__u64 exchange;
-	__u8 blocked; /* 1 + enum blocked: it left the CPU by its own will, or has not been on it yet; 0: still runnable */
-	__u8 sent;    /* has written for the exchange */
-	__u8 shared;  /* the exchange has cost elsewhere, or had */
-	__u8 ended;   /* at_block stands: a later block does not move it */
-	__u8 loops;   /* it blocked where an event loop or an acceptor waits for anybody */
-	__u8 rested;  /* at_block holds the last block, in case the thread turns elsewhere from it */
-	__u8 last_chunk; /* its last write ended as a chunked body ends */
-	__u8 silent;  /* above the row limit: no records of this exchange */
+	/* 1 + enum blocked: it left the CPU by its own will, or has not been on it yet; 0: still runnable */
+	__u8 blocked;
+	__u8 sent;             /* has written for the exchange */
+	__u8 shared;           /* the exchange has cost elsewhere, or had */
+	__u8 ended;            /* at_block stands: a later block does not move it */
+	__u8 loops;            /* it blocked where an event loop or an acceptor waits for anybody */
+	__u8 rested;           /* at_block holds the last block, in case the thread turns elsewhere from it */
+	__u8 last_chunk;       /* its last write ended as a chunked body ends */
+	__u8 silent;           /* above the row limit: no records of this exchange */
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
-	__u8 edge_taken; /* by the first of two programs at a tracepoint: see on_receive_second() */
-	__u8 splices; /* SPLICES, ON_UNIX: see splice.bpf.h */
-	__u8 home_sure; /* the last two requests whose place is known came to it at home */
-	__u8 own_wait; /* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
+	__u8 edge_taken;       /* by the first of two programs at a tracepoint: see on_receive_second() */
+	__u8 splices;          /* SPLICES, ON_UNIX: see splice.bpf.h */
+	__u8 home_sure;        /* the last two requests whose place is known came to it at home */
+	/* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
+	__u8 own_wait;
 	__u8 polls;    /* it has been at work for nobody since it last waited for anybody: see note_polling() */
 	__u8 answered; /* it has written, and waits in a read of the same connection */
-	__u8 woken;    /* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */
-	__u8 missed;   /* of its connection, as seen by itself: see struct socket_state */
+	/* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */
+	__u8 woken;
+	__u8 missed; /* of its connection, as seen by itself: see struct socket_state */
 	__u16 port;
 	/* Where it waits for anybody, as enum place; 0: unknown. */
-	__u32 place; /* its last such wait, if it has not waited for a socket or gone on with a request since */
-	__u32 home;  /* that from which it turned to a new request */
+	__u32 place;         /* its last such wait, if it has not waited for a socket or gone on with a request since */
+	__u32 home;          /* that from which it turned to a new request */
 	__u64 unsure_cpu_ns; /* of the exchange: used after waits that are taken for its own */
-	struct cost total; /* settled at the last switch */
+	struct cost total;   /* settled at the last switch */
 
 	__u64 connection;
 	struct cost mark;     /* of total: what was given away before */
@@ -110,28 +114,33 @@ struct thread_state {
 	__u64 request_cpu_ns;
 	__u64 sock; /* address of the exchange's socket, to be compared only */
 
-	/* Where what it does next may begin to be for a request that it answers without having read it: see late.bpf.h. */
+	/*
+	 * Where what it does next may begin to be for a request that it answers without having read it: see late.bpf.h.
+	 */
 	struct cost at_idle; /* of total */
 	__u64 idle_ns;
-	__u64 edge_cpu_ns; /* of total: at its last edge or block */
+	__u64 edge_cpu_ns;   /* of total: at its last edge or block */
 	__u64 spare_seen_ns; /* of its process's spare_cpu_ns, when it began its exchange */
 
 	/* What the program says: see context.bpf.h. */
-	__u64 sdk_at;	  /* address in its memory of the thread's record; 0: it has none */
-	__u64 sdk_handle; /* that the record named at the last look */
-	__u64 sdk_worked; /* for any request, by the record */
+	__u64 sdk_at;         /* address in its memory of the thread's record; 0: it has none */
+	__u64 sdk_handle;     /* that the record named at the last look */
+	__u64 sdk_worked;     /* for any request, by the record */
 	struct cost sdk_mark; /* of total: what has been looked at; of an heir, too */
 
 	/* Work that was handed to it, as guessed: see handoff.bpf.h. Both are written by the waker. */
 	__u64 heir_exchange; /* 0: none */
-	__u64 heir_ns;	     /* woken for it then, and not looked at since; 0: it has been */
+	__u64 heir_ns;       /* woken for it then, and not looked at since; 0: it has been */
 
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
 
 	__u32 lineage[LINEAGE_MAX];
 
-	/* Of the edge at hand, here because the stack is too small: its sums at the edge, what they make a request's, its bytes. */
+	/*
+	 * Of the edge at hand, here because the stack is too small: its sums at the edge, what they make a request's,
+	 * its bytes.
+	 */
 	struct cost at, work;
 	struct user_bytes bytes;
 	__u64 edge_file; /* address of its socket's file, to be compared only */
@@ -141,40 +150,43 @@ struct thread_state {
 
 struct socket_state {
 	__u64 connection; /* of an outbound socket: of the request it belongs to */
-	__u64 exchange;	  /* 0: none yet; of an outbound socket: the one whose thread connected it or last wrote to it */
-	__u64 begin_ns;	  /* of an exchange above the row limit, whose time is summed; 0: it is not */
-	__u64 ready_ns;	  /* when the oldest unread bytes arrived; 0: not known */
+	/* 0: none yet; of an outbound socket: the one whose thread connected it or last wrote to it */
+	__u64 exchange;
+	__u64 begin_ns; /* of an exchange above the row limit, whose time is summed; 0: it is not */
+	__u64 ready_ns; /* when the oldest unread bytes arrived; 0: not known */
 	__u64 received_bytes, sent_bytes;
 	__u64 last_send_ns;
 	__u64 taken_before; /* splice_by_tcp: bytes that had been read when the socket became known */
-	__u64 opened_ns; /* of the exchange; before the first one when the connection became known */
-	__u64 body_until; /* offset in what is received before which no request begins, as user space knows; 0: it does not */
-	__u64 tail; /* the last eight bytes written, the latest highest; 0 where they are not known */
-	__u32 opener; /* the thread that read the exchange's first bytes */
+	__u64 opened_ns;    /* of the exchange; before the first one when the connection became known */
+	/* offset in what is received before which no request begins, as user space knows; 0: it does not */
+	__u64 body_until;
+	__u64 tail;                /* the last eight bytes written, the latest highest; 0 where they are not known */
+	__u32 opener;              /* the thread that read the exchange's first bytes */
 	__u32 read_seq, write_seq; /* TCP's own, at the last edge: see sequence.bpf.h */
-	__u32 asked; /* a guess: listeners_epoch when it was made */
-	__u16 response_left; /* bytes of this exchange that may still be copied as its response's head */
-	__u16 slot;	     /* with `unclaimed`: of the process in which it is counted */
-	__u64 unread; /* unix_splice_unseen: address of the first unread packet after the last read that was seen; 0: none */
-	__u32 reader; /* the same: the thread that read last */
+	__u32 asked;               /* a guess: listeners_epoch when it was made */
+	__u16 response_left;       /* bytes of this exchange that may still be copied as its response's head */
+	__u16 slot;                /* with `unclaimed`: of the process in which it is counted */
+	/* unix_splice_unseen: address of the first unread packet after the last read that was seen; 0: none */
+	__u64 unread;
+	__u32 reader;    /* the same: the thread that read last */
 	__u32 head_left; /* bytes of this exchange that may still be copied as its head */
-	__u32 netns;	 /* of a Unix socket: its network namespace; user space looks there for it */
+	__u32 netns;     /* of a Unix socket: its network namespace; user space looks there for it */
 	__u16 port;
-	__u8 kind; /* SOCKET_* */
+	__u8 kind;    /* SOCKET_* */
 	__u8 sending; /* the exchange has bytes written */
-	__u8 closed; /* CLOSED_* */
+	__u8 closed;  /* CLOSED_* */
 	__u8 inferred;
 	__u8 peer_eof;
 	__u8 is_unix;
 	__u8 silent;
-	__u8 broken; /* a write was refused: the peer is gone */
+	__u8 broken;    /* a write was refused: the peer is gone */
 	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
-	__u8 guessed; /* outbound because nobody was known to listen at its port */
+	__u8 guessed;   /* outbound because nobody was known to listen at its port */
 	__u8 unclaimed; /* nothing is written for the exchange yet: it counts in unclaimed_requests */
-	__u8 doubted; /* it was met in the middle, and its first bytes were no head */
-	__u8 told; /* user space knows that it is foreign */
+	__u8 doubted;   /* it was met in the middle, and its first bytes were no head */
+	__u8 told;      /* user space knows that it is foreign */
 	__u8 sequenced; /* read_seq and write_seq hold; SEQUENCE_OFF: they never will */
-	__u8 missed; /* it moved bytes that no edge has told of */
+	__u8 missed;    /* it moved bytes that no edge has told of */
 	__u8 pad[1];
 };
 
@@ -186,7 +198,7 @@ enum socket_closed {
 enum socket_kind {
 	SOCKET_INBOUND = 1, /* accepted by a server */
 	SOCKET_OUTBOUND,    /* a server's own request to somebody, or no stream that serves */
-	SOCKET_FOREIGN,	    /* accepted, but not plaintext HTTP/1 */
+	SOCKET_FOREIGN,     /* accepted, but not plaintext HTTP/1 */
 };
 
 struct {
@@ -202,10 +214,10 @@ struct {
  */
 struct cpu_state {
 	__u64 switch_ns;
-	__s64 ahead_ns; /* our clock - rq->clock */
-	__s64 least_ns; /* the same as it was read, the least of a window */
+	__s64 ahead_ns;  /* our clock - rq->clock */
+	__s64 least_ns;  /* the same as it was read, the least of a window */
 	__u64 window_ns; /* when that began */
-	__u64 pad[4];	/* a cache line each */
+	__u64 pad[4];    /* a cache line each */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -222,8 +234,8 @@ struct {
 } sockets __weak SEC(".maps");
 
 /*
- * The same by the socket's address, where the way to see reads and writes leads to an address that the verifier knows no
- * type of: see sockets_by_address. One place unless that is set. Preallocated, never evicted.
+ * The same by the socket's address, where the way to see reads and writes leads to an address that the verifier knows
+ * no type of: see sockets_by_address. One place unless that is set. Preallocated, never evicted.
  */
 struct socket_place {
 	struct socket_state state;
@@ -340,31 +352,35 @@ struct {
 
 /* Knobs, set before load. The defaults load alone: everything on the node. */
 __weak const volatile struct scope scopes[SCOPES_MAX] = {};
-__weak const volatile __u32 n_scopes = 0;	  /* 0: node */
-__weak const volatile bool cpu_on_v1 = false;	  /* cpuacct is mounted as cgroup v1 */
+__weak const volatile __u32 n_scopes = 0;           /* 0: node */
+__weak const volatile bool cpu_on_v1 = false;       /* cpuacct is mounted as cgroup v1 */
 __weak const volatile __u32 rows_per_second = 5000; /* requests that get records; the rest are summed only */
 __weak const volatile bool switch_has_state = true; /* sched_switch has prev_state, 5.18 and later */
-__weak const volatile bool can_stay_on_cpu = false; /* bpf_preempt_disable can be called, and global functions behind it */
+/* bpf_preempt_disable can be called, and global functions behind it */
+__weak const volatile bool can_stay_on_cpu = false;
 __weak const volatile __u32 throttling = THROTTLE_UNKNOWN; /* enum throttling */
-__weak const volatile bool infer_handoff = false; /* on_waking is attached */
-__weak const volatile __u32 rss_batch = 32; /* pages at which a CPU's part of a sum is folded */
-__weak const volatile bool splice_by_tcp = false; /* on_tcp_taken is attached: see splice.bpf.h */
-__weak const volatile bool unix_splice_unseen = false; /* splice from a Unix socket is to be guessed */
-__weak const volatile bool has_seconds = false;	    /* on_receive_second() and its like are attached, 7.0 and later */
+__weak const volatile bool infer_handoff = false;          /* on_waking is attached */
+__weak const volatile __u32 rss_batch = 32;                /* pages at which a CPU's part of a sum is folded */
+__weak const volatile bool splice_by_tcp = false;          /* on_tcp_taken is attached: see splice.bpf.h */
+__weak const volatile bool unix_splice_unseen = false;     /* splice from a Unix socket is to be guessed */
+__weak const volatile bool has_seconds = false; /* on_receive_second() and its like are attached, 7.0 and later */
 
 __weak const volatile __u32 resident = RESIDENT_UNKNOWN; /* enum resident */
-__weak const volatile __u32 n_cpus = 1; /* possible ones */
-__weak const volatile __s64 steal_from_rq = 0; /* from a CPU's run queue to its steal_time, both per-CPU variables; 0: unknown */
+__weak const volatile __u32 n_cpus = 1;                  /* possible ones */
+/* from a CPU's run queue to its steal_time, both per-CPU variables; 0: unknown */
+__weak const volatile __s64 steal_from_rq = 0;
 extern const bool sockets_by_address; /* see knobs.bpf.c */
 
 /* Set while running. */
-__weak __u32 agent_pid = 0;	  /* told by the start-up iterator, in the initial PID namespace */
+__weak __u32 agent_pid = 0;      /* told by the start-up iterator, in the initial PID namespace */
 __weak __u64 snapshot_epoch = 0; /* raised by user space before each snapshot */
-__weak __u64 last_handle = 0;	  /* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
-__weak __u64 rows_second = 0;	  /* the second that rows_in_second counts */
+/* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
+__weak __u64 last_handle = 0;
+__weak __u64 rows_second = 0; /* the second that rows_in_second counts */
 __weak __u64 rows_in_second = 0;
-__weak __u64 came_into_scope = 0; /* tasks that have, other than by birth: what is unknown of their memory may be no longer */
-__weak __u32 listeners_epoch = 0; /* raised by user space after it has read who listens */
+/* tasks that have, other than by birth: what is unknown of their memory may be no longer */
+__weak __u64 came_into_scope = 0;
+__weak __u32 listeners_epoch = 0;  /* raised by user space after it has read who listens */
 __weak __u32 verdicts_waiting = 0; /* entries of `verdicts`: added by user space, taken off here */
 /* By PROCESS_SLOT: requests that were read and for which nobody has written yet. */
 __weak __u32 unclaimed_requests[PROCESS_SLOTS] = {};
@@ -372,7 +388,7 @@ __weak __u32 unclaimed_requests[PROCESS_SLOTS] = {};
 __weak __u64 spare_cpu_ns[PROCESS_SLOTS] = {};
 /* The same: its runtime switches tasks by itself; told by user space. */
 __weak __u8 multiplexes[PROCESS_SLOTS] = {};
-__weak bool watching = false;	  /* true once the tasks that were there have been found */
+__weak bool watching = false; /* true once the tasks that were there have been found */
 
 static __always_inline void lose(enum loss what)
 {
@@ -389,8 +405,8 @@ static __always_inline struct cpu_state *cpu_state_of(__u32 cpu)
 }
 
 /*
- * Ours is slewed by at most a twelfth (chrony: 83,333 ppm; adjtime 500 ppm). Beyond that, as after a virtual machine was
- * restored, what was least during a window holds: long enough for some switches, so short that a jump is soon over.
+ * Ours is slewed by at most a twelfth (chrony: 83,333 ppm; adjtime 500 ppm). Beyond that, as after a virtual machine
+ * was restored, what was least during a window holds: long enough for some switches, so short that a jump is soon over.
  */
 #define CLOCKS_SLEW_PART 11
 #define CLOCKS_WINDOW_NS 250000000

@@ -3,8 +3,8 @@
  * Memory: every change of what is resident goes to the thread that made it, if it is a change of its own address space,
  * and otherwise to a term of the ledger; beside that, address space, page cache and reclaim.
  *
- * Nothing here keeps its thread on the CPU: rss_stat fires under the lock of a page table, where no kernel preempts, and
- * the other programs touch what only their own thread writes.
+ * Nothing here keeps its thread on the CPU: rss_stat fires under the lock of a page table, where no kernel preempts,
+ * and the other programs touch what only their own thread writes.
  */
 #include "ledger.bpf.h"
 #include "memory_account.bpf.h"
@@ -73,8 +73,8 @@ static __noinline bool space_find(struct mm_struct *mm, __u64 cgroup_id)
 }
 
 /*
- * An address space that is not followed has an event. One that is being made by a watched thread is new. One that should
- * have been found when the agent began is found now, and the size of this event is lost.
+ * An address space that is not followed has an event. One that is being made by a watched thread is new. One that
+ * should have been found when the agent began is found now, and the size of this event is lost.
  */
 static __always_inline bool space_meet(struct mm_struct *mm)
 {
@@ -119,10 +119,10 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 }
 
 /*
- * This CPU's part was folded into the common part. What that grew by since anybody looked may hold folds of other CPUs as
- * well, whose own events are yet to come, where several threads fault at a time (`by_fault`: a single page has folded this
- * part). Where all of it is such folds, those beyond this one are left to those who made them. Only of what grows: pages
- * are given back by hundreds in one event, of which any number may look like folds.
+ * This CPU's part was folded into the common part. What that grew by since anybody looked may hold folds of other CPUs
+ * as well, whose own events are yet to come, where several threads fault at a time (`by_fault`: a single page has
+ * folded this part). Where all of it is such folds, those beyond this one are left to those who made them. Only of what
+ * grows: pages are given back by hundreds in one event, of which any number may look like folds.
  */
 static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, bool by_fault)
 {
@@ -139,7 +139,9 @@ static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, boo
 	return rss_batch;
 }
 
-/* A part that is one page short of a fold is folded by a single page; with one thread alone it does not matter by what. */
+/*
+ * A part that is one page short of a fold is folded by a single page; with one thread alone it does not matter by what.
+ */
 static __always_inline bool is_by_fault(const struct mm_struct *mm, __s32 before)
 {
 	return before == (__s32)rss_batch - 1 && mm->mm_users.counter > 1;
@@ -281,17 +283,17 @@ static __always_inline void add_change(struct space_cache *c, struct mm_struct *
 
 /*
  * A page fault of the thread's own that brought an anonymous page, where nothing but this CPU's part has changed: that
- * can be read later, with those of further faults. This is what most events are, and most of what they cost. Faults only
- * add, but where the thread reclaims memory meanwhile; so no peak is passed over. A fault inside a system call is not
- * told from the call.
+ * can be read later, with those of further faults. This is what most events are, and most of what they cost. Faults
+ * only add, but where the thread reclaims memory meanwhile; so no peak is passed over. A fault inside a system call is
+ * not told from the call.
  */
 static __always_inline bool can_wait(const struct space_cache *c, struct mm_struct *mm, __u32 kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	return kind == RSS_ANON && c->faulting == (__u64)mm && task->mm == mm &&
-	       ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count && cache_is_right(c, task) &&
-	       ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
+	       ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count &&
+	       cache_is_right(c, task) && ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
 }
 
 /*
@@ -532,7 +534,10 @@ int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
 
 /* --- page cache and reclaim --- */
 
-/* Fires for every folio that is added to the page cache of a file, in the context of who reads or writes, or reads ahead. */
+/*
+ * Fires for every folio that is added to the page cache of a file, in the context of who reads or writes, or reads
+ * ahead.
+ */
 SEC("?tp_btf/mm_filemap_add_to_page_cache")
 int BPF_PROG(on_page_cache, struct folio *folio)
 {

@@ -3,8 +3,8 @@
  * The arithmetic of a thread's memory: where a stretch of it ends and to whom it goes. Only the thread itself and the
  * switch away from it write here, so nothing is locked; a reader elsewhere may be one event behind.
  */
-#ifndef REQMETER_MEMORY_BPF_H
-#define REQMETER_MEMORY_BPF_H
+#ifndef REQMETER_BPF_MEMORY_ACCOUNT_H
+#define REQMETER_BPF_MEMORY_ACCOUNT_H
 
 #include "sdk_account.bpf.h"
 #include "resident.bpf.h"
@@ -98,7 +98,9 @@ static __always_inline void memory_collect(struct thread_memory *m, struct task_
 		pending_collect(m, task);
 }
 
-/* The stretch of a thread of process `pid` is all there; the rest of memory_settle(), which the verifier looks at once. */
+/*
+ * The stretch of a thread of process `pid` is all there; the rest of memory_settle(), which the verifier looks at once.
+ */
 __weak __noinline int stretch_settle(struct thread_memory *m, __u32 pid, bool for_request)
 {
 	if (!m)
@@ -116,8 +118,8 @@ __weak __noinline int stretch_settle(struct thread_memory *m, __u32 pid, bool fo
 }
 
 /*
- * The stretch ends: it was the request's, or nobody's. Where the program tells whose it was, that counts in the ledger; a
- * request that it does not tell of has it nevertheless, at its socket's edges.
+ * The stretch ends: it was the request's, or nobody's. Where the program tells whose it was, that counts in the ledger;
+ * a request that it does not tell of has it nevertheless, at its socket's edges.
  */
 static __noinline __attribute__((unused)) void memory_settle(struct thread_memory *m, struct task_struct *task,
 							     bool for_request)

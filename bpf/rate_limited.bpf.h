@@ -5,8 +5,8 @@
  * last one, of which nobody can say here that it is; so the count, the sum and the longest are right at any time, and
  * the shortest is up to the first write.
  */
-#ifndef REQMETER_UNSEEN_BPF_H
-#define REQMETER_UNSEEN_BPF_H
+#ifndef REQMETER_BPF_RATE_LIMITED_H
+#define REQMETER_BPF_RATE_LIMITED_H
 
 #include "attribution.bpf.h"
 

@@ -4,15 +4,15 @@
  * bytes reach. Of a hundred protocols hardly another begins so; what does nevertheless is found by user space, which
  * parses the line and tells (see `verdicts`).
  */
-#ifndef REQMETER_REQUEST_LINE_BPF_H
-#define REQMETER_REQUEST_LINE_BPF_H
+#ifndef REQMETER_BPF_REQUEST_LINE_H
+#define REQMETER_BPF_REQUEST_LINE_H
 
 #include "user_bytes.bpf.h"
 
 enum beginning {
 	BEGINS_NOTHING, /* no request */
-	BEGINS_BLANK,	/* line ends alone, as some clients send them before a request */
-	BEGINS_PART,	/* too short to tell */
+	BEGINS_BLANK,   /* line ends alone, as some clients send them before a request */
+	BEGINS_PART,    /* too short to tell */
 	BEGINS_LINE,
 	BEGINS_HTTP2,
 	BEGINS_TLS,
@@ -25,10 +25,10 @@ static __always_inline bool begins_request(enum beginning beginning)
 }
 
 #define METHOD_LOOKED_AT 20 /* the longest in use has 17 (UPDATEREDIRECTREF) */
-#define LINE_LOOKED_AT	 32 /* with four of the target, and a power of two */
-#define BLANKS_SKIPPED	 4
-#define CONNECT_METHOD 0x205443454e4e4f43ull /* "CONNECT ", little endian */
-#define HTTP2_METHOD   0x20495250u	     /* "PRI " */
+#define LINE_LOOKED_AT   32 /* with four of the target, and a power of two */
+#define BLANKS_SKIPPED   4
+#define CONNECT_METHOD   0x205443454e4e4f43ull /* "CONNECT ", little endian */
+#define HTTP2_METHOD     0x20495250u           /* "PRI " */
 
 struct line_start {
 	__u8 bytes[LINE_LOOKED_AT];
@@ -67,7 +67,9 @@ static __always_inline enum beginning target_of(const __u8 *t, __s32 n, bool hos
 		return BEGINS_PART; /* several between the words: user space looks at the rest */
 	if (host)
 		return t[0] == '[' || (t[0] >= '0' && t[0] <= '9') || (t[0] >= 'A' && t[0] <= 'Z') ||
-				       (t[0] >= 'a' && t[0] <= 'z') ? BEGINS_LINE : BEGINS_NOTHING;
+				       (t[0] >= 'a' && t[0] <= 'z')
+			       ? BEGINS_LINE
+			       : BEGINS_NOTHING;
 #pragma unroll
 	for (int i = 0; i < 4; i++)
 		if (i < n && (t[i] | 0x20) != http[i])

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How much of an address space is resident, as the kernel counts it. It counts four kinds of pages (file, anonymous, swap
- * entries, shared memory) in one of two ways:
+ * How much of an address space is resident, as the kernel counts it. It counts four kinds of pages (file, anonymous,
+ * swap entries, shared memory) in one of two ways:
  *
- * From 6.2 on (commit f1a7941243c1) each is a sum with a part on every CPU, folded into the common part when it exceeds a
- * batch; the event rss_stat says which sum changed and not by how much. The change is that of this CPU's part since it
- * was last seen and, if it was folded (which leaves the part at 0), that of the common part.
+ * From 6.2 on (commit f1a7941243c1) each is a sum with a part on every CPU, folded into the common part when it exceeds
+ * a batch; the event rss_stat says which sum changed and not by how much. The change is that of this CPU's part since
+ * it was last seen and, if it was folded (which leaves the part at 0), that of the common part.
  *
  * Before, each is one number, which the event carries; but a task keeps up to 64 page faults to itself before it adds
  * them and tells. Those are read from the task at every edge and by every snapshot.
  *
  * An address space is known by its x86 context number, which is never used twice, so nothing stale can be mistaken.
  */
-#ifndef REQMETER_RESIDENT_BPF_H
-#define REQMETER_RESIDENT_BPF_H
+#ifndef REQMETER_BPF_RESIDENT_H
+#define REQMETER_BPF_RESIDENT_H
 
 #include "maps.bpf.h"
 
 #define PAGE_BYTES_SHIFT 12
-#define RSS_KINDS	 4 /* NR_MM_COUNTERS */
+#define RSS_KINDS        4 /* NR_MM_COUNTERS */
 enum rss_kind { RSS_FILE, RSS_ANON, RSS_SWAP, RSS_SHMEM };
 
 struct mm_struct___since_6_2 {
@@ -43,7 +43,7 @@ struct task_struct___before_6_2 {
 
 /* An address space that is followed. */
 struct space {
-	__u64 cgroup_id; /* whose ledger it stands in */
+	__u64 cgroup_id;         /* whose ledger it stands in */
 	__s64 counts[RSS_KINDS]; /* the common parts when last seen */
 };
 
@@ -68,26 +68,27 @@ struct {
 } space_parts __weak SEC(".maps");
 
 /*
- * The address space that this CPU saw last, so that a run of faults costs no hash; and the thread that is here, with what
- * it has done to its own memory since it came or since its last edge, so that it costs no look-up of the thread either.
+ * The address space that this CPU saw last, so that a run of faults costs no hash; and the thread that is here, with
+ * what it has done to its own memory since it came or since its last edge, so that it costs no look-up of the thread
+ * either.
  */
 struct space_cache {
 	/* What nearly every event looks at, in a cache line. */
-	__u64 task;	 /* address; 0: not looked up yet */
-	__u64 faulting;	 /* address of its address space, where its faults may wait to be read; 0: none may */
+	__u64 task;       /* address; 0: not looked up yet */
+	__u64 faulting;   /* address of its address space, where its faults may wait to be read; 0: none may */
 	__s64 anon_count; /* the common part of anonymous pages when it was last looked at */
-	__u64 css_set;	 /* address of its cgroups: what was before a move stays with the old ones */
-	__u64 sdk_at;	 /* where the program says what the thread works for; 0: it does not */
+	__u64 css_set;    /* address of its cgroups: what was before a move stays with the old ones */
+	__u64 sdk_at;     /* where the program says what the thread works for; 0: it does not */
 	__u64 sdk_handle;
 	__u32 n_pending; /* faults of the thread that are not in the stretch yet, nor in the last part */
-	__u8 is_known;	 /* the address space; else its events are passed over */
+	__u8 is_known;   /* the address space; else its events are passed over */
 	__u8 is_watched; /* the thread */
-	__u8 changed;	 /* the stretch holds something */
-	__u8 reclaims;	 /* the thread looks for memory to free */
+	__u8 changed;    /* the stretch holds something */
+	__u8 reclaims;   /* the thread looks for memory to free */
 
-	__u64 self;	 /* its own address: from it follows where this CPU's part of anything lies */
-	__u64 ctx_id;	 /* 0: none */
-	__u64 anon_part;  /* address of this CPU's part of anonymous pages */
+	__u64 self;            /* its own address: from it follows where this CPU's part of anything lies */
+	__u64 ctx_id;          /* 0: none */
+	__u64 anon_part;       /* address of this CPU's part of anonymous pages */
 	__u64 came_into_scope; /* when the address space was found to be unknown */
 	struct space_parts last;
 	struct memory stretch;
@@ -203,8 +204,9 @@ struct sums {
 /* A relocated index has to be a constant. */
 #define sums_read_one(mm, ret, kind)                                                                                   \
 	do {                                                                                                           \
-		(ret)->counts[kind] = BPF_CORE_READ((struct mm_struct___since_6_2 *)(mm), rss_stat[kind].count);      \
-		(ret)->parts[kind] = (__u64)BPF_CORE_READ((struct mm_struct___since_6_2 *)(mm), rss_stat[kind].counters); \
+		(ret)->counts[kind] = BPF_CORE_READ((struct mm_struct___since_6_2 *)(mm), rss_stat[kind].count);       \
+		(ret)->parts[kind] =                                                                                   \
+			(__u64)BPF_CORE_READ((struct mm_struct___since_6_2 *)(mm), rss_stat[kind].counters);           \
 	} while (0)
 
 static __always_inline void sums_read(struct mm_struct *mm, struct sums *ret)
@@ -216,8 +218,8 @@ static __always_inline void sums_read(struct mm_struct *mm, struct sums *ret)
 }
 
 /*
- * A CPU's offset, by which its part of any per-CPU memory lies beyond the base. The address of a map's element is known to
- * the verifier as such and may not be computed with; what is read back from memory is a number.
+ * A CPU's offset, by which its part of any per-CPU memory lies beyond the base. The address of a map's element is known
+ * to the verifier as such and may not be computed with; what is read back from memory is a number.
  */
 static __always_inline __u64 percpu_offset(struct space_cache *c)
 {
@@ -238,7 +240,8 @@ static __always_inline void parts_read(const struct sums *sums, __u64 offset, st
 {
 #pragma unroll
 	for (int kind = 0; kind < RSS_KINDS; kind++)
-		bpf_probe_read_kernel(&ret->parts[kind], sizeof(ret->parts[kind]), (void *)(sums->parts[kind] + offset));
+		bpf_probe_read_kernel(&ret->parts[kind], sizeof(ret->parts[kind]),
+				      (void *)(sums->parts[kind] + offset));
 }
 
 struct resident_walk {
@@ -256,8 +259,8 @@ static long resident_add_cpu(__u32 cpu, struct resident_walk *w)
 }
 
 /*
- * All that is resident, exactly: the parts of all CPUs are added, at 10 ns a CPU. /proc leaves them out on most kernels.
- * For snapshots and for what happens once in a process's life.
+ * All that is resident, exactly: the parts of all CPUs are added, at 10 ns a CPU. /proc leaves them out on most
+ * kernels. For snapshots and for what happens once in a process's life.
  */
 static __noinline __attribute__((unused)) __s64 resident_bytes_of(struct mm_struct *mm)
 {

@@ -42,8 +42,8 @@ static __always_inline void note_block(struct thread_state *s, struct task_struc
 }
 
 /*
- * The thread goes to sleep. If it has no work, and none may wait for it in its process, what it does when it wakes is for
- * what comes then; in the midst of work it may sleep as well, for a lock, say.
+ * The thread goes to sleep. If it has no work, and none may wait for it in its process, what it does when it wakes is
+ * for what comes then; in the midst of work it may sleep as well, for a lock, say.
  */
 static __always_inline void note_idle(struct thread_state *s, struct task_struct *task, bool was_over, __u64 now)
 {

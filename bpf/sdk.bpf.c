@@ -2,8 +2,8 @@
 /* How threads of programs with libreqmeter tell where their records are. */
 #include "attribution.bpf.h"
 
-#define SYSCALL_PRCTL	157
-#define PR_SET_NAME	15
+#define SYSCALL_PRCTL   157
+#define PR_SET_NAME     15
 #define USER_SPACE_ENDS 0x7ffffffff000ull /* with four levels of page tables; nobody maps memory beyond unasked */
 
 static __always_inline bool is_announcement(const struct pt_regs *regs)

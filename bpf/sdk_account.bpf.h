@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a program says of its threads by libreqmeter (shared/sdk_table.h): each has a record in the program's memory with
- * the request that it works for, and the library itself adds up how long. That is wall time. Here is what has to be taken
- * off: at each switch the stretch off the CPU goes to the request that the record named when it began, and what was
- * stolen from the slice to the one it names now. The record is read for the task that leaves the CPU only, the other's
- * memory is not at hand. Nothing that stands in it is believed beyond that task's own account.
+ * What a program says of its threads by libreqmeter (shared/sdk_table.h): each has a record in the program's memory
+ * with the request that it works for, and the library itself adds up how long. That is wall time. Here is what has to
+ * be taken off: at each switch the stretch off the CPU goes to the request that the record named when it began, and
+ * what was stolen from the slice to the one it names now. The record is read for the task that leaves the CPU only, the
+ * other's memory is not at hand. Nothing that stands in it is believed beyond that task's own account.
  */
-#ifndef REQMETER_CONTEXT_BPF_H
-#define REQMETER_CONTEXT_BPF_H
+#ifndef REQMETER_BPF_SDK_ACCOUNT_H
+#define REQMETER_BPF_SDK_ACCOUNT_H
 
 #include "cost.bpf.h"
 #include "shared/sdk_table.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Edges that were missed show in TCP's own sequence numbers: of what was read and of what was written. A kernel may pass
- * over a program (fexit before 6.3 on kernels that preempt, every tracepoint since 7.0), and some ways of reading reach no
- * hook at all (TCP_ZEROCOPY_RECEIVE).
+ * Edges that were missed show in TCP's own sequence numbers: of what was read and of what was written. A kernel may
+ * pass over a program (fexit before 6.3 on kernels that preempt, every tracepoint since 7.0), and some ways of reading
+ * reach no hook at all (TCP_ZEROCOPY_RECEIVE).
  */
-#ifndef REQMETER_SEQUENCE_BPF_H
-#define REQMETER_SEQUENCE_BPF_H
+#ifndef REQMETER_BPF_SEQUENCE_H
+#define REQMETER_BPF_SEQUENCE_H
 
 #include "sock_field.bpf.h"
 
@@ -65,8 +65,8 @@ __weak __noinline int sequences_compare(struct socket_state *ss, struct sequence
 }
 
 /*
- * At an edge that tells of so many bytes read and written: those that no edge has told of, in *ret. The connection is at
- * its place again afterwards.
+ * At an edge that tells of so many bytes read and written: those that no edge has told of, in *ret. The connection is
+ * at its place again afterwards.
  */
 static __always_inline void sequences_missed(struct socket_state *ss, struct sock *sk, __u32 read, __u32 written,
 					     struct sequences *ret)

@@ -131,7 +131,8 @@ static __always_inline void row_resident(struct thread_row *row, struct task_str
 	struct task_struct *owner = memory_owner(task);
 
 	if (resident == RESIDENT_COUNTED && task->mm)
-		row->resident_bytes = pending_of(task, RSS_FILE) + pending_of(task, RSS_ANON) + pending_of(task, RSS_SHMEM);
+		row->resident_bytes =
+			pending_of(task, RSS_FILE) + pending_of(task, RSS_ANON) + pending_of(task, RSS_SHMEM);
 	row->resident_cgroup_id = task_cgroup_id(owner ? owner : task);
 	if (!owns_memory(task))
 		return;

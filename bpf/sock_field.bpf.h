@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What a socket is, by its own fields. */
-#ifndef REQMETER_SOCK_FIELD_BPF_H
-#define REQMETER_SOCK_FIELD_BPF_H
+#ifndef REQMETER_BPF_SOCK_FIELD_H
+#define REQMETER_BPF_SOCK_FIELD_H
 
 #include "maps.bpf.h"
 

@@ -201,7 +201,8 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 			return;
 	}
 	emit_close(ss, task,
-		   (by_task ? RECORD_CLOSED : RECORD_RESET) | (by_task && (task->flags & PF_EXITING) ? exit_flags(task) : 0),
+		   (by_task ? RECORD_CLOSED : RECORD_RESET) |
+			   (by_task && (task->flags & PF_EXITING) ? exit_flags(task) : 0),
 		   now);
 }
 
@@ -209,7 +210,10 @@ static __always_inline void state_left(struct sock *sk, int to)
 {
 	struct socket_state *ss = socket_find(sk);
 
-	/* To TCP_CLOSE at once goes what the peer resets or what times out, with an error; and a close that discards data. */
+	/*
+	 * To TCP_CLOSE at once goes what the peer resets or what times out, with an error; and a close that discards
+	 * data.
+	 */
 	if (ss)
 		socket_closed(ss, to != TCP_CLOSE || BPF_CORE_READ(sk, sk_err) == 0);
 }
@@ -313,8 +317,8 @@ int BPF_PROG(on_unix_release, struct socket *socket)
 }
 
 /*
- * Where fentry is not to be had: tells of an accepted Unix socket that is still open, by its connection. What is missing
- * has been closed.
+ * Where fentry is not to be had: tells of an accepted Unix socket that is still open, by its connection. What is
+ * missing has been closed.
  */
 static __always_inline int tell_open(struct seq_file *to, struct sock *sk, const struct socket_state *ss)
 {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Data edges where the kernel has neither sock_recv_length and sock_send_length (before 6.3) nor fexit programs: the
- * exits of system calls. Every call of every program pays for the look at its number, about 100 ns, and reads and writes
- * of files about 250 ns, to learn that they are none of sockets. They see splice and sendfile, too, once each. A raw
- * tracepoint: classic ones are skipped while a map system call runs on that CPU, and need tracefs.
+ * exits of system calls. Every call of every program pays for the look at its number, about 100 ns, and reads and
+ * writes of files about 250 ns, to learn that they are none of sockets. They see splice and sendfile, too, once each. A
+ * raw tracepoint: classic ones are skipped while a map system call runs on that CPU, and need tracefs.
  *
  * What this misses: io_uring entirely; system calls of 32 bits; a descriptor that another thread closes or replaces
- * before the call has returned; of more than MESSAGES_LOOKED_AT messages in one call, the bytes of the rest. A descriptor
- * leads to an address without a type, so storage of sockets is out of reach: see socket_places.
+ * before the call has returned; of more than MESSAGES_LOOKED_AT messages in one call, the bytes of the rest. A
+ * descriptor leads to an address without a type, so storage of sockets is out of reach: see socket_places.
  *
- * Nothing keeps the thread on the CPU here (see stay_on_cpu()): kernels that switch within programs have the tracepoints.
+ * Nothing keeps the thread on the CPU here (see stay_on_cpu()): kernels that switch within programs have the
+ * tracepoints.
  */
 #include "exchange.bpf.h"
 

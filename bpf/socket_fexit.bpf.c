@@ -5,9 +5,9 @@
  * pays for, and they see splice and sendfile too.
  *
  * Called with preemption on: while a thread that was switched out within a program is there, the kernel passes that
- * program over for every other on that CPU. A second program, as on_receive_second(), would make this rarer and not right:
- * one thread that is switched out in each is enough. So where the kernel preempts itself none of these is used: see
- * is_safe() in src/probe/probe_choose.c.
+ * program over for every other on that CPU. A second program, as on_receive_second(), would make this rarer and not
+ * right: one thread that is switched out in each is enough. So where the kernel preempts itself none of these is used:
+ * see is_safe() in src/probe/probe_choose.c.
  */
 #include "exchange.bpf.h"
 

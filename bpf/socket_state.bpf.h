@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What a socket is: which side of its connection, and what the first bytes on it speak. */
-#ifndef REQMETER_SOCK_BPF_H
-#define REQMETER_SOCK_BPF_H
+#ifndef REQMETER_BPF_SOCKET_STATE_H
+#define REQMETER_BPF_SOCKET_STATE_H
 
 #include "splice.bpf.h"
 
@@ -133,8 +133,8 @@ static __always_inline void guess_again(struct socket_state *ss, struct sock *sk
 /*
  * A socket without state at its first data edge. A TCP socket is older than the agent then: it is inbound if its
  * local port was listened on. An accepted Unix socket carries its listener's address, a client's carries none (and
- * one that a client did bind is known by writing first). One that splices may have read unseen. `moved`: bytes that this
- * edge has read.
+ * one that a client did bind is known by writing first). One that splices may have read unseen. `moved`: bytes that
+ * this edge has read.
  */
 static __always_inline struct socket_state *socket_meet(struct sock *sk, bool writes, __u32 moved)
 {
@@ -144,7 +144,8 @@ static __always_inline struct socket_state *socket_meet(struct sock *sk, bool wr
 		bool spliced = writes && unix_splice_unseen && is_in_splice(bpf_get_current_task_btf());
 		struct unix_address *address = BPF_CORE_READ((struct unix_sock *)sk, addr);
 		/* Only a listener's address is shared. */
-		bool accepted = spliced ? address && BPF_CORE_READ(address, refcnt.refs.counter) > 1 : !writes && address;
+		bool accepted =
+			spliced ? address && BPF_CORE_READ(address, refcnt.refs.counter) > 1 : !writes && address;
 
 		ss = socket_create(sk, accepted ? SOCKET_INBOUND : SOCKET_OUTBOUND);
 		if (ss && spliced)
@@ -178,9 +179,9 @@ static __always_inline void carry_bytes(struct thread_state *s, const struct soc
 
 static __always_inline __u32 socket_flags(const struct socket_state *ss)
 {
-	return (resident != RESIDENT_UNKNOWN ? RECORD_MEMORY : 0) | (ss->inferred ? RECORD_INFERRED : 0) | (ss->is_unix ? RECORD_UNIX : 0) |
-	       (ss->missed ? RECORD_MISSED : 0) | (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
+	return (resident != RESIDENT_UNKNOWN ? RECORD_MEMORY : 0) | (ss->inferred ? RECORD_INFERRED : 0) |
+	       (ss->is_unix ? RECORD_UNIX : 0) | (ss->missed ? RECORD_MISSED : 0) |
+	       (ss->peer_eof ? RECORD_PEER_EOF : 0) | (ss->broken || ss->closed == CLOSED_BY_PEER ? RECORD_RESET : 0);
 }
-
 
 #endif

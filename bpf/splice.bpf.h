@@ -3,16 +3,17 @@
  * Bytes that splice takes from a socket, where no hook is called at its end (no fexit): sock_recv_length does not tell
  * of them.
  *
- * TCP adjusts its window whenever somebody has read, and there is a tracepoint (on_tcp_taken). It tells no size, but the
- * connection's own counters say how much has ever been taken; what no edge has told of that is what this read took.
+ * TCP adjusts its window whenever somebody has read, and there is a tracepoint (on_tcp_taken). It tells no size, but
+ * the connection's own counters say how much has ever been taken; what no edge has told of that is what this read took.
  *
- * Of Unix sockets nothing tells. When a thread writes to one, bytes that had arrived and that no read has told of may be
- * gone from its queue: then somebody has spliced them, in a request of which neither head nor length is known. Another
- * thread may be at the end of an ordinary read just then; so only one that is known to splice, or that did the last read
- * itself, is believed. What such a thread costs may be the request's whose bytes it spliced unseen: none is exact.
+ * Of Unix sockets nothing tells. When a thread writes to one, bytes that had arrived and that no read has told of may
+ * be gone from its queue: then somebody has spliced them, in a request of which neither head nor length is known.
+ * Another thread may be at the end of an ordinary read just then; so only one that is known to splice, or that did the
+ * last read itself, is believed. What such a thread costs may be the request's whose bytes it spliced unseen: none is
+ * exact.
  */
-#ifndef REQMETER_SPLICE_BPF_H
-#define REQMETER_SPLICE_BPF_H
+#ifndef REQMETER_BPF_SPLICE_H
+#define REQMETER_BPF_SPLICE_H
 
 #include "attribution.bpf.h"
 #include "files.bpf.h"
@@ -82,7 +83,8 @@ static __always_inline bool tcp_at_end(struct sock *sk)
 	unsigned long done = 1ul << bpf_core_enum_value(enum sock_flags, SOCK_DONE);
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 
-	return (BPF_CORE_READ(sk, __sk_common.skc_flags) & done) && BPF_CORE_READ(tcp, rcv_nxt) == BPF_CORE_READ(tcp, copied_seq);
+	return (BPF_CORE_READ(sk, __sk_common.skc_flags) & done) &&
+	       BPF_CORE_READ(tcp, rcv_nxt) == BPF_CORE_READ(tcp, copied_seq);
 }
 
 /* Bytes of a TCP connection that have ever been read. */

@@ -8,8 +8,8 @@
  * has no figure to compare with, so its wait counts as run queue; and of one that slept while its queue was throttled
  * and then waited for a CPU, that wait counts as throttled. Realtime and deadline throttling is no quota of a cgroup.
  */
-#ifndef REQMETER_THROTTLED_BPF_H
-#define REQMETER_THROTTLED_BPF_H
+#ifndef REQMETER_BPF_THROTTLED_H
+#define REQMETER_BPF_THROTTLED_H
 
 #include "maps.bpf.h"
 

@@ -3,8 +3,8 @@
  * The bytes that a read brought or a write took, found through the registers with which the running system call was
  * entered. x86-64: this file is the one place that knows its system-call numbers.
  */
-#ifndef REQMETER_USER_BYTES_BPF_H
-#define REQMETER_USER_BYTES_BPF_H
+#ifndef REQMETER_BPF_USER_BYTES_H
+#define REQMETER_BPF_USER_BYTES_H
 
 #include "files.bpf.h"
 #include "sock_field.bpf.h"
@@ -27,28 +27,28 @@ enum call_shape {
 	SHAPE_MESSAGE,
 	SHAPE_MESSAGES,
 };
-#define SHAPE_MASK     0x07
-#define CALL_READS     0x08 /* from the first argument's file */
-#define CALL_WRITES    0x10 /* to it */
-#define CALL_SPLICES   0x20 /* from it, to the third argument's */
-#define FLAGS_IN_THIRD 0x40 /* MSG_* */
+#define SHAPE_MASK      0x07
+#define CALL_READS      0x08 /* from the first argument's file */
+#define CALL_WRITES     0x10 /* to it */
+#define CALL_SPLICES    0x20 /* from it, to the third argument's */
+#define FLAGS_IN_THIRD  0x40 /* MSG_* */
 #define FLAGS_IN_FOURTH 0x80
 
 static const __u8 calls_on_sockets[CALLS_MAX] = {
-	[0] = CALL_READS | SHAPE_BUFFER,			 /* read */
-	[1] = CALL_WRITES | SHAPE_BUFFER,			 /* write */
-	[19] = CALL_READS | SHAPE_VECTOR,			 /* readv */
-	[20] = CALL_WRITES | SHAPE_VECTOR,			 /* writev */
-	[327] = CALL_READS | SHAPE_VECTOR,			 /* preadv2 */
-	[328] = CALL_WRITES | SHAPE_VECTOR,			 /* pwritev2 */
-	[45] = CALL_READS | SHAPE_BUFFER | FLAGS_IN_FOURTH,	 /* recvfrom */
-	[44] = CALL_WRITES | SHAPE_BUFFER,			 /* sendto */
-	[47] = CALL_READS | SHAPE_MESSAGE | FLAGS_IN_THIRD,	 /* recvmsg */
-	[46] = CALL_WRITES | SHAPE_MESSAGE,			 /* sendmsg */
+	[0] = CALL_READS | SHAPE_BUFFER,                       /* read */
+	[1] = CALL_WRITES | SHAPE_BUFFER,                      /* write */
+	[19] = CALL_READS | SHAPE_VECTOR,                      /* readv */
+	[20] = CALL_WRITES | SHAPE_VECTOR,                     /* writev */
+	[327] = CALL_READS | SHAPE_VECTOR,                     /* preadv2 */
+	[328] = CALL_WRITES | SHAPE_VECTOR,                    /* pwritev2 */
+	[45] = CALL_READS | SHAPE_BUFFER | FLAGS_IN_FOURTH,    /* recvfrom */
+	[44] = CALL_WRITES | SHAPE_BUFFER,                     /* sendto */
+	[47] = CALL_READS | SHAPE_MESSAGE | FLAGS_IN_THIRD,    /* recvmsg */
+	[46] = CALL_WRITES | SHAPE_MESSAGE,                    /* sendmsg */
 	[299] = CALL_READS | SHAPE_MESSAGES | FLAGS_IN_FOURTH, /* recvmmsg */
-	[307] = CALL_WRITES | SHAPE_MESSAGES,			 /* sendmmsg */
-	[40] = CALL_WRITES,					 /* sendfile */
-	[275] = CALL_SPLICES,					 /* splice */
+	[307] = CALL_WRITES | SHAPE_MESSAGES,                  /* sendmmsg */
+	[40] = CALL_WRITES,                                    /* sendfile */
+	[275] = CALL_SPLICES,                                  /* splice */
 };
 
 static __always_inline __u8 call_on_sockets(unsigned long number)
@@ -58,7 +58,7 @@ static __always_inline __u8 call_on_sockets(unsigned long number)
 
 /* The first vectors may be empty; more than these few are not looked through, but gathered: see head.bpf.h. */
 #define VECTORS_LOOKED_AT 4
-#define UIO_MAXIOV	  1024
+#define UIO_MAXIOV        1024
 
 static __always_inline void first_vectors(const void *vectors, __u64 n_vectors, __u32 moved, struct user_bytes *ret)
 {

@@ -7,8 +7,8 @@
  * poll, select and epoll count as network whatever they watch; a call that is resumed after a stop (restart_syscall)
  * and system calls of 32-bit programs are BLOCKED_OTHER.
  */
-#ifndef REQMETER_WAITS_BPF_H
-#define REQMETER_WAITS_BPF_H
+#ifndef REQMETER_BPF_WAITS_H
+#define REQMETER_BPF_WAITS_H
 
 #include "user_bytes.bpf.h"
 
@@ -18,19 +18,19 @@
 #define STATE_HALTED (TASK_STOPPED_BIT | TASK_TRACED_BIT | TASK_FROZEN)
 
 /*
- * What a wait in each call means: 0 for BLOCKED_OTHER, 1 + enum blocked where that is all, and else a question. A table,
- * because a switch over as many calls is ten branches at every block.
+ * What a wait in each call means: 0 for BLOCKED_OTHER, 1 + enum blocked where that is all, and else a question. A
+ * table, because a switch over as many calls is ten branches at every block.
  */
 #define FOR(kind) (1 + BLOCKED_##kind)
 enum call_rule {
 	RULE_FUTEX = 1 + BLOCKED_KINDS, /* a lock, whatever else holds */
-	RULE_URING, /* it claims to be in iowait for sockets, too */
-	RULE_ASK,   /* the rest look at arguments */
-	RULE_FILE = RULE_ASK, /* network if the file is a socket */
-	RULE_SPLICE, /* from the first file to the third argument's */
-	RULE_POLL,   /* a sleep if the number of descriptors, the second argument, is 0 */
-	RULE_SELECT, /* the same of the first argument */
-	RULE_FCNTL,  /* a lock if it takes one */
+	RULE_URING,                     /* it claims to be in iowait for sockets, too */
+	RULE_ASK,                       /* the rest look at arguments */
+	RULE_FILE = RULE_ASK,           /* network if the file is a socket */
+	RULE_SPLICE,                    /* from the first file to the third argument's */
+	RULE_POLL,                      /* a sleep if the number of descriptors, the second argument, is 0 */
+	RULE_SELECT,                    /* the same of the first argument */
+	RULE_FCNTL,                     /* a lock if it takes one */
 };
 #define RULE_MASK   0x7f
 #define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for whoever comes */
@@ -66,22 +66,22 @@ static const __u8 call_rules[CALLS_MAX] = {
 	[299] = FOR(NET),  /* recvmmsg */
 	[307] = FOR(NET),  /* sendmmsg */
 	/* poll and select are not for anybody: drivers and sockets with a time limit wait by them inside a request. */
-	[43] = FOR(NET) | FOR_ANYBODY,	/* accept */
-	[288] = FOR(NET) | FOR_ANYBODY, /* accept4 */
-	[232] = FOR(NET) | FOR_ANYBODY, /* epoll_wait */
-	[281] = FOR(NET) | FOR_ANYBODY, /* epoll_pwait */
-	[441] = FOR(NET) | FOR_ANYBODY, /* epoll_pwait2 */
+	[43] = FOR(NET) | FOR_ANYBODY,    /* accept */
+	[288] = FOR(NET) | FOR_ANYBODY,   /* accept4 */
+	[232] = FOR(NET) | FOR_ANYBODY,   /* epoll_wait */
+	[281] = FOR(NET) | FOR_ANYBODY,   /* epoll_pwait */
+	[441] = FOR(NET) | FOR_ANYBODY,   /* epoll_pwait2 */
 	[426] = RULE_URING | FOR_ANYBODY, /* io_uring_enter */
-	[7] = RULE_POLL,     /* poll */
-	[271] = RULE_POLL,   /* ppoll */
-	[23] = RULE_SELECT,  /* select */
-	[270] = RULE_SELECT, /* pselect6 */
-	[0] = RULE_FILE,     /* read */
-	[1] = RULE_FILE,     /* write */
-	[19] = RULE_FILE,    /* readv */
-	[20] = RULE_FILE,    /* writev */
-	[40] = RULE_FILE,    /* sendfile: the one written to */
-	[275] = RULE_SPLICE, /* splice */
+	[7] = RULE_POLL,                  /* poll */
+	[271] = RULE_POLL,                /* ppoll */
+	[23] = RULE_SELECT,               /* select */
+	[270] = RULE_SELECT,              /* pselect6 */
+	[0] = RULE_FILE,                  /* read */
+	[1] = RULE_FILE,                  /* write */
+	[19] = RULE_FILE,                 /* readv */
+	[20] = RULE_FILE,                 /* writev */
+	[40] = RULE_FILE,                 /* sendfile: the one written to */
+	[275] = RULE_SPLICE,              /* splice */
 };
 
 static __always_inline __u8 call_rule(long call)

@@ -14,9 +14,9 @@
  *request, and every function takes it. A handle whose request has ended is known as such and counts as 0:
  *ending twice, or turning to what has ended, does nothing harmful.
  *
- * Nothing here fails, takes a lock, allocates from the heap or sets errno, and nothing blocks but the first use: threads
- * that come while another thread is at it wait until it is done, below a millisecond as a rule and 1 s at most; a request
- * that gave up waiting is not measured, and counted. Where something cannot be
+ * Nothing here fails, takes a lock, allocates from the heap or sets errno, and nothing blocks but the first use:
+ * threads that come while another thread is at it wait until it is done, below a millisecond as a rule and 1 s at most;
+ * a request that gave up waiting is not measured, and counted. Where something cannot be
  *had (no memory at the first use, more requests at a time than REQMETER_REQUESTS_MAX) the handle is 0 and the
  *request is not measured; the program goes on as if it were. Nothing is shared with the agent beforehand: no
  *file, no socket, no mount. Without an agent the calls do the same and nobody looks.
@@ -60,8 +60,8 @@ extern "C" {
 
 /* What is known of a request when it begins. Everything is copied; NULL where it is not known. */
 struct reqmeter_details {
-	size_t size;    /* sizeof(struct reqmeter_details): tells later versions what is filled in */
-	const char *id; /* what people search by, UTF-8; NULL or "": the agent makes one */
+	size_t size;                   /* sizeof(struct reqmeter_details): tells later versions what is filled in */
+	const char *id;                /* what people search by, UTF-8; NULL or "": the agent makes one */
 	const unsigned char *trace_id; /* 16 bytes, W3C; all zero counts as NULL */
 	const unsigned char *span_id;  /* 8 bytes: the server's own span */
 	const char *method;            /* as in HTTP, or any verb */
@@ -96,8 +96,7 @@ REQMETER_API int reqmeter_is_open(uint64_t request);
 REQMETER_API void reqmeter_annotate(uint64_t request, int status, const char *route);
 
 /* The same for the trace: 16 and 8 bytes, as in struct reqmeter_details; NULL: leave it. */
-REQMETER_API void reqmeter_trace(uint64_t request, const unsigned char *trace_id,
-				 const unsigned char *span_id);
+REQMETER_API void reqmeter_trace(uint64_t request, const unsigned char *trace_id, const unsigned char *span_id);
 
 /*
  * Its response begins now: the first call counts, and the time from the request's begin to it is what

@@ -61,7 +61,8 @@ static void on_record(void *context, const struct record *record, const char *by
 
 	if (record->type == RECORD_SDK)
 		tables_record(agent->tables, record);
-	if (record->type == RECORD_OPEN && runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
+	if (record->type == RECORD_OPEN &&
+	    runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
 		struct record marked = *record;
 
 		agent->maps.multiplexes[PROCESS_SLOT(record->pid)] = 1;
@@ -93,7 +94,8 @@ static int own_cgroup(const struct agent *agent, pid_t pid, char *path, size_t s
 	return cgroup_of_process(agent->tree, pid, CGROUP_CPUACCT, path, size);
 }
 
-static int scope_of(const struct agent *agent, const struct selector *selector, struct scope *ret, char *error, size_t size)
+static int scope_of(const struct agent *agent, const struct selector *selector, struct scope *ret, char *error,
+		    size_t size)
 {
 	char path[CGROUP_PATH_MAX], why[512];
 	__u64 id;
@@ -118,7 +120,8 @@ static int scope_of(const struct agent *agent, const struct selector *selector, 
 			if (rc == -ENOTUNIQ)
 				snprintf(error, size, "--scope %s", why);
 			if (rc == -ENOENT)
-				snprintf(error, size, "--scope container:%s: no cgroup of such a container", selector->text);
+				snprintf(error, size, "--scope container:%s: no cgroup of such a container",
+					 selector->text);
 			if (rc)
 				return rc;
 		} else if (selector->kind == SELECTOR_CGROUP)
@@ -248,13 +251,15 @@ static int load(struct agent *agent, char *error, size_t size)
 		features_set(&agent->features, "cgroup-cpu", FEATURE_ON,
 			     settings.cpu_on_v1 ? "cpuacct on cgroup v1" : "cpu.stat on cgroup v2");
 	else
-		features_set(&agent->features, "cgroup-cpu", FEATURE_OFF, "no hierarchy that accounts CPU is mounted: see host-cgroups");
+		features_set(&agent->features, "cgroup-cpu", FEATURE_OFF,
+			     "no hierarchy that accounts CPU is mounted: see host-cgroups");
 	features_set(&agent->features, "whole-node", settings.n_scopes ? FEATURE_OFF : FEATURE_ON, "%s",
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
 	cgroup_facts_features(&agent->features, agent->tree);
-	features_set(&agent->features, "time_info", FEATURE_ON,
-		     "by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
-		     "all_requests alone: their paths are not known");
+	features_set(
+		&agent->features, "time_info", FEATURE_ON,
+		"by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
+		"all_requests alone: their paths are not known");
 	features_set(&agent->features, "runtimes", FEATURE_ON,
 		     "programs that switch between tasks by themselves: Go's, known by their files, are never exact");
 	if (!agent->scope_is_whole)
@@ -333,10 +338,11 @@ static void settle_runtimes(struct agent *agent, const struct sample *sample)
 
 	runtimes_settle(agent->runtimes, sample);
 	if (counts->unreadable)
-		features_set(&agent->features, "runtimes", FEATURE_OFF,
-			     "%llu programs that serve requests could not be looked into: %s. Of those that are Go's, rows say "
-			     "`exact` and may hold another's work; CAP_SYS_PTRACE allows it",
-			     (unsigned long long)counts->unreadable, strerror(counts->error));
+		features_set(
+			&agent->features, "runtimes", FEATURE_OFF,
+			"%llu programs that serve requests could not be looked into: %s. Of those that are Go's, rows say "
+			"`exact` and may hold another's work; CAP_SYS_PTRACE allows it",
+			(unsigned long long)counts->unreadable, strerror(counts->error));
 }
 
 /* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
@@ -351,10 +357,11 @@ static void take_sample(struct agent *agent)
 	if (collector_sample(agent->collector, where, n_where, &sample))
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
 	if (sample->n_unix_unseen)
-		features_set(&agent->features, "socket-ends", FEATURE_FAILED,
-			     "%zu network namespaces could not be looked through for open Unix sockets: %s. What is in flight there "
-			     "ends with its thread's next request or its process",
-			     sample->n_unix_unseen, strerror(sample->unix_error));
+		features_set(
+			&agent->features, "socket-ends", FEATURE_FAILED,
+			"%zu network namespaces could not be looked through for open Unix sockets: %s. What is in flight there "
+			"ends with its thread's next request or its process",
+			sample->n_unix_unseen, strerror(sample->unix_error));
 	collector_drain(agent->collector);
 	settle_runtimes(agent, sample);
 	told = tables_complete(agent->tables, sample, &n_told);
@@ -451,7 +458,8 @@ static void read_usage(struct agent *agent, const struct report_scope *scope, bo
 {
 	bool by_path = scope->kind == SELECTOR_CGROUP;
 
-	if (agent->usage == USAGE_ALL || (agent->usage == USAGE_SCOPE && by_path && strcmp(scope->text, agent->usage_scope) == 0))
+	if (agent->usage == USAGE_ALL ||
+	    (agent->usage == USAGE_SCOPE && by_path && strcmp(scope->text, agent->usage_scope) == 0))
 		return;
 	if (!sample_is_new)
 		take_sample(agent);
@@ -486,7 +494,12 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 {
 	struct report_scope scope;
 	struct reading reading = {
-		.query = query, .asked = selector, .scope = &scope, .reader = reader, .part = part, .model = agent->model,
+		.query = query,
+		.asked = selector,
+		.scope = &scope,
+		.reader = reader,
+		.part = part,
+		.model = agent->model,
 	};
 	struct report_input in;
 	enum agent_refusal refusal;
@@ -516,11 +529,12 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 }
 
 enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector,
-				const struct agent_reader *reader, char **text, size_t *length, char *error, size_t size)
+				const struct agent_reader *reader, char **text, size_t *length, char *error,
+				size_t size)
 {
 	struct report *report;
-	enum agent_refusal refusal = agent_report_begin(agent, query, selector, reader, REPORT_WHOLE, &report, error,
-							 size);
+	enum agent_refusal refusal =
+		agent_report_begin(agent, query, selector, reader, REPORT_WHOLE, &report, error, size);
 
 	*text = refusal == AGENT_OK ? report_finish(report, length) : NULL;
 	if (refusal != AGENT_OK || *text)

@@ -3,8 +3,8 @@
  * The agent without its loop: loads, watches, and writes reports when asked. One thread. Its owner calls agent_drain
  * often (every 100 ms) and agent_report when somebody reads.
  */
-#ifndef REQMETER_AGENT_H
-#define REQMETER_AGENT_H
+#ifndef REQMETER_AGENT_AGENT_H
+#define REQMETER_AGENT_AGENT_H
 
 #include "agent/client_memory.h"
 #include "agent/sdk_query.h"
@@ -15,12 +15,12 @@ struct agent;
 struct agent_settings {
 	const struct selector *scopes; /* what to watch; none: the node */
 	size_t n_scopes;
-	size_t n_recent;  /* newest ended rows kept */
-	uint64_t keep_ns; /* how long others are kept */
+	size_t n_recent;                   /* newest ended rows kept */
+	uint64_t keep_ns;                  /* how long others are kept */
 	struct http_id_headers id_headers; /* names must outlive the agent */
 	bool show_args;
-	bool infer_handoff; /* guess which threads work for a request that touch no socket of its */
-	bool no_memory; /* page faults are counted, and nothing else of memory */
+	bool infer_handoff;       /* guess which threads work for a request that touch no socket of its */
+	bool no_memory;           /* page faults are counted, and nothing else of memory */
 	bool allow_pid_namespace; /* also one that is not the first: rows are wrong there, and a feature says so */
 	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
 };
@@ -29,7 +29,9 @@ struct agent_settings {
 int agent_new(struct agent **ret, const struct agent_settings *, char *error, size_t size);
 void agent_free(struct agent *);
 
-/* The reason why nothing can be measured here, or 0 with the features filled. Loads and attaches what the agent would. */
+/*
+ * The reason why nothing can be measured here, or 0 with the features filled. Loads and attaches what the agent would.
+ */
 int agent_check(struct features *, char *error, size_t size);
 
 /* What works here and what does not; the agent's. */
@@ -39,8 +41,8 @@ const struct features *agent_features(const struct agent *);
 void agent_drain(struct agent *);
 
 /*
- * The calling thread is the one that drains. Where that is allowed it goes before others: it runs little, but when it has
- * to wait for a CPU for a second, records find no room. To be called when no other thread is to be made by it.
+ * The calling thread is the one that drains. Where that is allowed it goes before others: it runs little, but when it
+ * has to wait for a CPU for a second, records find no room. To be called when no other thread is to be made by it.
  */
 void agent_hurry(void);
 
@@ -67,18 +69,21 @@ enum agent_refusal {
 	AGENT_STOPPING,
 };
 
-/* The report, malloc'd. The reader's pid matters for scope `self` only. On refusal *text is NULL and `error` says why. */
+/*
+ * The report, malloc'd. The reader's pid matters for scope `self` only. On refusal *text is NULL and `error` says why.
+ */
 enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope,
 				const struct agent_reader *, char **text, size_t *length, char *error, size_t size);
 
 /* The same in two steps: report_finish, in any thread, makes the text of it and asks no more of the agent. */
 enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope,
-				      const struct agent_reader *, enum report_part, struct report **ret, char *error, size_t size);
+				      const struct agent_reader *, enum report_part, struct report **ret, char *error,
+				      size_t size);
 
 /*
  * A request that asks for itself. agent_self_find() makes its process known, with the lock that all else here needs;
- * agent_self_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the row, or
- * null when no such request is going on; NULL: out of memory.
+ * agent_self_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the
+ * row, or null when no such request is going on; NULL: out of memory.
  */
 bool agent_self_is_known(const struct agent *, const struct self_ask *);
 void agent_self_find(struct agent *, const struct self_ask *);

@@ -146,7 +146,7 @@ static bool find_path(const struct readers *readers, const struct reading *readi
 	if (reading->scope->kind == SELECTOR_PID && path_of_pid(readers, (pid_t)reading->scope->pid, path))
 		return true;
 	found = reading->scope->kind == SELECTOR_CGROUP ? path_of_cgroup(readers, reading->scope)
-							 : path_of_processes(readers, reading);
+							: path_of_processes(readers, reading);
 	if (found)
 		snprintf(path, CGROUP_PATH_MAX, "%s", found);
 	return found;

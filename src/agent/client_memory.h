@@ -3,8 +3,8 @@
  * What a reader's answer needs beyond the rest of the report for mem_info, drum_info and time_info: the memory of its
  * scope, and what it has seen before. Reads /proc/meminfo and cgroup files; one thread.
  */
-#ifndef REQMETER_READERS_H
-#define REQMETER_READERS_H
+#ifndef REQMETER_AGENT_CLIENT_MEMORY_H
+#define REQMETER_AGENT_CLIENT_MEMORY_H
 
 #include "cgroups/path_map.h"
 #include "model/model.h"
@@ -14,8 +14,8 @@
 
 /* Who asks. */
 struct agent_reader {
-	const char *ip; /* "" on the Unix socket */
-	pid_t pid;	/* of its process, in our pid namespace; 0: not known, or not asked for */
+	const char *ip;  /* "" on the Unix socket */
+	pid_t pid;       /* of its process, in our pid namespace; 0: not known, or not asked for */
 	bool takes_body; /* false for HEAD: it sees no figures, so it has read nothing */
 };
 
@@ -33,7 +33,7 @@ void readers_settle(struct model *, const struct ledger *);
 
 struct reading {
 	const struct query *query;
-	const struct selector *asked; /* the scope as the reader wrote it */
+	const struct selector *asked;     /* the scope as the reader wrote it */
 	const struct report_scope *scope; /* what it means */
 	const struct agent_reader *reader;
 	enum report_part part; /* REPORT_COMMON is for many, and moves nobody */

@@ -146,7 +146,8 @@ static struct shared *find_shared(struct worker *w, const struct reporter_ask *a
 	return NULL;
 }
 
-static void share(struct worker *w, const struct reporter_ask *ask, const struct reporter_answer *answer, uint64_t until_ns)
+static void share(struct worker *w, const struct reporter_ask *ask, const struct reporter_answer *answer,
+		  uint64_t until_ns)
 {
 	if (w->n_shared < SHARED_MAX)
 		w->shared[w->n_shared++] = (struct shared){ *ask, text_ref(answer->text), answer->hole, until_ns };

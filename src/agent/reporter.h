@@ -5,13 +5,13 @@
  * while the same instant is shown share one text; what is each reader's own goes into a hole of it. Long reports have
  * a thread of their own, so that short ones do not wait for them either.
  */
-#ifndef REQMETER_REPORTER_H
-#define REQMETER_REPORTER_H
+#ifndef REQMETER_AGENT_REPORTER_H
+#define REQMETER_AGENT_REPORTER_H
 
 #include "agent/agent.h"
 
 /* All texts that are held, for readers or for those to come; beyond, AGENT_BUSY. */
-#define REPORTER_BYTES_MAX (512ull << 20)
+#define REPORTER_BYTES_MAX   (512ull << 20)
 #define REPORTER_ERROR_BYTES 512
 
 struct reporter;
@@ -19,10 +19,10 @@ struct reporter;
 struct reporter_ask {
 	struct query query;
 	struct selector scope;
-	pid_t peer;	  /* who asks; 0: not known */
+	pid_t peer;       /* who asks; 0: not known */
 	void *connection; /* for the source to find out, if the scope needs it; else NULL */
 	char peer_ip[46]; /* INET6_ADDRSTRLEN; "" on the Unix socket */
-	bool is_head;	  /* nothing of it will be seen */
+	bool is_head;     /* nothing of it will be seen */
 };
 
 struct reporter_text;

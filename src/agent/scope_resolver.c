@@ -28,7 +28,9 @@ static bool any_request(const struct scopes *in, const struct report_scope *scop
 	return false;
 }
 
-/* The path that a row shows is that of the memory controller's hierarchy, which may not be the one that accounts CPU. */
+/*
+ * The path that a row shows is that of the memory controller's hierarchy, which may not be the one that accounts CPU.
+ */
 static bool by_memory_path(const struct scopes *in, struct report_scope *scope)
 {
 	const struct ledger_row *row;
@@ -59,7 +61,8 @@ enum agent_refusal scopes_resolve(const struct scopes *in, const struct selector
 		ret->kind = SELECTOR_CGROUP;
 		if (peer && cgroup_of_process(in->tree, peer, CGROUP_CPUACCT, ret->text, sizeof(ret->text)) == 0)
 			return AGENT_OK;
-		snprintf(error, size, "scope self: cannot tell from which process of this machine the connection comes");
+		snprintf(error, size,
+			 "scope self: cannot tell from which process of this machine the connection comes");
 		return AGENT_SCOPE_NOT_FOUND;
 	case SELECTOR_CGROUP:
 		/* Or it is gone, and its requests are left. */

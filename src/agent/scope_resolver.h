@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a reader's selector means at this moment. Reads cgroup files; one thread. */
-#ifndef REQMETER_SCOPES_H
-#define REQMETER_SCOPES_H
+#ifndef REQMETER_AGENT_SCOPE_RESOLVER_H
+#define REQMETER_AGENT_SCOPE_RESOLVER_H
 
 #include "agent/agent.h"
 

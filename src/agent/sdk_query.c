@@ -249,7 +249,8 @@ static bool is_same_process(struct asker *a, const struct self_figures *f)
 	return f->rows[0].leader_start_boot_ns == a->leader_start_boot_ns;
 }
 
-static int figures_take(struct self_look *look, struct asker *a, uint64_t handle, struct sdk_request *slot, struct self_figures *f)
+static int figures_take(struct self_look *look, struct asker *a, uint64_t handle, struct sdk_request *slot,
+			struct self_figures *f)
 {
 	int rc = 0;
 

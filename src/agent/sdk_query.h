@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers a request that asks for itself: one process's threads and one place in its SDK table are looked at, now. Nobody
- * else's sample, model or row is needed or changed. Processes that ask are remembered, those that asked longest ago are
- * forgotten. One thread, which may be another than the agent's: the agent's sample and a look exclude each other
- * (probe_walk_begin).
+ * Answers a request that asks for itself: one process's threads and one place in its SDK table are looked at, now.
+ * Nobody else's sample, model or row is needed or changed. Processes that ask are remembered, those that asked longest
+ * ago are forgotten. One thread, which may be another than the agent's: the agent's sample and a look exclude each
+ * other (probe_walk_begin).
  */
-#ifndef REQMETER_SELF_LOOK_H
-#define REQMETER_SELF_LOOK_H
+#ifndef REQMETER_AGENT_SDK_QUERY_H
+#define REQMETER_AGENT_SDK_QUERY_H
 
 #include "probe/probe.h"
 #include "collect/sdk_table_file.h"
@@ -19,9 +19,10 @@ struct self_look;
 
 /* Who asks for what. */
 struct self_ask {
-	uint32_t pid;	    /* of the process, as its socket tells; 0: not known */
-	uint64_t table_ns;  /* when its table was made, as the process says; 0: not said. One of the two there must be */
-	uint64_t handle;    /* the process's own for the request */
+	uint32_t pid; /* of the process, as its socket tells; 0: not known */
+	/* when its table was made, as the process says; 0: not said. One of the two there must be */
+	uint64_t table_ns;
+	uint64_t handle; /* the process's own for the request */
 };
 
 /* `costs`: the kernel side's map of them. Both must outlive it. 0 or negative errno. */
@@ -31,12 +32,15 @@ void self_look_free(struct self_look *);
 /* Is the process remembered? */
 bool self_look_knows(const struct self_look *, const struct self_ask *);
 
-/* Remembers a process by its table, which is this function's from here on. Requests older than since_ns are not known whole. */
+/*
+ * Remembers a process by its table, which is this function's from here on. Requests older than since_ns are not known
+ * whole.
+ */
 int self_look_add(struct self_look *, uint32_t pid, uint64_t since_ns, struct table_file *);
 
 /*
- * The request as it is now, of a process that is remembered; to be given to request_free. -ENOENT: it is not going on, or
- * its process is gone. Others: negative errno.
+ * The request as it is now, of a process that is remembered; to be given to request_free. -ENOENT: it is not going on,
+ * or its process is gone. Others: negative errno.
  */
 int self_look_at(struct self_look *, const struct self_ask *, struct request **ret, uint64_t *now_ns);
 

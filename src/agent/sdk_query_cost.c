@@ -101,7 +101,8 @@ bool self_figure(struct request *r, const struct self_figures *f)
 {
 	const struct sdk_request *slot = f->slot;
 
-	if (slot->state == 0 || slot->state != slot->handle || slot->handle >> SDK_HANDLE_BITS || slot->start_ns > f->now_ns)
+	if (slot->state == 0 || slot->state != slot->handle || slot->handle >> SDK_HANDLE_BITS ||
+	    slot->start_ns > f->now_ns)
 		return false;
 	r->handle = r->queue_ns = UNKNOWN;
 	r->told = true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef REQMETER_CLOCK_H
-#define REQMETER_CLOCK_H
+#ifndef REQMETER_BASE_CLOCK_H
+#define REQMETER_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef REQMETER_HEX_H
-#define REQMETER_HEX_H
+#ifndef REQMETER_BASE_HEX_H
+#define REQMETER_BASE_HEX_H
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A bounded hash table from 64-bit keys to pointers. Key 0 is not allowed. One thread; owns no values. */
-#ifndef REQMETER_MAP_H
-#define REQMETER_MAP_H
+#ifndef REQMETER_BASE_MAP_H
+#define REQMETER_BASE_MAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A figure that could not be had. The report shows it as null, never as 0. */
-#ifndef REQMETER_UNKNOWN_H
-#define REQMETER_UNKNOWN_H
+#ifndef REQMETER_BASE_UNKNOWN_H
+#define REQMETER_BASE_UNKNOWN_H
 
 #define UNKNOWN 0xffffffffffffffffULL
 

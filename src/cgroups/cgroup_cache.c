@@ -62,7 +62,8 @@ static void read_files(const struct cgroup_tree *tree, const struct place *place
 {
 	if (!place->memory || cgroup_memory_read(tree, place->memory, &ret->memory))
 		memset(&ret->memory, 0xff, sizeof(ret->memory)); /* UNKNOWN, all of it */
-	ret->has_pressure = pressure_is_own(tree, place->v2) && cgroup_pressure_read(tree, place->v2, &ret->pressure) == 0;
+	ret->has_pressure =
+		pressure_is_own(tree, place->v2) && cgroup_pressure_read(tree, place->v2, &ret->pressure) == 0;
 }
 
 static uint64_t now_ns(void)
@@ -110,10 +111,12 @@ void cgroup_facts_features(struct features *features, const struct cgroup_tree *
 	int memory = cgroup_version(tree, CGROUP_MEMORY);
 
 	if (memory > 0)
-		features_set(features, "cgroup-memory", FEATURE_ON,
-			     memory == 1 ? "on cgroup v1: events.high and .oom are not counted: null; all of it null where the processes of a "
-					   "cpu cgroup lie in several memory ones" :
-					   "on cgroup v2");
+		features_set(
+			features, "cgroup-memory", FEATURE_ON,
+			memory == 1
+				? "on cgroup v1: events.high and .oom are not counted: null; all of it null where the processes of a "
+				  "cpu cgroup lie in several memory ones"
+				: "on cgroup v2");
 	else
 		features_set(features, "cgroup-memory", FEATURE_OFF,
 			     "no hierarchy with the memory controller is mounted: cgroups[].memory is null");
@@ -121,8 +124,8 @@ void cgroup_facts_features(struct features *features, const struct cgroup_tree *
 		features_set(features, "pressure", FEATURE_OFF, "no cgroup v2 hierarchy is mounted: pressure is null");
 	else
 		features_set(features, "pressure", FEATURE_ON,
-			     is_hybrid ? "where processes have a v2 cgroup of their own; else null" :
-					 "where the kernel keeps it (psi); else null");
+			     is_hybrid ? "where processes have a v2 cgroup of their own; else null"
+				       : "where the kernel keeps it (psi); else null");
 	features_set(features, "containers", FEATURE_ON,
 		     "by the 64 hex digits in a cgroup's path; names are not known: null, and pod: is refused");
 }

@@ -3,8 +3,8 @@
  * Memory and pressure of the cgroups that reports show, each read at most once a second and only when it is shown.
  * Reads cgroup files; one thread.
  */
-#ifndef REQMETER_CGROUP_FACTS_H
-#define REQMETER_CGROUP_FACTS_H
+#ifndef REQMETER_CGROUPS_CGROUP_CACHE_H
+#define REQMETER_CGROUPS_CGROUP_CACHE_H
 
 #include "cgroups/path_map.h"
 #include "report/report.h"

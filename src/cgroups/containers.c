@@ -17,7 +17,8 @@ struct matches {
 
 static bool matches(const struct matches *m, const char *path, struct container *container)
 {
-	return path && container_parse(path, container) == 0 && strncmp(container->id, m->prefix, strlen(m->prefix)) == 0;
+	return path && container_parse(path, container) == 0 &&
+	       strncmp(container->id, m->prefix, strlen(m->prefix)) == 0;
 }
 
 static void take(struct matches *m, const char *path, size_t length, const struct container *container)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which cgroup a container is, by the beginning of its id. */
-#ifndef REQMETER_CONTAINERS_H
-#define REQMETER_CONTAINERS_H
+#ifndef REQMETER_CGROUPS_CONTAINERS_H
+#define REQMETER_CGROUPS_CONTAINERS_H
 
 #include "cgroups/path_map.h"
 

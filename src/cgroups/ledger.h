@@ -3,8 +3,8 @@
  * The CPU ledger: for each cgroup, what the kernel says its tasks used since the agent began, next to what the kernel
  * side added up for requests and for everything else. Reads cgroup files; one thread.
  */
-#ifndef REQMETER_LEDGER_H
-#define REQMETER_LEDGER_H
+#ifndef REQMETER_CGROUPS_LEDGER_H
+#define REQMETER_CGROUPS_LEDGER_H
 
 #include "shared/sample.h"
 #include "system/cgroup.h"
@@ -15,13 +15,13 @@ struct ledger;
 /* One cgroup, with all below it, as the kernel's own figures are. */
 struct ledger_row {
 	uint64_t id;
-	uint64_t parent_id; /* 0: the root, or not known */
-	const char *path; /* in the hierarchy that accounts CPU */
-	struct cgroup_cpu cpu; /* the kernel's own lifetime figures */
-	uint64_t cgroup_ns;   /* the kernel's usage since the agent began; UNKNOWN when unreadable */
-	uint64_t requests_ns; /* since then, credited to requests */
-	uint64_t threads_ns;  /* since then, of all watched threads */
-	int64_t resident_bytes; /* of its processes now */
+	uint64_t parent_id;         /* 0: the root, or not known */
+	const char *path;           /* in the hierarchy that accounts CPU */
+	struct cgroup_cpu cpu;      /* the kernel's own lifetime figures */
+	uint64_t cgroup_ns;         /* the kernel's usage since the agent began; UNKNOWN when unreadable */
+	uint64_t requests_ns;       /* since then, credited to requests */
+	uint64_t threads_ns;        /* since then, of all watched threads */
+	int64_t resident_bytes;     /* of its processes now */
 	struct memory_terms memory; /* why that has changed since then */
 };
 

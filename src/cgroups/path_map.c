@@ -8,9 +8,9 @@
 #include "base/map.h"
 #include "system/process.h"
 
-#define AGE_NS		1000000000ull
+#define AGE_NS           1000000000ull
 #define RECHECK_FIRST_NS 1000000000ull
-#define RECHECK_LAST_NS	 16000000000ull
+#define RECHECK_LAST_NS  16000000000ull
 
 enum where { IN_MEMORY, IN_V2, N_WHERE };
 
@@ -25,8 +25,8 @@ struct process {
 
 /* What the processes of a cgroup, and the cgroups below it, say of it. */
 struct opinion {
-	char *path;  /* agreed on, last time that anybody said anything */
-	char *said;  /* in the update at hand; NULL: nobody yet */
+	char *path; /* agreed on, last time that anybody said anything */
+	char *said; /* in the update at hand; NULL: nobody yet */
 	bool differs;
 };
 
@@ -303,8 +303,12 @@ struct place places_of_cgroup(const struct places *p, const struct ledger_row *r
 	const struct cgroup *cgroup = map_get(&p->cgroups, row->id);
 
 	return (struct place){
-		.memory = p->same[IN_MEMORY] ? row->path : cgroup ? cgroup->in[IN_MEMORY].path : NULL,
-		.v2 = p->same[IN_V2] ? row->path : cgroup ? cgroup->in[IN_V2].path : NULL,
+		.memory = p->same[IN_MEMORY] ? row->path
+			  : cgroup           ? cgroup->in[IN_MEMORY].path
+					     : NULL,
+		.v2 = p->same[IN_V2] ? row->path
+		      : cgroup       ? cgroup->in[IN_V2].path
+				     : NULL,
 	};
 }
 
@@ -314,7 +318,11 @@ struct place places_of_process(const struct places *p, const struct ledger *ledg
 	bool known = process && process->leader_start_boot_ns == leader->leader_start_boot_ns;
 
 	return (struct place){
-		.memory = p->same[IN_MEMORY] ? ledger_path(ledger, leader->cgroup_id) : known ? process->path[IN_MEMORY] : NULL,
-		.v2 = p->same[IN_V2] ? ledger_path(ledger, leader->cgroup_id) : known ? process->path[IN_V2] : NULL,
+		.memory = p->same[IN_MEMORY] ? ledger_path(ledger, leader->cgroup_id)
+			  : known            ? process->path[IN_MEMORY]
+					     : NULL,
+		.v2 = p->same[IN_V2] ? ledger_path(ledger, leader->cgroup_id)
+		      : known        ? process->path[IN_V2]
+				     : NULL,
 	};
 }

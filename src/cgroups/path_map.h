@@ -4,8 +4,8 @@
  * one. On v2 alone all three are one. On v1 nothing but the processes in a cgroup says which cgroups of different
  * hierarchies belong together, so they are asked (/proc/PID/cgroup): each process again after 1 s, then 2, 4, … 16 s.
  */
-#ifndef REQMETER_PLACES_H
-#define REQMETER_PLACES_H
+#ifndef REQMETER_CGROUPS_PATH_MAP_H
+#define REQMETER_CGROUPS_PATH_MAP_H
 
 #include "cgroups/ledger.h"
 

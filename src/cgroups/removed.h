@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where cgroups were that are gone: the last n of them. Requests that they served outlive them. */
-#ifndef REQMETER_GONE_H
-#define REQMETER_GONE_H
+#ifndef REQMETER_CGROUPS_REMOVED_H
+#define REQMETER_CGROUPS_REMOVED_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -22,8 +22,7 @@
 
 static void look_closer(int root_fd, struct check_facts *f)
 {
-	static const char *const libraries[] = { "libssl", "libgnutls", "libnss3", "libmbedtls",
-						 "libwolfssl" };
+	static const char *const libraries[] = { "libssl", "libgnutls", "libnss3", "libmbedtls", "libwolfssl" };
 
 	f->sockets_error = process_sockets(root_fd, f->pid, &f->sockets);
 	for (size_t i = 0; i < N(libraries) && !f->loads_tls; i++)
@@ -87,8 +86,7 @@ static void count_rows(struct check_facts *f, const cJSON *list)
 {
 	const cJSON *row;
 
-	cJSON_ArrayForEach(row, list)
-	{
+	cJSON_ArrayForEach (row, list) {
 		if (view_integer(view_at(row, "pid")) == f->pid)
 			f->n_rows++;
 		else
@@ -121,7 +119,8 @@ static void take_report(struct check_facts *f, const cJSON *root)
 	count_rows(f, view_at(root, "requests.recent"));
 	f->has_more_rows = cJSON_GetArraySize(view_at(root, "requests.recent")) >= CHECK_ROWS_ASKED;
 	count_rows(f, view_at(root, "requests.active"));
-	cJSON_ArrayForEach(process, view_at(root, "processes")) take_process(f, process);
+	cJSON_ArrayForEach (process, view_at(root, "processes"))
+		take_process(f, process);
 }
 
 static const char *text_at(const cJSON *object, const char *path)
@@ -134,7 +133,8 @@ static const char *text_at(const cJSON *object, const char *path)
 static void take_feature(struct check_facts *f, const cJSON *feature)
 {
 	const char *name = text_at(feature, "name"), *reason = text_at(feature, "reason");
-	bool is_on = strcmp(text_at(feature, "state"), "on") == 0, has_failed = strcmp(text_at(feature, "state"), "failed") == 0;
+	bool is_on = strcmp(text_at(feature, "state"), "on") == 0,
+	     has_failed = strcmp(text_at(feature, "state"), "failed") == 0;
 	size_t n = strlen(f->failed);
 
 	if (strcmp(name, "whole-node") == 0)
@@ -159,7 +159,8 @@ static void take_agent(struct check_facts *f, const cJSON *root)
 	f->has_agent = true;
 	f->is_agent = view_integer(view_at(root, "agent.pid")) == f->pid;
 	f->is_other_machine = *boot_id && *f->boot_id && strcmp(boot_id, f->boot_id) != 0;
-	cJSON_ArrayForEach(feature, view_at(root, "agent.features")) take_feature(f, feature);
+	cJSON_ArrayForEach (feature, view_at(root, "agent.features"))
+		take_feature(f, feature);
 }
 
 int check_take(struct check_facts *f, const char *report, const char *features)

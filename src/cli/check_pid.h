@@ -26,11 +26,11 @@ struct check_facts {
 	bool exists, is_kernel, is_zombie;
 	bool is_hidden; /* there is such a process, and /proc does not show it */
 	bool is_new;    /* it began so lately that an agent may not have seen it */
-	pid_t process; /* that the number belongs to: another one when it is a thread's */
+	pid_t process;  /* that the number belongs to: another one when it is a thread's */
 	char comm[PROCESS_COMM_BYTES];
 	int sockets_error; /* why they are not known; a negative errno */
 	struct process_sockets sockets;
-	bool loads_tls; /* a TLS library is mapped */
+	bool loads_tls;          /* a TLS library is mapped */
 	bool is_other_namespace; /* this command is not in the first PID namespace, whose pids an agent has */
 	char boot_id[40];
 
@@ -44,8 +44,9 @@ struct check_facts {
 	uint64_t n_http1, n_http2, n_tls, n_other; /* connections that it accepted */
 	bool measures_requests;
 	char requests_reason[CHECK_REASON_BYTES]; /* why it does not */
-	char older_reason[CHECK_REASON_BYTES];    /* why it does not see all connections from before it began; "": it does */
-	char failed[CHECK_REASON_BYTES];          /* "threads, memory": the names of what failed there; "": nothing */
+	/* why it does not see all connections from before it began; "": it does */
+	char older_reason[CHECK_REASON_BYTES];
+	char failed[CHECK_REASON_BYTES]; /* "threads, memory": the names of what failed there; "": nothing */
 };
 
 /* What /proc says of a process; what an agent says stays zero. */

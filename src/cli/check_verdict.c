@@ -37,14 +37,13 @@ static const char *verdict_of_kind(const struct check_facts *f, char *out, size_
 		return "no-process";
 	}
 	if (f->is_kernel) {
-		snprintf(out, size,
-			 "%d (%s) has no rows: it is a thread of the kernel, which serves no requests",
+		snprintf(out, size, "%d (%s) has no rows: it is a thread of the kernel, which serves no requests",
 			 f->pid, f->comm);
 		return "kernel-thread";
 	}
 	if (f->process != f->pid) {
-		snprintf(out, size, "%d (%s) is a thread of process %d: rows are of processes; ask for that one", f->pid,
-			 f->comm, f->process);
+		snprintf(out, size, "%d (%s) is a thread of process %d: rows are of processes; ask for that one",
+			 f->pid, f->comm, f->process);
 		return "thread";
 	}
 	if (f->is_zombie) {
@@ -60,8 +59,10 @@ static const char *verdict_of_numbers(const struct check_facts *f, char *out, si
 	const char *why = NULL;
 
 	if (f->is_other_machine) {
-		snprintf(out, size, "%d (%s): the agent that answered is not of this machine, or of before it was booted: it "
-				    "cannot be asked about a process here", f->pid, f->comm);
+		snprintf(out, size,
+			 "%d (%s): the agent that answered is not of this machine, or of before it was booted: it "
+			 "cannot be asked about a process here",
+			 f->pid, f->comm);
 		return "other-machine";
 	}
 	if (f->has_other_pids)
@@ -70,35 +71,35 @@ static const char *verdict_of_numbers(const struct check_facts *f, char *out, si
 		why = "this command runs in a PID namespace of its own, and the agent has the pids of the first one";
 	if (!why)
 		return NULL;
-	snprintf(out, size, "%d (%s): nothing is known of its rows: %s, so that this number is another process's", f->pid, f->comm,
-		 why);
+	snprintf(out, size, "%d (%s): nothing is known of its rows: %s, so that this number is another process's",
+		 f->pid, f->comm, why);
 	return "other-pids";
 }
 
 static const char *verdict_of_rows(const struct check_facts *f, char *out, size_t size)
 {
 	if (f->is_agent) {
-		snprintf(out, size,
-			 "%d (%s) has no rows: it is the agent, which does not measure its own readers",
+		snprintf(out, size, "%d (%s) has no rows: it is the agent, which does not measure its own readers",
 			 f->pid, f->comm);
 		return "agent";
 	}
 	if (f->n_rows) {
 		snprintf(out, size, "%d (%s) has rows: %" PRIu64 "%s now%s", f->pid, f->comm, f->n_rows,
 			 f->has_more_rows ? " or more" : "",
-			 f->sockets.has_io_uring
-			     ? "; it holds an io_uring, and what it reads through that has no path"
-			     : "");
+			 f->sockets.has_io_uring ? "; it holds an io_uring, and what it reads through that has no path"
+						 : "");
 		return "has-rows";
 	}
 	if (f->n_rows_below && f->has_more_rows) {
-		snprintf(out, size, "%d (%s): its descendants serve, and have %" PRIu64 " rows or more; none of the newest is its own",
+		snprintf(out, size,
+			 "%d (%s): its descendants serve, and have %" PRIu64
+			 " rows or more; none of the newest is its own",
 			 f->pid, f->comm, f->n_rows_below);
 		return "descendants-have-rows";
 	}
 	if (f->n_rows_below) {
-		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64, f->pid, f->comm,
-			 f->n_rows_below);
+		snprintf(out, size, "%d (%s) has no rows itself: its descendants serve, and have %" PRIu64, f->pid,
+			 f->comm, f->n_rows_below);
 		return "descendants-have-rows";
 	}
 	return NULL;
@@ -114,20 +115,24 @@ static const char *verdict_of_watching(const struct check_facts *f, char *out, s
 	if (f->is_watched)
 		return NULL;
 	if (!f->is_whole_node) {
-		snprintf(out, size,
-			 "%d (%s) has no rows: the agent watches only what its --scope says, and has not seen this in it",
-			 f->pid, f->comm);
+		snprintf(
+			out, size,
+			"%d (%s) has no rows: the agent watches only what its --scope says, and has not seen this in it",
+			f->pid, f->comm);
 		return "not-watched";
 	}
 	if (f->is_new) {
-		snprintf(out, size, "%d (%s) has no rows: it has just begun, and the agent has not seen it yet; ask again", f->pid,
+		snprintf(out, size,
+			 "%d (%s) has no rows: it has just begun, and the agent has not seen it yet; ask again", f->pid,
 			 f->comm);
 		return "new";
 	}
-	snprintf(out, size, "%d (%s) has no rows: the agent does not see this process, and cannot tell why: %s%s%s", f->pid, f->comm,
-		 *f->failed ? "these of its features have failed: " : "the kernel may exempt it from BPF, or a table was full "
-								      "(agent.losses)", f->failed,
-		 *f->failed ? "; or the kernel exempts it from BPF" : "");
+	snprintf(out, size, "%d (%s) has no rows: the agent does not see this process, and cannot tell why: %s%s%s",
+		 f->pid, f->comm,
+		 *f->failed ? "these of its features have failed: "
+			    : "the kernel may exempt it from BPF, or a table was full "
+			      "(agent.losses)",
+		 f->failed, *f->failed ? "; or the kernel exempts it from BPF" : "");
 	return "not-seen";
 }
 
@@ -141,8 +146,9 @@ static const char *verdict_of_protocol(const struct check_facts *f, char *out, s
 		{ f->n_tls, "tls", "spoke TLS, which cannot be read outside the program" },
 		{ f->n_http2, "http2", "spoke HTTP/2, which is not understood" },
 		{ f->n_other, "other-protocol", "spoke something other than HTTP" },
-		{ f->n_http1, "no-request", "spoke HTTP/1, of whose requests no row is kept (or none has been made, above "
-					    "--max-rows-per-second)" },
+		{ f->n_http1, "no-request",
+		  "spoke HTTP/1, of whose requests no row is kept (or none has been made, above "
+		  "--max-rows-per-second)" },
 	};
 	const char *verdict = NULL;
 	size_t n = 0;
@@ -151,7 +157,8 @@ static const char *verdict_of_protocol(const struct check_facts *f, char *out, s
 		if (!spoken[i].n || n >= size)
 			continue;
 		if (!verdict)
-			n = (size_t)snprintf(out, size, "%d (%s) has no rows now: of the connections that the agent saw, ", f->pid,
+			n = (size_t)snprintf(out, size,
+					     "%d (%s) has no rows now: of the connections that the agent saw, ", f->pid,
 					     f->comm);
 		if (n < size)
 			n += (size_t)snprintf(out + n, size - n, "%s%" PRIu64 " %s", verdict ? "; " : "", spoken[i].n,
@@ -177,8 +184,11 @@ static const char *verdict_of_sockets(const struct check_facts *f, char *out, si
 		return "not-listening";
 	}
 	if (f->sockets.has_io_uring) {
-		snprintf(out, size, "%d (%s) %s; it %s and holds an io_uring: requests that it reads through that have no path and may "
-				    "have no row", f->pid, f->comm, rows, where);
+		snprintf(
+			out, size,
+			"%d (%s) %s; it %s and holds an io_uring: requests that it reads through that have no path and may "
+			"have no row",
+			f->pid, f->comm, rows, where);
 		return "io_uring";
 	}
 	if (!f->sockets.n_connected) {
@@ -191,23 +201,27 @@ static const char *verdict_of_sockets(const struct check_facts *f, char *out, si
 /* It has connections, and the agent has counted none of them. */
 static const char *verdict_of_silence(const struct check_facts *f, char *out, size_t size)
 {
-	snprintf(out, size, "%d (%s) has no rows: the agent has seen no data on its connections since it began%s%s", f->pid, f->comm,
-		 *f->older_reason ? "; " : "", f->older_reason);
+	snprintf(out, size, "%d (%s) has no rows: the agent has seen no data on its connections since it began%s%s",
+		 f->pid, f->comm, *f->older_reason ? "; " : "", f->older_reason);
 	return "silent";
 }
 
 static const char *verdict_without_agent(const struct check_facts *f, char *out, size_t size)
 {
-	snprintf(out, size, "%d (%s) " NO_AGENT "; %s", f->pid, f->comm,
-		 f->loads_tls ? "it has a TLS library: those of its connections that speak TLS would have none with an agent either" :
-				"with an agent, requests that it gets in HTTP/1 and plain text may have some");
+	snprintf(
+		out, size, "%d (%s) " NO_AGENT "; %s", f->pid, f->comm,
+		f->loads_tls
+			? "it has a TLS library: those of its connections that speak TLS would have none with an agent either"
+			: "with an agent, requests that it gets in HTTP/1 and plain text may have some");
 	return f->loads_tls ? "no-agent-tls" : "no-agent";
 }
 
 const char *check_verdict(const struct check_facts *f, char *out, size_t size)
 {
-	static const verdict_fn with_agent[] = { verdict_of_kind,     verdict_of_numbers,  verdict_of_rows,    verdict_of_watching,
-						  verdict_of_protocol, verdict_of_sockets, verdict_of_silence, NULL };
+	static const verdict_fn with_agent[] = { verdict_of_kind,     verdict_of_numbers,
+						 verdict_of_rows,     verdict_of_watching,
+						 verdict_of_protocol, verdict_of_sockets,
+						 verdict_of_silence,  NULL };
 	static const verdict_fn without[] = { verdict_of_kind, verdict_of_sockets, verdict_without_agent, NULL };
 	const verdict_fn *verdicts = f->has_agent ? with_agent : without;
 	const char *verdict = NULL;

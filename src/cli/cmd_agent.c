@@ -17,7 +17,7 @@
 #include "cli/service.h"
 
 /* How long records may wait in the ring when nobody reads: see RING_BYTES. */
-#define DRAIN_MS 100
+#define DRAIN_MS    100
 #define ERROR_BYTES 512
 
 struct serving {
@@ -60,7 +60,8 @@ static void state_bound(const struct agent_settings *settings)
 {
 	struct model_bytes b = agent_bytes_max(settings);
 
-	fprintf(stderr, "reqmeter: memory for requests is at most %llu MiB: %llu for %zu rows, %llu for routes, %llu in flight\n",
+	fprintf(stderr,
+		"reqmeter: memory for requests is at most %llu MiB: %llu for %zu rows, %llu for routes, %llu in flight\n",
 		(unsigned long long)(b.rows + b.routes + b.in_flight) >> 20, (unsigned long long)b.rows >> 20, b.n_rows,
 		(unsigned long long)b.routes >> 20, (unsigned long long)b.in_flight >> 20);
 }
@@ -164,7 +165,9 @@ static int serve(struct serving *s)
 	if (rc == 0)
 		rc = watch(s);
 	if (rc == 0)
-		rc = service_start(&s->service, s->web, s->agent, &s->options.default_scope) ? complain("cannot start threads") : 0;
+		rc = service_start(&s->service, s->web, s->agent, &s->options.default_scope)
+			     ? complain("cannot start threads")
+			     : 0;
 	if (rc == 0) {
 		printf("reqmeter: ready, listening on %s\n", web_addresses(s->web));
 		fflush(stdout);

@@ -26,14 +26,14 @@ struct check_options {
 #define INTO(member) .offset = offsetof(struct check_options, member)
 
 static const struct config_row rows[] = {
-	{ "pid", "N", NULL, NULL, "say in one sentence why this process has rows or none", &config_number,
-	  INTO(pid), 1, SELECTOR_PID_MAX },
+	{ "pid", "N", NULL, NULL, "say in one sentence why this process has rows or none", &config_number, INTO(pid), 1,
+	  SELECTOR_PID_MAX },
 	{ "json", NULL, NULL, NULL, "print JSON", &config_switch, INTO(json) },
 	{ "agent", "ADDR", "REQMETER_AGENT", NULL,
-	  "with --pid: the agent to ask, unix:PATH or http://HOST:PORT; without it the usual places",
-	  &options_agent, INTO(agent) },
-	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one",
-	  &config_text, INTO(token_file) },
+	  "with --pid: the agent to ask, unix:PATH or http://HOST:PORT; without it the usual places", &options_agent,
+	  INTO(agent) },
+	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one", &config_text,
+	  INTO(token_file) },
 };
 
 /* --- what this machine allows --- */
@@ -68,8 +68,7 @@ static void write_told(struct json *j, const char *report)
 	cJSON *root = cJSON_Parse(report);
 	const cJSON *feature;
 
-	cJSON_ArrayForEach(feature, view_at(root, "agent.features"))
-	{
+	cJSON_ArrayForEach (feature, view_at(root, "agent.features")) {
 		write_feature(j, cJSON_GetStringValue(view_at(feature, "name")),
 			      cJSON_GetStringValue(view_at(feature, "state")),
 			      cJSON_GetStringValue(view_at(feature, "reason")));
@@ -117,8 +116,7 @@ static void print_json(const struct answer *answer)
 /* --- what an agent knows --- */
 
 /* 404 is an answer: nothing that the agent watches is in that scope. */
-static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told,
-		char *error)
+static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told, char *error)
 {
 	if (report->status != 200 && report->status != 404) {
 		snprintf(error, ERROR_SIZE, "the agent answered %ld", report->status);
@@ -143,8 +141,8 @@ static int ask(const struct check_options *options, struct answer *answer, char 
 	text = token.is_set ? token.text : NULL;
 	if (rc == 0)
 		rc = web_ask(&answer->told, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
-	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=%d",
-		 options->pid, CHECK_ROWS_ASKED);
+	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=%d", options->pid,
+		 CHECK_ROWS_ASKED);
 	if (rc == 0)
 		rc = web_fetch(&report, agent, target, text, error, ERROR_SIZE);
 	if (rc == 0)
@@ -200,18 +198,15 @@ static int check(const struct check_options *options)
 int check_main(int argc, char **argv)
 {
 	struct check_options options = { 0 };
-	struct config config = {
-		.command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options
-	};
+	struct config config = { .command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options };
 	char error[ERROR_SIZE] = "";
 	int rc = options_read(&config, argc, argv, error, sizeof(error)), code = OPTIONS_USAGE;
 
 	if (rc == OPTIONS_HELP) {
-		options_help(
-		    &config,
-		    "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
-		    "Exit 0 if the agent can run here, 1 if not.",
-		    stdout);
+		options_help(&config,
+			     "Says what this kernel and these privileges allow, feature by feature, with the reason.\n"
+			     "Exit 0 if the agent can run here, 1 if not.",
+			     stdout);
 		code = 0;
 	} else if (rc) {
 		fprintf(stderr, "reqmeter check: %s\n", error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `reqmeter check`: what this kernel and these privileges allow. */
-#ifndef REQMETER_CLI_CHECK_H
-#define REQMETER_CLI_CHECK_H
+#ifndef REQMETER_CLI_CMD_CHECK_H
+#define REQMETER_CLI_CMD_CHECK_H
 
 /* argv[0] is the subcommand. 0: the agent can run here; 1: it cannot; 2: wrong usage. */
 int check_main(int argc, char **argv);

@@ -50,8 +50,7 @@ struct run {
 	struct service *service; /* NULL as well, and when it no longer does */
 	FILE *out;
 	int signals, epoll;
-	bool has_ended, has_no_children,
-	    stops; /* the command; all that we would wait for; somebody wants us to */
+	bool has_ended, has_no_children, stops; /* the command; all that we would wait for; somebody wants us to */
 	int status;
 	uint64_t begun_ns, ended_ns;
 	char error[ERROR_SIZE];
@@ -63,27 +62,24 @@ static const struct selector everything = { .kind = SELECTOR_NODE };
 #define INTO(member) .offset = offsetof(struct run_options, member)
 
 static const struct config_row rows[] = {
-	{ "user", "NAME", NULL, NULL, "whom the command runs as; without it, under sudo, who called sudo",
-	  &config_text, INTO(user) },
-	{ "wait-all", NULL, NULL, NULL,
-	  "wait for the last descendant of the command, not only for the command", &config_switch,
-	  INTO(wait_all) },
-	{ "output", "FILE", NULL, NULL, "print to a file, not on stderr", &config_text, INTO(output),
-	  .letter = 'o' },
+	{ "user", "NAME", NULL, NULL, "whom the command runs as; without it, under sudo, who called sudo", &config_text,
+	  INTO(user) },
+	{ "wait-all", NULL, NULL, NULL, "wait for the last descendant of the command, not only for the command",
+	  &config_switch, INTO(wait_all) },
+	{ "output", "FILE", NULL, NULL, "print to a file, not on stderr", &config_text, INTO(output), .letter = 'o' },
 	{ "json", NULL, NULL, NULL, "print the whole report as JSON, with a key \"run\" more", &config_switch,
 	  INTO(json) },
 	{ "limit", "N", NULL, "10", "how many routes and requests to print", &config_number, INTO(limit), 1,
 	  QUERY_LIMIT_MAX },
 	{ "listen", "ADDR", NULL, NULL,
-	  "serve the report meanwhile: a loopback HOST:PORT or unix:PATH; without it nothing listens",
-	  &options_listen, INTO(listen) },
+	  "serve the report meanwhile: a loopback HOST:PORT or unix:PATH; without it nothing listens", &options_listen,
+	  INTO(listen) },
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, QUERY_LIMIT_MAX },
-	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration, INTO(keep_ns),
-	  SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
-	{ "id-header", "NAME", NULL, NULL,
-	  "a request header that holds the id, looked for before the built-in ones", &options_header,
-	  INTO(id_headers) },
+	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
+	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
+	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones",
+	  &options_header, INTO(id_headers) },
 	{ "no-memory", NULL, NULL, NULL, OPTIONS_NO_MEMORY, &config_switch, INTO(no_memory) },
 	{ "infer-handoff", NULL, NULL, NULL, OPTIONS_INFER_HANDOFF, &config_switch, INTO(infer_handoff) },
 	{ "show-args", NULL, NULL, NULL, OPTIONS_SHOW_ARGS, &config_switch, INTO(show_args) },
@@ -138,8 +134,8 @@ static int listen_all(struct run *run)
 }
 
 /*
- * Features whose failure changes nothing of what is printed: nothing here is older than the agent, routes and requests stand
- * without their cgroups, and records that were lost are printed as such.
+ * Features whose failure changes nothing of what is printed: nothing here is older than the agent, routes and requests
+ * stand without their cgroups, and records that were lost are printed as such.
  */
 static const char *const beside_the_point[] = { "older-connections", "tcp-self", "host-cgroups", "priority", NULL };
 
@@ -150,8 +146,7 @@ static int watch(struct run *run)
 		.n_scopes = 1,
 		.n_recent = run->options.recent,
 		.keep_ns = run->options.keep_ns,
-		.id_headers = { (const char *const *)run->options.id_headers.items,
-				run->options.id_headers.n },
+		.id_headers = { (const char *const *)run->options.id_headers.items, run->options.id_headers.n },
 		.rows_per_second = run->options.max_rows_per_second,
 		.no_memory = run->options.no_memory,
 		.infer_handoff = run->options.infer_handoff,
@@ -277,8 +272,7 @@ static void take_signals(struct run *run)
 		else if (!run->has_ended && launch_forwards(&info, run->launch.pid))
 			kill(run->launch.pid, number);
 		else if (run->has_ended)
-			run->stops |=
-			    number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
+			run->stops |= number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGQUIT;
 	}
 }
 
@@ -324,8 +318,7 @@ static int take_report(struct run *run, char **text)
 	query.window_ns = 0;
 	query.sort = run->options.json ? QUERY_SORT_START : QUERY_SORT_DURATION;
 	query.pretty = run->options.json && isatty(fileno(run->out));
-	if (agent_report(run->agent, &query, &everything, &reader, text, &length,
-			 run->error, ERROR_SIZE) == AGENT_OK)
+	if (agent_report(run->agent, &query, &everything, &reader, text, &length, run->error, ERROR_SIZE) == AGENT_OK)
 		return 0;
 	return -EIO;
 }
@@ -350,8 +343,7 @@ static int print(struct run *run, char **command)
 			       : run_print(&view, &summary, report, run->options.limit);
 	free(report);
 	if (rc || fflush(run->out) || ferror(run->out))
-		snprintf(run->error, ERROR_SIZE, "cannot write what was measured: %s",
-			 strerror(rc ? -rc : errno));
+		snprintf(run->error, ERROR_SIZE, "cannot write what was measured: %s", strerror(rc ? -rc : errno));
 	return rc || ferror(run->out) ? -EIO : 0;
 }
 
@@ -413,25 +405,22 @@ static int start(struct run *run, char **command)
 static int check(struct run *run, const struct config *config, int argc)
 {
 	if (config->command_at >= argc)
-		return config_refuse(run->error, ERROR_SIZE,
-				     "there is no command to run; see 'reqmeter run --help'");
+		return config_refuse(run->error, ERROR_SIZE, "there is no command to run; see 'reqmeter run --help'");
 	for (size_t i = 0; i < run->options.listen.n; i++)
 		if (!web_address_is_loopback(run->options.listen.items[i]))
 			return config_refuse(
-			    run->error, ERROR_SIZE,
-			    "--listen %.120s is not a loopback address; 'reqmeter agent' can serve others",
-			    run->options.listen.items[i]);
+				run->error, ERROR_SIZE,
+				"--listen %.120s is not a loopback address; 'reqmeter agent' can serve others",
+				run->options.listen.items[i]);
 	return 0;
 }
 
 int run_main(int argc, char **argv)
 {
 	struct run run = { 0 };
-	struct config config = { .command = "reqmeter run",
-				 .rows = rows,
-				 .n_rows = N(rows),
-				 .into = &run.options,
-				 .takes_command = true };
+	struct config config = {
+		.command = "reqmeter run", .rows = rows, .n_rows = N(rows), .into = &run.options, .takes_command = true
+	};
 	int rc = options_read(&config, argc, argv, run.error, ERROR_SIZE), code = OPTIONS_USAGE;
 
 	if (rc == OPTIONS_HELP) {

@@ -52,24 +52,19 @@ static const struct config_row rows[] = {
 	  "unix:PATH or http://HOST:PORT; without it unix:/run/reqmeter/agent.sock, then "
 	  "http://127.0.0.1:9790",
 	  &options_agent, INTO(agent) },
-	{ "scope", "SELECTOR", NULL, NULL,
-	  "node, self, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME",
+	{ "scope", "SELECTOR", NULL, NULL, "node, self, pid:N, cgroup:PATH, container:ID-PREFIX or comm:NAME",
 	  &parameter_type, INTO(scope) },
-	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id; no other tables", &parameter_type,
-	  INTO(id) },
+	{ "id", "ID", NULL, NULL, "only requests with this id, response id or trace id; no other tables",
+	  &parameter_type, INTO(id) },
 	{ "route", "ROUTE", NULL, NULL, "only requests of this route", &parameter_type, INTO(route) },
-	{ "window", "WINDOW", NULL, NULL, "of top and routes: 1m, 5m, 15m or all", &parameter_type,
-	  INTO(window) },
-	{ "sort", "KEY", NULL, NULL, "one of " QUERY_SORT_KEYS,
-	  &parameter_type, INTO(sort) },
-	{ "limit", "N", NULL, NULL, "at most N requests of each kind, 0 to 100000", &parameter_type,
-	  INTO(limit) },
-	{ "wait", "DURATION", NULL, NULL,
-	  "with --id: wait until that request has ended and print only its rows", &config_duration,
-	  INTO(wait_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
+	{ "window", "WINDOW", NULL, NULL, "of top and routes: 1m, 5m, 15m or all", &parameter_type, INTO(window) },
+	{ "sort", "KEY", NULL, NULL, "one of " QUERY_SORT_KEYS, &parameter_type, INTO(sort) },
+	{ "limit", "N", NULL, NULL, "at most N requests of each kind, 0 to 100000", &parameter_type, INTO(limit) },
+	{ "wait", "DURATION", NULL, NULL, "with --id: wait until that request has ended and print only its rows",
+	  &config_duration, INTO(wait_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
 	{ "json", NULL, NULL, NULL, "print the report as the agent sent it", &config_switch, INTO(json) },
-	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one",
-	  &config_text, INTO(token_file) },
+	{ "token-file", "FILE", "REQMETER_TOKEN_FILE", NULL, "the token of an agent that wants one", &config_text,
+	  INTO(token_file) },
 };
 
 /* asking */
@@ -92,8 +87,8 @@ static char *write_target(const struct stats_options *options, const char *secti
 	fprintf(out, "/stats/?sections=%s", sections);
 	for (size_t i = 0; i < N(rows); i++) {
 		const char *value = rows[i].type == &parameter_type
-					? *(char *const *)((const char *)options + rows[i].offset)
-					: NULL;
+					    ? *(char *const *)((const char *)options + rows[i].offset)
+					    : NULL;
 		char *escaped = value ? web_escape(value) : NULL;
 
 		if (escaped)
@@ -114,8 +109,7 @@ static int ask(struct asker *asker, const char *sections, struct web_reply *repl
 		snprintf(error, ERROR_SIZE, "out of memory");
 		return -ENOMEM;
 	}
-	rc = web_ask(reply, &asker->agent, target, asker->token.is_set ? asker->token.text : NULL, error,
-		     ERROR_SIZE);
+	rc = web_ask(reply, &asker->agent, target, asker->token.is_set ? asker->token.text : NULL, error, ERROR_SIZE);
 	free(target);
 	return rc;
 }
@@ -164,8 +158,7 @@ static int ask_until_ended(struct asker *asker, struct web_reply *reply, char *e
 		web_reply_done(reply);
 		nanosleep(&pause, NULL);
 	}
-	snprintf(error, ERROR_SIZE, "no request with the id '%.128s' has ended in that time: %s",
-		 asker->options->id,
+	snprintf(error, ERROR_SIZE, "no request with the id '%.128s' has ended in that time: %s", asker->options->id,
 		 n_active ? "it is still being served"
 			  : "none with that id was seen; is its server in the agent's scope?");
 	return -ETIMEDOUT;

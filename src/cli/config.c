@@ -87,10 +87,9 @@ int config_parse_duration(const char *text, uint64_t *ns)
 	static const struct {
 		const char *name;
 		uint64_t ns;
-	} units[] = { { "ms", SECOND_NS / 1000 },
-		      { "s", SECOND_NS },
-		      { "m", 60 * SECOND_NS },
-		      { "h", 3600 * SECOND_NS } };
+	} units[] = {
+		{ "ms", SECOND_NS / 1000 }, { "s", SECOND_NS }, { "m", 60 * SECOND_NS }, { "h", 3600 * SECOND_NS }
+	};
 	char digits[24];
 	size_t n = strspn(text, "0123456789");
 	uint64_t number;
@@ -115,8 +114,7 @@ static int take_duration(const struct config_row *row, void *into, const char *v
 	uint64_t ns;
 
 	if (config_parse_duration(value, &ns))
-		return config_refuse(why, size, "'%.40s' is not a duration like 500ms, 30s, 15m or 1h",
-				     value);
+		return config_refuse(why, size, "'%.40s' is not a duration like 500ms, 30s, 15m or 1h", value);
 	if (ns < row->min || ns > row->max)
 		return config_refuse(why, size, "%.40s is not between %gs and %gh", value,
 				     (double)row->min / (double)SECOND_NS,
@@ -134,17 +132,15 @@ static int take_switch(const struct config_row *row, void *into, const char *val
 }
 
 const struct config_type config_text = { .take = config_take_text, .clear = config_clear_text };
-const struct config_type config_texts = { .take = config_take_texts,
-					  .clear = config_clear_texts,
-					  .is_list = true };
+const struct config_type config_texts = { .take = config_take_texts, .clear = config_clear_texts, .is_list = true };
 const struct config_type config_number = { .take = take_number, .is_number = true };
 const struct config_type config_duration = { .take = take_duration };
 const struct config_type config_switch = { .take = take_switch };
 
 /* one value from one source */
 
-int config_apply(struct config *config, enum config_source source, const struct config_row *row,
-		 const char *value, const char *called, char *error, size_t size)
+int config_apply(struct config *config, enum config_source source, const struct config_row *row, const char *value,
+		 const char *called, char *error, size_t size)
 {
 	enum config_source *have = &config->sources[row - config->rows];
 	char why[512] = "out of memory";
@@ -205,8 +201,7 @@ int config_read_environment(struct config *config, char *error, size_t size)
 		const char *value = variable ? getenv(variable) : NULL;
 
 		if (value && *value) /* set to nothing is how a unit file says "not set" */
-			rc = apply_written(config, CONFIG_ENVIRONMENT, &config->rows[i], value, variable,
-					   error, size);
+			rc = apply_written(config, CONFIG_ENVIRONMENT, &config->rows[i], value, variable, error, size);
 	}
 	return rc;
 }
@@ -215,8 +210,7 @@ int config_read_environment(struct config *config, char *error, size_t size)
 
 /* The value as it would stand on the command line; NULL when it has the wrong type, and why says what is
  * wanted. */
-static const char *json_text(const struct config_row *row, const cJSON *value, char buffer[32],
-			     const char **why)
+static const char *json_text(const struct config_row *row, const cJSON *value, char buffer[32], const char **why)
 {
 	double number = value->valuedouble;
 
@@ -236,8 +230,7 @@ static const char *json_text(const struct config_row *row, const cJSON *value, c
 	return buffer;
 }
 
-static int apply_json(struct config *config, const struct config_row *row, const cJSON *value, char *error,
-		      size_t size)
+static int apply_json(struct config *config, const struct config_row *row, const cJSON *value, char *error, size_t size)
 {
 	const char *why, *text;
 	char buffer[32];
@@ -262,8 +255,7 @@ static int apply_pair(struct config *config, const cJSON *pair, char *error, siz
 		return apply_json(config, row, pair, error, size);
 	if (!cJSON_IsArray(pair) || !pair->child)
 		return config_refuse(error, size, "'%s' takes a list of texts, not an empty one", row->name);
-	cJSON_ArrayForEach(item, pair)
-	{
+	cJSON_ArrayForEach (item, pair) {
 		if (rc == 0)
 			rc = apply_json(config, row, item, error, size);
 	}
@@ -280,13 +272,11 @@ int config_read_json(struct config *config, const char *text, size_t length, cha
 	while (end && end < text + length && strchr(" \t\r\n", *end) && *end)
 		end++;
 	if (!cJSON_IsObject(root) || end != text + length)
-		rc =
-		    config_refuse(error, size, "it is not one JSON object (something is wrong near byte %zu)",
-				  end ? (size_t)(end - text) : 0);
+		rc = config_refuse(error, size, "it is not one JSON object (something is wrong near byte %zu)",
+				   end ? (size_t)(end - text) : 0);
 	else if (memmem(text, length, "\\u0000", 6)) /* cJSON would cut the text there */
 		rc = config_refuse(error, size, "it holds \\u0000");
-	cJSON_ArrayForEach(pair, root)
-	{
+	cJSON_ArrayForEach (pair, root) {
 		if (rc == 0)
 			rc = apply_pair(config, pair, error, size);
 	}

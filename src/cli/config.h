@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_CLI_CONFIG_H
-#define REQMETER_CLI_CONFIG_H
 /*
  * One table of settings drives the command line, the environment, the JSON file of --config, the defaults and
  * --help. A later source wins over an earlier one: default, file, environment, command line. A list is
  * replaced as a whole.
  */
+#ifndef REQMETER_CLI_CONFIG_H
+#define REQMETER_CLI_CONFIG_H
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,8 +80,8 @@ int config_read_defaults(struct config *config, char *error, size_t size);
 int config_read_file(struct config *config, const char *path, char *error, size_t size);
 int config_read_environment(struct config *config, char *error, size_t size);
 /* One value, for the command line; called is how the user knows the row ("--keep"). */
-int config_apply(struct config *config, enum config_source source, const struct config_row *row,
-		 const char *value, const char *called, char *error, size_t size);
+int config_apply(struct config *config, enum config_source source, const struct config_row *row, const char *value,
+		 const char *called, char *error, size_t size);
 
 /* What is in the file: a JSON object whose keys are the rows' names. Pure, for foreign bytes. */
 int config_read_json(struct config *config, const char *text, size_t length, char *error, size_t size);

@@ -96,8 +96,7 @@ static int find_caller(struct launch_user *user, const char *uid, char *error, s
 	if (parse_id(uid, &user->uid))
 		return refuse(error, size, "SUDO_UID", uid, "is no user id; name the user with --user");
 	if (!gid || parse_id(gid, &user->gid))
-		return refuse(error, size, "SUDO_GID", gid ? gid : "",
-			      "is no group id; name the user with --user");
+		return refuse(error, size, "SUDO_GID", gid ? gid : "", "is no group id; name the user with --user");
 	entry = getpwuid(user->uid);
 	if (entry)
 		take_entry(user, entry);
@@ -151,8 +150,7 @@ static void set_or_unset(const char *name, const char *value)
 /* As if sudo had not been there. PATH stays: what the user's own was, nobody can tell. */
 static void set_environment(const struct launch_user *user)
 {
-	static const char *const sudo[] = { "SUDO_UID",     "SUDO_GID",  "SUDO_USER",
-					    "SUDO_COMMAND", "SUDO_HOME", "MAIL" };
+	static const char *const sudo[] = { "SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME", "MAIL" };
 
 	for (size_t i = 0; i < sizeof(sudo) / sizeof(*sudo); i++)
 		unsetenv(sudo[i]);
@@ -174,8 +172,7 @@ static int become(const struct launch_user *user)
 	return 0;
 }
 
-static _Noreturn void child(int go_fd, int told_fd, char **argv, const struct launch_user *user,
-			    const sigset_t *mask)
+static _Noreturn void child(int go_fd, int told_fd, char **argv, const struct launch_user *user, const sigset_t *mask)
 {
 	struct told told = { 0 };
 	char go;
@@ -247,9 +244,8 @@ int launch_exec(struct launch *launch, const char *program, int *code, char *err
 	if (n != sizeof(told))
 		told = (struct told){ EIO, false };
 	*code = told.in_exec ? launch_exec_code(told.error) : LAUNCH_FAILED;
-	snprintf(error, size, "%s%.200s: %s",
-		 told.in_exec ? "cannot run " : "cannot become the user who is to run ", program,
-		 strerror(told.error));
+	snprintf(error, size, "%s%.200s: %s", told.in_exec ? "cannot run " : "cannot become the user who is to run ",
+		 program, strerror(told.error));
 	return -told.error;
 }
 

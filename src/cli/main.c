@@ -43,6 +43,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].main(argc - 1, argv + 1);
-	fprintf(stderr, "reqmeter: %s%s; see reqmeter --help\n", *name ? "unknown command " : "a command is missing", name);
+	fprintf(stderr, "reqmeter: %s%s; see reqmeter --help\n", *name ? "unknown command " : "a command is missing",
+		name);
 	return 2;
 }

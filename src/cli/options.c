@@ -30,8 +30,8 @@ static int visit(struct walk *walk, int value, const char *argument, char *error
 		walk->file = argument;
 	if (walk->is_first)
 		return 0;
-	return config_apply(walk->config, CONFIG_COMMAND_LINE, row, row->argument ? argument : "true", called,
-			    error, size);
+	return config_apply(walk->config, CONFIG_COMMAND_LINE, row, row->argument ? argument : "true", called, error,
+			    size);
 }
 
 static int bad_option(const struct config *config, int got, char **argv, char *error, size_t size)
@@ -39,16 +39,13 @@ static int bad_option(const struct config *config, int got, char **argv, char *e
 	const char *hint = config->command;
 
 	if (got == ':')
-		return config_refuse(error, size, "%.80s needs a value; '%s --help' says which",
-				     argv[optind - 1], hint);
-	if (optopt >= FIRST_LONG)
-		return config_refuse(error, size, "--%s takes no value",
-				     config->rows[optopt - FIRST_LONG].name);
-	if (optopt)
-		return config_refuse(error, size, "unknown option '-%c'; '%s --help' lists them", optopt,
+		return config_refuse(error, size, "%.80s needs a value; '%s --help' says which", argv[optind - 1],
 				     hint);
-	return config_refuse(error, size, "unknown option '%.80s'; '%s --help' lists them", argv[optind - 1],
-			     hint);
+	if (optopt >= FIRST_LONG)
+		return config_refuse(error, size, "--%s takes no value", config->rows[optopt - FIRST_LONG].name);
+	if (optopt)
+		return config_refuse(error, size, "unknown option '-%c'; '%s --help' lists them", optopt, hint);
+	return config_refuse(error, size, "unknown option '%.80s'; '%s --help' lists them", argv[optind - 1], hint);
 }
 
 /* The row of a short option; those of long ones are their own values. */
@@ -105,8 +102,8 @@ int options_read(struct config *config, int argc, char **argv, char *error, size
 
 	for (size_t i = 0; i < config->n_rows; i++)
 		options[i + 1] = (struct option){ config->rows[i].name,
-						  config->rows[i].argument ? required_argument : no_argument,
-						  NULL, FIRST_LONG + (int)i };
+						  config->rows[i].argument ? required_argument : no_argument, NULL,
+						  FIRST_LONG + (int)i };
 	rc = walk_arguments(&walk, argc, argv, options, error, size);
 	if (rc == 0)
 		rc = config_read_defaults(config, error, size);
@@ -208,8 +205,7 @@ static int take_scope(const struct config_row *row, void *into, const char *valu
 	if (rc)
 		return rc;
 	if (grown[options->n_scopes].kind == SELECTOR_SELF)
-		return config_refuse(why, size,
-				     "'self' is the reader of a report; what to watch has to be named");
+		return config_refuse(why, size, "'self' is the reader of a report; what to watch has to be named");
 	options->n_scopes++;
 	return 0;
 }
@@ -231,8 +227,7 @@ static int take_selector(const struct config_row *row, void *into, const char *v
 
 static int take_header(const struct config_row *row, void *into, const char *value, char *why, size_t size)
 {
-	static const char token[] =
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
+	static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
 	size_t n = strlen(value);
 
 	if (n < 1 || n > 64 || strspn(value, token) != n)
@@ -269,22 +264,20 @@ static const struct config_row rows[] = {
 	  INTO(recent), 1, OPTIONS_RECENT_MAX },
 	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
 	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
-	{ "id-header", "NAME", NULL, NULL,
-	  "a request header that holds the id, looked for before the built-in ones", &options_header,
-	  INTO(id_headers) },
+	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones",
+	  &options_header, INTO(id_headers) },
 	{ "no-memory", NULL, NULL, NULL, OPTIONS_NO_MEMORY, &config_switch, INTO(no_memory) },
 	{ "infer-handoff", NULL, NULL, NULL, OPTIONS_INFER_HANDOFF, &config_switch, INTO(infer_handoff) },
 	{ "show-args", NULL, NULL, NULL, OPTIONS_SHOW_ARGS, &config_switch, INTO(show_args) },
 	{ "max-rows-per-second", "N", NULL, "5000", OPTIONS_MAX_ROWS, &config_number, INTO(max_rows_per_second), 1,
 	  OPTIONS_ROWS_PER_SECOND_MAX },
-	{ "state-dir", "DIR", NULL, "/var/lib/reqmeter", "where the agent keeps its files; it has none yet", &config_text,
-	  INTO(state_dir) },
+	{ "state-dir", "DIR", NULL, "/var/lib/reqmeter", "where the agent keeps its files; it has none yet",
+	  &config_text, INTO(state_dir) },
 	{ "config", "FILE", NULL, NULL,
-	  "JSON whose keys are these options; what the command line and the environment say wins",
-	  &config_text, INTO(config) },
-	{ "token-file", "FILE", NULL, NULL,
-	  "TCP readers must send 'Authorization: Bearer TOKEN' with this file's line", &config_text,
-	  INTO(token_file) },
+	  "JSON whose keys are these options; what the command line and the environment say wins", &config_text,
+	  INTO(config) },
+	{ "token-file", "FILE", NULL, NULL, "TCP readers must send 'Authorization: Bearer TOKEN' with this file's line",
+	  &config_text, INTO(token_file) },
 	{ "allow-pid-namespace", NULL, NULL, NULL,
 	  "start in a PID namespace that is not the first, too: processes outside of it are taken for dead, pids are the host's",
 	  &config_switch, INTO(allow_pid_namespace) },
@@ -306,11 +299,10 @@ static int check_listen(const struct agent_options *options, char *error, size_t
 		return 0;
 	for (size_t i = 0; i < options->listen.n; i++)
 		if (!web_address_is_loopback(options->listen.items[i]))
-			return config_refuse(
-			    error, size,
-			    "--listen %.120s is not a loopback address: add --token-file FILE, or "
-			    "--insecure-listen to serve everybody who can reach it",
-			    options->listen.items[i]);
+			return config_refuse(error, size,
+					     "--listen %.120s is not a loopback address: add --token-file FILE, or "
+					     "--insecure-listen to serve everybody who can reach it",
+					     options->listen.items[i]);
 	return 0;
 }
 
@@ -330,8 +322,7 @@ int agent_options_read(struct agent_options *options, int argc, char **argv, cha
 	return rc ? rc : finish(options, &config, error, size);
 }
 
-int agent_options_read_json(struct agent_options *options, const char *text, size_t length, char *error,
-			    size_t size)
+int agent_options_read_json(struct agent_options *options, const char *text, size_t length, char *error, size_t size)
 {
 	struct config config = agent_config(options);
 	int rc;
@@ -347,9 +338,8 @@ void agent_options_help(FILE *out)
 {
 	struct config config = agent_config(NULL);
 
-	options_help(
-	    &config,
-	    "Measures what every request of the servers on this machine costs, and serves the report.", out);
+	options_help(&config,
+		     "Measures what every request of the servers on this machine costs, and serves the report.", out);
 }
 
 int agent_options_parse(struct agent_options *options, int argc, char **argv)

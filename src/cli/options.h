@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* The command line over a table of settings (config.h), and the table of `reqmeter agent`. */
 #ifndef REQMETER_CLI_OPTIONS_H
 #define REQMETER_CLI_OPTIONS_H
-/* The command line over a table of settings (config.h), and the table of `reqmeter agent`. */
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -36,9 +37,9 @@ enum { OPTIONS_MAX_SCOPES = 64 };
 #define OPTIONS_ROWS_PER_SECOND_MAX 1000000
 
 /* What options of the agent that reqmeter run has, too, do. */
-#define OPTIONS_NO_MEMORY \
+#define OPTIONS_NO_MEMORY                                                                                              \
 	"trace no memory: page faults get cheaper, and everything about memory but their number is null"
-#define OPTIONS_INFER_HANDOFF \
+#define OPTIONS_INFER_HANDOFF                                                                                          \
 	"guess that a thread works for the request whose thread wakes it from a wait for a lock: rows say 'inferred'"
 #define OPTIONS_SHOW_ARGS "show the arguments of processes, not only the program"
 #define OPTIONS_MAX_ROWS  "above this, requests are counted but get no row of their own"
@@ -73,8 +74,7 @@ int agent_options_parse(struct agent_options *options, int argc, char **argv);
 int agent_options_read(struct agent_options *options, int argc, char **argv, char *error, size_t size);
 
 /* Only a config file's text, over the defaults. As agent_options_read. */
-int agent_options_read_json(struct agent_options *options, const char *text, size_t length, char *error,
-			    size_t size);
+int agent_options_read_json(struct agent_options *options, const char *text, size_t length, char *error, size_t size);
 
 void agent_options_help(FILE *out);
 void agent_options_done(struct agent_options *options);

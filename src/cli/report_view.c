@@ -79,8 +79,8 @@ static const cJSON *value_of(const cJSON *object, const struct view_field *field
 }
 
 /* A column that may go is not worth its room when it has nothing in it. */
-static bool is_shown(const struct table_column *column, const struct view_field *field,
-		     const cJSON *const *objects, size_t n)
+static bool is_shown(const struct table_column *column, const struct view_field *field, const cJSON *const *objects,
+		     size_t n)
 {
 	if (!column->drop)
 		return true;
@@ -135,7 +135,8 @@ const cJSON **view_members(const cJSON *list, size_t *n)
 	*n = 0;
 	if (!members)
 		return NULL;
-	cJSON_ArrayForEach(item, list) members[(*n)++] = item;
+	cJSON_ArrayForEach (item, list)
+		members[(*n)++] = item;
 	return members;
 }
 
@@ -215,8 +216,7 @@ void view_losses(const struct view *view, const cJSON *losses)
 	const char *before = "\nlost, so not everything above is whole:\n";
 	const cJSON *loss;
 
-	cJSON_ArrayForEach(loss, losses)
-	{
+	cJSON_ArrayForEach (loss, losses) {
 		char *name = loss->string && view_integer(loss) > 0 ? table_clean(loss->string) : NULL;
 
 		if (name) {

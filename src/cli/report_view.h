@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the commands that print a report share: where to print, and how a JSON value looks to a person. */
-#ifndef REQMETER_CLI_VIEW_H
-#define REQMETER_CLI_VIEW_H
+#ifndef REQMETER_CLI_REPORT_VIEW_H
+#define REQMETER_CLI_REPORT_VIEW_H
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
@@ -39,16 +39,15 @@ struct view_field {
 
 /* A title line and a table of objects with n columns; nothing when there are no objects. Columns that may be
  * dropped and have no value in any object are. */
-void view_table(const struct view *, const char *title, const struct table_column *,
-		const struct view_field *, size_t n, const cJSON *const *objects, size_t n_objects);
+void view_table(const struct view *, const char *title, const struct table_column *, const struct view_field *,
+		size_t n, const cJSON *const *objects, size_t n_objects);
 
 /* The members of a list, malloc'd, and how many; NULL and 0 for what is no list. */
 const cJSON **view_members(const cJSON *list, size_t *n);
 
 /* Rows of requests. `sort`: the key that they are sorted by, whose column stays; or NULL. `most`: no more than that
  * many of them. */
-void view_requests(const struct view *, const char *title, const cJSON *list, const char *sort,
-		   size_t most);
+void view_requests(const struct view *, const char *title, const cJSON *list, const char *sort, size_t most);
 
 /* What was lost, in words; nothing when nothing was. */
 void view_losses(const struct view *, const cJSON *losses);

@@ -148,12 +148,10 @@ static int by_growth(const void *a, const void *b)
 /* Beside the sums that the report has; a person thinks in what one request costs. */
 static void add_means(cJSON *routes)
 {
-	static const char *const names[][2] = { { "cpu_ns.sum", "cpu_mean" },
-						{ "duration_ns.sum", "duration_mean" } };
+	static const char *const names[][2] = { { "cpu_ns.sum", "cpu_mean" }, { "duration_ns.sum", "duration_mean" } };
 	cJSON *route;
 
-	cJSON_ArrayForEach(route, routes)
-	{
+	cJSON_ArrayForEach (route, routes) {
 		int64_t count = view_integer(view_at(route, "count"));
 
 		for (size_t i = 0; i < 2 && count > 0; i++) {
@@ -169,13 +167,20 @@ static void print(const struct view *view, const char *title, const cJSON *route
 {
 	bool is_by_growth = sort && strcmp(sort, "growth") == 0;
 	const struct table_column columns[] = {
-		{ "METHOD", false, 0, false, 0 },    { "ROUTE", false, 10, false, 0 },
-		{ "SERVICE", false, 6, false, 4 },   { "COUNT", true, 0, false, 0 },
-		{ "ERRORS", true, 0, false, 0 },     { "CPU", true, 0, false, 0 },
-		{ "CPU MEAN", true, 0, false, 0 },   { "CPU P99", true, 0, false, 3 },
-		{ "CPU MAX", true, 0, false, 0 },    { "TIME MEAN", true, 0, false, 0 },
-		{ "TIME P99", true, 0, false, 2 },   { "TIME MAX", true, 0, false, 1 },
-		{ "GROWTH", true, 0, false, is_by_growth ? 0 : 5 },     { "GROWTH MAX", true, 0, false, 6 },
+		{ "METHOD", false, 0, false, 0 },
+		{ "ROUTE", false, 10, false, 0 },
+		{ "SERVICE", false, 6, false, 4 },
+		{ "COUNT", true, 0, false, 0 },
+		{ "ERRORS", true, 0, false, 0 },
+		{ "CPU", true, 0, false, 0 },
+		{ "CPU MEAN", true, 0, false, 0 },
+		{ "CPU P99", true, 0, false, 3 },
+		{ "CPU MAX", true, 0, false, 0 },
+		{ "TIME MEAN", true, 0, false, 0 },
+		{ "TIME P99", true, 0, false, 2 },
+		{ "TIME MAX", true, 0, false, 1 },
+		{ "GROWTH", true, 0, false, is_by_growth ? 0 : 5 },
+		{ "GROWTH MAX", true, 0, false, 6 },
 	};
 	static const struct view_field fields[] = {
 		{ "method", NULL, SHOW_TEXT, NULL },
@@ -207,8 +212,7 @@ static void print(const struct view *view, const char *title, const cJSON *route
 	free(sorted);
 }
 
-void view_routes(const struct view *view, const char *title, const cJSON *requests, const char *sort,
-		 size_t most)
+void view_routes(const struct view *view, const char *title, const cJSON *requests, const char *sort, size_t most)
 {
 	const cJSON *given = view_at(requests, "routes"), *rows = view_at(requests, "recent");
 	cJSON *routes = cJSON_IsArray(given) ? cJSON_Duplicate(given, true) : view_group(rows);
@@ -217,8 +221,7 @@ void view_routes(const struct view *view, const char *title, const cJSON *reques
 	add_means(routes);
 	snprintf(text, sizeof(text), "%s", title);
 	if (!cJSON_IsArray(given))
-		snprintf(text, sizeof(text), "%s, of the %d finished requests shown", title,
-			 cJSON_GetArraySize(rows));
+		snprintf(text, sizeof(text), "%s, of the %d finished requests shown", title, cJSON_GetArraySize(rows));
 	print(view, text, routes, sort, most);
 	cJSON_Delete(routes);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What each route cost. */
-#ifndef REQMETER_CLI_VIEW_ROUTES_H
-#define REQMETER_CLI_VIEW_ROUTES_H
+#ifndef REQMETER_CLI_ROUTES_VIEW_H
+#define REQMETER_CLI_ROUTES_VIEW_H
 
 #include "cli/report_view.h"
 
@@ -10,8 +10,7 @@
  * those that left the most memory behind; else it may be NULL). Where the
  * report has none, they are made of the finished rows that it shows, and the title says so.
  */
-void view_routes(const struct view *, const char *title, const cJSON *requests, const char *sort,
-		 size_t most);
+void view_routes(const struct view *, const char *title, const cJSON *requests, const char *sort, size_t most);
 
 /* The routes of a list of rows, as the report would show them. The caller deletes it; NULL: out of memory.
  * Pure. */

@@ -32,8 +32,7 @@ static void print_command(const struct view *view, char **command)
 
 static void print_end(const struct view *view, const struct run_summary *run)
 {
-	const char *red = view->has_colour && run->wait_status ? "\033[31m" : "",
-		   *plain = *red ? "\033[0m" : "";
+	const char *red = view->has_colour && run->wait_status ? "\033[31m" : "", *plain = *red ? "\033[0m" : "";
 	int number = WTERMSIG(run->wait_status);
 	char wall[32];
 
@@ -42,8 +41,7 @@ static void print_end(const struct view *view, const struct run_summary *run)
 		fprintf(view->out, ": %sended by signal %d (%s)%s after %s\n", red, number,
 			sigabbrev_np(number) ? sigabbrev_np(number) : "?", plain, wall);
 	else
-		fprintf(view->out, ": %sexit %d%s after %s\n", red, WEXITSTATUS(run->wait_status), plain,
-			wall);
+		fprintf(view->out, ": %sexit %d%s after %s\n", red, WEXITSTATUS(run->wait_status), plain, wall);
 }
 
 static void print_cpu(const struct view *view, const struct run_summary *run)
@@ -68,8 +66,7 @@ static void print_counts(const struct view *view, const cJSON *requests)
 
 	fprintf(view->out, "  requests  %lld", (long long)started);
 	if (in_flight)
-		fprintf(view->out, ": %lld finished, %lld still in flight", (long long)finished,
-			(long long)in_flight);
+		fprintf(view->out, ": %lld finished, %lld still in flight", (long long)finished, (long long)in_flight);
 	fputc('\n', view->out);
 }
 
@@ -108,8 +105,7 @@ static char *write_run(const struct run_summary *run, bool pretty)
 		json_string(&j, NULL, *word);
 	json_close(&j, ']');
 	json_u64(&j, "exit_code", (uint64_t)launch_exit_code(run->wait_status));
-	json_u64(&j, "signal",
-		 WIFSIGNALED(run->wait_status) ? (uint64_t)WTERMSIG(run->wait_status) : UNKNOWN);
+	json_u64(&j, "signal", WIFSIGNALED(run->wait_status) ? (uint64_t)WTERMSIG(run->wait_status) : UNKNOWN);
 	json_u64(&j, "wall_ns", run->wall_ns);
 	json_u64(&j, "cpu_ns", run->threads_ns);
 	json_u64(&j, "requests_ns", run->requests_ns);

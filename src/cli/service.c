@@ -69,7 +69,8 @@ static bool read_self_ask(const struct web_request *request, struct self_ask *as
 		uint64_t *into = strcmp(pair->name, "handle") == 0 ? &ask->handle : &ask->table_ns;
 
 		if (into == &ask->table_ns && strcmp(pair->name, "table") != 0) {
-			web_error(answer, 400, "bad_parameter", "there is no parameter '%.40s'; there are handle, table", pair->name);
+			web_error(answer, 400, "bad_parameter",
+				  "there is no parameter '%.40s'; there are handle, table", pair->name);
 			return false;
 		}
 		if (selector_number(pair->value, UINT64_MAX, into)) {
@@ -84,8 +85,8 @@ static bool read_self_ask(const struct web_request *request, struct self_ask *as
 }
 
 /*
- * A request that asks for itself waits until it has its answer, so it gets that here: in less time than it takes to hand
- * the question to another thread. Only the first question of a process waits for the agent's lock.
+ * A request that asks for itself waits until it has its answer, so it gets that here: in less time than it takes to
+ * hand the question to another thread. Only the first question of a process waits for the agent's lock.
  */
 static void self_request(void *context, const struct web_request *request, struct web_answer *answer)
 {
@@ -118,8 +119,8 @@ void service_routes(struct web_routes *routes, struct service **service)
 /* --- answering: in the reporter's threads --- */
 
 /*
- * Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters and nothing else
- * tells who asks.
+ * Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters and nothing
+ * else tells who asks.
  */
 static pid_t who_asks(struct service *s, const struct reporter_ask *ask)
 {
@@ -135,8 +136,8 @@ static pid_t who_asks(struct service *s, const struct reporter_ask *ask)
 	return pid ? pid : web_peer_process(ask->connection);
 }
 
-static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part, struct report **ret,
-				uint64_t *fresh_until_ns, char *error, size_t size)
+static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part,
+				struct report **ret, uint64_t *fresh_until_ns, char *error, size_t size)
 {
 	struct service *s = context;
 	enum agent_refusal refusal;

@@ -3,8 +3,8 @@
  * An agent that is served: one thread turns the web server, others make reports (see agent/reporter.h), and whoever
  * owns the agent drains it. Slow readers and long reports hold up neither the draining nor each other.
  */
-#ifndef REQMETER_SERVICE_H
-#define REQMETER_SERVICE_H
+#ifndef REQMETER_CLI_SERVICE_H
+#define REQMETER_CLI_SERVICE_H
 
 #include "agent/agent.h"
 #include "web/dispatch.h"

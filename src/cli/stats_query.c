@@ -7,8 +7,7 @@ bool answer_read_query(const struct web_request *request, struct query *query, s
 
 	query_init(query);
 	for (size_t i = 0; i < request->n_pairs; i++) {
-		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) ==
-		    0)
+		if (query_set(query, request->pairs[i].name, request->pairs[i].value, error, sizeof(error)) == 0)
 			continue;
 		web_error(answer, 400, "bad_parameter", "%s", error);
 		return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Between queries and refusals as the agent has them and as HTTP has them. */
-#ifndef REQMETER_CLI_ANSWER_H
-#define REQMETER_CLI_ANSWER_H
+#ifndef REQMETER_CLI_STATS_QUERY_H
+#define REQMETER_CLI_STATS_QUERY_H
 
 #include "agent/agent.h"
 #include "report/query.h"

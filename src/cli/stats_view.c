@@ -9,9 +9,8 @@
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct table_column ledger_columns[] = {
-	{ "CGROUP", false, 12, true, 0 },  { "CPU TOTAL", true, 0, false, 0 },
-	{ "REQUESTS", true, 0, false, 0 }, { "BACKGROUND", true, 0, false, 1 },
-	{ "RESIDUAL", true, 0, false, 0 },
+	{ "CGROUP", false, 12, true, 0 },    { "CPU TOTAL", true, 0, false, 0 }, { "REQUESTS", true, 0, false, 0 },
+	{ "BACKGROUND", true, 0, false, 1 }, { "RESIDUAL", true, 0, false, 0 },
 };
 static const struct view_field ledger_fields[] = {
 	{ "path", NULL, SHOW_TEXT, NULL },
@@ -23,11 +22,10 @@ static const struct view_field ledger_fields[] = {
 _Static_assert(N(ledger_columns) == N(ledger_fields), "a field for each column");
 
 static const struct table_column memory_columns[] = {
-	{ "CGROUP", false, 12, true, 0 },    { "USED", true, 0, false, 1 },
-	{ "LIMIT", true, 0, false, 2 },      { "RSS CHANGE", true, 0, false, 0 },
-	{ "REQUESTS", true, 0, false, 0 },   { "BACKGROUND", true, 0, false, 0 },
-	{ "FORK", true, 0, false, 0 },       { "TEARDOWN", true, 0, false, 0 },
-	{ "FOREIGN", true, 0, false, 0 },    { "RESIDUAL", true, 0, false, 0 },
+	{ "CGROUP", false, 12, true, 0 },    { "USED", true, 0, false, 1 },     { "LIMIT", true, 0, false, 2 },
+	{ "RSS CHANGE", true, 0, false, 0 }, { "REQUESTS", true, 0, false, 0 }, { "BACKGROUND", true, 0, false, 0 },
+	{ "FORK", true, 0, false, 0 },       { "TEARDOWN", true, 0, false, 0 }, { "FOREIGN", true, 0, false, 0 },
+	{ "RESIDUAL", true, 0, false, 0 },
 };
 static const struct view_field memory_fields[] = {
 	{ "path", NULL, SHOW_TEXT, NULL },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* A report as tables for a terminal. Pure but for the stream it prints on. */
 #ifndef REQMETER_CLI_STATS_VIEW_H
 #define REQMETER_CLI_STATS_VIEW_H
-/* A report as tables for a terminal. Pure but for the stream it prints on. */
+
 #include <stdbool.h>
 
 #include "cli/report_view.h"

@@ -26,9 +26,7 @@ static int32_t next_code(const char **text)
 	static const struct {
 		unsigned char mask, lead;
 		int32_t least;
-	} forms[] = {
-		{ 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 }
-	};
+	} forms[] = { { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
 	const unsigned char *p = (const unsigned char *)*text;
 	int32_t code;
 	size_t i, k;
@@ -55,15 +53,11 @@ static int code_width(int32_t code)
 		int32_t first, last;
 		int width;
 	} special[] = {
-		{ 0x00, 0x1f, -1 },      { 0x7f, 0x9f, -1 },
-		{ 0x300, 0x36f, 0 },     { 0x1100, 0x115f, 2 },
-		{ 0x200b, 0x200f, -1 },  { 0x2028, 0x202e, -1 }, /* bidirectional overrides reorder a line */
-		{ 0x2060, 0x206f, -1 },  { 0x2e80, 0xa4cf, 2 },
-		{ 0xac00, 0xd7a3, 2 },   { 0xf900, 0xfaff, 2 },
-		{ 0xfe00, 0xfe0f, 0 },   { 0xfe30, 0xfe6f, 2 },
-		{ 0xfeff, 0xfeff, -1 },  { 0xff00, 0xff60, 2 },
-		{ 0xffe0, 0xffe6, 2 },   { 0x1f300, 0x1faff, 2 },
-		{ 0x20000, 0x3fffd, 2 },
+		{ 0x00, 0x1f, -1 },     { 0x7f, 0x9f, -1 },      { 0x300, 0x36f, 0 },     { 0x1100, 0x115f, 2 },
+		{ 0x200b, 0x200f, -1 }, { 0x2028, 0x202e, -1 }, /* bidirectional overrides reorder a line */
+		{ 0x2060, 0x206f, -1 }, { 0x2e80, 0xa4cf, 2 },   { 0xac00, 0xd7a3, 2 },   { 0xf900, 0xfaff, 2 },
+		{ 0xfe00, 0xfe0f, 0 },  { 0xfe30, 0xfe6f, 2 },   { 0xfeff, 0xfeff, -1 },  { 0xff00, 0xff60, 2 },
+		{ 0xffe0, 0xffe6, 2 },  { 0x1f300, 0x1faff, 2 }, { 0x20000, 0x3fffd, 2 },
 	};
 
 	if (code < 0)
@@ -314,8 +308,7 @@ void table_duration(char *out, size_t size, int64_t ns)
 		const char *name;
 	} units[] = { { 999.5e3, 1e3, "us" }, { 999.5e6, 1e6, "ms" }, { 59.95e9, 1e9, "s" } };
 	const char *sign = ns < 0 ? "-" : "";
-	uint64_t size_ns = ns < 0 ? -(uint64_t)ns : (uint64_t)ns,
-		 seconds = (size_ns + 500000000) / 1000000000;
+	uint64_t size_ns = ns < 0 ? -(uint64_t)ns : (uint64_t)ns, seconds = (size_ns + 500000000) / 1000000000;
 
 	if (size_ns < 1000) {
 		snprintf(out, size, "%s%uns", sign, (unsigned)size_ns);

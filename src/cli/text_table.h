@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_CLI_TABLE_H
-#define REQMETER_CLI_TABLE_H
 /*
  * Columns for a terminal: right-aligned numbers, text that is cut to fit, colour where wanted. Cells may hold
  * foreign bytes: what could move the cursor, or is no UTF-8, is printed as '?'.
  */
+#ifndef REQMETER_CLI_TEXT_TABLE_H
+#define REQMETER_CLI_TEXT_TABLE_H
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -26,7 +26,9 @@
 /* Samples after a loss of threads at which such without storage are looked for. */
 #define FIND_TASKS_TIMES 16
 
-/* Looks at all threads for one sample, where a thread was caught in the midst of a change; each takes some us a thread. */
+/*
+ * Looks at all threads for one sample, where a thread was caught in the midst of a change; each takes some us a thread.
+ */
 #define WALKS_MAX 3
 
 /* Entries of a map that are read at once: more than ever lie in one of its lists. */
@@ -47,7 +49,7 @@ struct collector {
 	uint64_t malformed;
 	struct sample sample;
 	uint64_t n_samples;
-	uint64_t n_lost; /* threads, at the last sample */
+	uint64_t n_lost;  /* threads, at the last sample */
 	unsigned n_finds; /* yet to come */
 	uint64_t n_torn;  /* rows that every look at them had found in the midst of a change */
 	size_t threads_room, cgroups_room, processes_room, parked_room, unix_room;
@@ -85,8 +87,7 @@ int collector_new(struct collector **ret, struct probe *probe, collector_sink si
 	probe_maps(probe, &c->maps);
 	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
 	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen) ||
-	    namespaces_new(&c->namespaces) ||
-	    (c->maps.handed >= 0 && handoffs_new(&c->handoffs, c->maps.handed))) {
+	    namespaces_new(&c->namespaces) || (c->maps.handed >= 0 && handoffs_new(&c->handoffs, c->maps.handed))) {
 		collector_free(c);
 		return -ENOMEM;
 	}
@@ -200,9 +201,9 @@ static void read_cgroups_again(struct collector *c)
 }
 
 /*
- * A map from which the kernel side deletes meanwhile cannot be walked key by key: where the last key is gone the walk begins
- * anew, and what it had seen comes again. In batches the kernel goes by its own places, each once. `take` gets every entry;
- * false ends it.
+ * A map from which the kernel side deletes meanwhile cannot be walked key by key: where the last key is gone the walk
+ * begins anew, and what it had seen comes again. In batches the kernel goes by its own places, each once. `take` gets
+ * every entry; false ends it.
  */
 static void read_batches(int map, void *keys, void *values, bool (*take)(struct collector *, size_t i),
 			 struct collector *c)
@@ -266,8 +267,8 @@ static bool read_open_from(struct collector *c, int fd)
 	ssize_t n = -1;
 
 	do {
-		if (grow((void **)&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 1, sizeof(*s->open_unix),
-			 UNIX_MAX))
+		if (grow((void **)&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 1,
+			 sizeof(*s->open_unix), UNIX_MAX))
 			break;
 		n = read(fd, (char *)s->open_unix + bytes, c->unix_room * sizeof(*s->open_unix) - bytes);
 		bytes += n > 0 ? (size_t)n : 0;
@@ -327,8 +328,9 @@ static void read_losses(struct collector *c)
 }
 
 /*
- * Tasks that got no storage when they were born are looked for again at some samples after: what stood in the way may last.
- * Not after every missed switch: on kernels that preempt themselves, before 6.2, iterators are one cause of these.
+ * Tasks that got no storage when they were born are looked for again at some samples after: what stood in the way may
+ * last. Not after every missed switch: on kernels that preempt themselves, before 6.2, iterators are one cause of
+ * these.
  */
 static void find_lost_tasks(struct collector *c)
 {

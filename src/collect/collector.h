@@ -3,8 +3,8 @@
  * Reads the kernel side: drains the ring of records in bounded batches and takes samples of threads and maps.
  * No policy. One thread.
  */
-#ifndef REQMETER_COLLECTOR_H
-#define REQMETER_COLLECTOR_H
+#ifndef REQMETER_COLLECT_COLLECTOR_H
+#define REQMETER_COLLECT_COLLECTOR_H
 
 #include "probe/probe.h"
 #include "shared/sample.h"

@@ -8,7 +8,7 @@
 #define HANDED_BYTES ((HANDED_MAX * sizeof(struct handed) + 4095) & ~4095ul)
 
 struct handoffs {
-	struct handed *places; /* the kernel side writes them too */
+	struct handed *places;          /* the kernel side writes them too */
 	uint64_t forgotten[HANDED_MAX]; /* the exchange that was nobody's when last asked */
 	struct handed out[HANDED_MAX];
 };

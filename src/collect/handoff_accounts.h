@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernel side's accounts of work that was handed on (struct handed), mapped into the agent. One thread. */
-#ifndef REQMETER_HANDOFFS_H
-#define REQMETER_HANDOFFS_H
+#ifndef REQMETER_COLLECT_HANDOFF_ACCOUNTS_H
+#define REQMETER_COLLECT_HANDOFF_ACCOUNTS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What /proc says of processes, read at most once a second for each. */
-#ifndef REQMETER_FACTS_H
-#define REQMETER_FACTS_H
+#ifndef REQMETER_COLLECT_PROCESS_CACHE_H
+#define REQMETER_COLLECT_PROCESS_CACHE_H
 
 #include "report/report.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernel side's sums of times above the row limit (struct unseen), mapped into the agent. One thread. */
-#ifndef REQMETER_UNSEEN_H
-#define REQMETER_UNSEEN_H
+#ifndef REQMETER_COLLECT_RATE_LIMITED_SUMS_H
+#define REQMETER_COLLECT_RATE_LIMITED_SUMS_H
 
 #include <stddef.h>
 

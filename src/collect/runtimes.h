@@ -4,8 +4,8 @@
  * into its program's file takes some 20 us, from a disk that has to be waited for more. A process that becomes another
  * program by exec after its first request is not asked again. One thread.
  */
-#ifndef REQMETER_RUNTIMES_H
-#define REQMETER_RUNTIMES_H
+#ifndef REQMETER_COLLECT_RUNTIMES_H
+#define REQMETER_COLLECT_RUNTIMES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ struct runtimes;
 struct runtimes_counts {
 	uint64_t asked;
 	uint64_t unreadable; /* whose program could not be looked into, though they lived; taken for others */
-	int error;	     /* the last reason for that, positive */
+	int error;           /* the last reason for that, positive */
 	uint64_t longest_ns; /* that a look took */
 };
 

@@ -106,8 +106,7 @@ void table_cost_free(struct table_costs *c, uint64_t key)
 			entry_free(place(c, key, i));
 }
 
-void table_costs_sweep(struct table_costs *c, bool (*is_known)(const void *context, uint64_t key),
-		       const void *context)
+void table_costs_sweep(struct table_costs *c, bool (*is_known)(const void *context, uint64_t key), const void *context)
 {
 	for (size_t i = 0; i < SDK_COSTS_MAX; i++) {
 		uint64_t key = __atomic_load_n(&c->entries[i].key, __ATOMIC_ACQUIRE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernel side's accounts of requests that programs tell of (struct sdk_cost), mapped into the agent. One
  * thread. */
-#ifndef REQMETER_TABLE_COST_H
-#define REQMETER_TABLE_COST_H
+#ifndef REQMETER_COLLECT_SDK_ACCOUNTS_H
+#define REQMETER_COLLECT_SDK_ACCOUNTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +31,6 @@ uint64_t table_cost_died_ns(const struct table_costs *, uint64_t key);
 void table_cost_free(struct table_costs *, uint64_t key);
 
 /* Frees the accounts that are unknown now and were at the last sweep. */
-void table_costs_sweep(struct table_costs *, bool (*is_known)(const void *context, uint64_t key),
-		       const void *context);
+void table_costs_sweep(struct table_costs *, bool (*is_known)(const void *context, uint64_t key), const void *context);
 
 #endif

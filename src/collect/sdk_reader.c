@@ -129,8 +129,8 @@ static void skip_old(struct tables *t, struct table *table)
 }
 
 /*
- * A thread has announced itself. Without memory it stays unknown. One that does so again, for another agent, has had its
- * record all along: requests that it began before are its own.
+ * A thread has announced itself. Without memory it stays unknown. One that does so again, for another agent, has had
+ * its record all along: requests that it began before are its own.
  */
 static void note_thread(struct table *table, const struct record *r)
 {

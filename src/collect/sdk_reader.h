@@ -5,8 +5,8 @@
  * checked, never mapped. What the programs say of time is taken together with the kernel side's account of
  * it. No policy. One thread.
  */
-#ifndef REQMETER_TABLES_H
-#define REQMETER_TABLES_H
+#ifndef REQMETER_COLLECT_SDK_READER_H
+#define REQMETER_COLLECT_SDK_READER_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +28,8 @@ int tables_new(struct tables **ret, int costs, bool has_memory);
 void tables_free(struct tables *);
 
 /*
- * Looks through all processes for tables older than the agent, and has their threads announce themselves: those that are
- * watched come back as records. Requests that have begun before are not told.
+ * Looks through all processes for tables older than the agent, and has their threads announce themselves: those that
+ * are watched come back as records. Requests that have begun before are not told.
  */
 void tables_call(struct tables *);
 
@@ -47,8 +47,8 @@ void tables_begin(struct tables *);
 const struct told *tables_complete(struct tables *, const struct sample *, size_t *n);
 
 /*
- * The table of a process, by a descriptor of the caller's: by pid, or where that is 0 by when it was made. Requests that
- * began before *since_ns are not known whole. -ENOENT: there is none, or not just one.
+ * The table of a process, by a descriptor of the caller's: by pid, or where that is 0 by when it was made. Requests
+ * that began before *since_ns are not known whole. -ENOENT: there is none, or not just one.
  */
 int tables_find(const struct tables *, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns, struct table_file *ret);
 

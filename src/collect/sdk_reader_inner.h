@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What tables.c (finding, reading) and tables_sample.c (around a sample) share; nobody else looks in here. */
-#ifndef REQMETER_TABLES_INNER_H
-#define REQMETER_TABLES_INNER_H
+#ifndef REQMETER_COLLECT_SDK_READER_INNER_H
+#define REQMETER_COLLECT_SDK_READER_INNER_H
 
 #include <stdbool.h>
 #include <time.h>
@@ -41,7 +41,7 @@ struct waiting {
 
 struct tables {
 	struct table_costs *costs;
-	bool has_memory; /* the kernel side measures it */
+	bool has_memory;   /* the kernel side measures it */
 	struct map by_pid; /* the live ones */
 	uint64_t since_ns; /* from here on every thread that is watched has announced itself before it works */
 	struct table **all;

@@ -90,8 +90,7 @@ void tables_begin(struct tables *t)
 	for (size_t i = 0; i < t->n; i++)
 		table_read_open(t, t->all[i]);
 	for (size_t i = 0; i < t->n_waiting; i++)
-		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before,
-				&t->waiting[i].home_full_ns);
+		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before, &t->waiting[i].home_full_ns);
 }
 
 /* What a process is, from its first thread; and which processes are no more. */
@@ -148,7 +147,8 @@ static void unsettled_find(const struct sample *sample, struct unsettled *u)
 }
 
 /* Adds those of all threads that the kernel side last saw at this request; false: there are none. */
-static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key, struct table_account *to)
+static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key,
+			  struct table_account *to)
 {
 	size_t waits = (uintptr_t)map_get(&u->waits, key), memory = (uintptr_t)map_get(&u->memory, key);
 
@@ -168,7 +168,8 @@ static bool unsettled_add(const struct sample *sample, const struct unsettled *u
 }
 
 /* False: its account moved while the threads were looked at; next time. */
-static bool complete(struct tables *t, struct waiting *w, const struct sample *sample, const struct unsettled *unsettled)
+static bool complete(struct tables *t, struct waiting *w, const struct sample *sample,
+		     const struct unsettled *unsettled)
 {
 	struct table_account now;
 	uint64_t full = 0;

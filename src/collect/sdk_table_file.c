@@ -26,8 +26,8 @@ static int mapping_find(int pid, struct table_file *ret)
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	maps = fopen(path, "re");
 	for (int i = 0; maps && rc && i < MAPS_LINES_MAX && fgets(line, sizeof(line), maps); i++) {
-		if (!strstr(line, " /memfd:" SDK_TABLE_NAME) ||
-		    sscanf(line, "%lx-%lx rw-s", &from, &to) != 2 || to - from < sizeof(struct sdk_table))
+		if (!strstr(line, " /memfd:" SDK_TABLE_NAME) || sscanf(line, "%lx-%lx rw-s", &from, &to) != 2 ||
+		    to - from < sizeof(struct sdk_table))
 			continue;
 		ret->from = from;
 		ret->to = to;

@@ -3,8 +3,8 @@
  * One table of libreqmeter, as a file: found in a process's maps, read with pread. A descriptor keeps what
  * was told after the process is gone. All functions return 0 or negative errno.
  */
-#ifndef REQMETER_TABLE_FILE_H
-#define REQMETER_TABLE_FILE_H
+#ifndef REQMETER_COLLECT_SDK_TABLE_FILE_H
+#define REQMETER_COLLECT_SDK_TABLE_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

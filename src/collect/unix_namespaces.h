@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looks into network namespaces other than the agent's own. The kernel iterates over Unix sockets in the namespace of
- * whoever opens the iterator, so a thread is made that enters it, opens and ends: none of the agent's threads ever leaves
- * its own. No namespace is held open between looks, which would keep it alive after its last process.
+ * whoever opens the iterator, so a thread is made that enters it, opens and ends: none of the agent's threads ever
+ * leaves its own. No namespace is held open between looks, which would keep it alive after its last process.
  */
-#ifndef REQMETER_NAMESPACES_H
-#define REQMETER_NAMESPACES_H
+#ifndef REQMETER_COLLECT_UNIX_NAMESPACES_H
+#define REQMETER_COLLECT_UNIX_NAMESPACES_H
 
 #include "probe/probe.h"
 #include "shared/sample.h"
@@ -16,7 +16,9 @@ struct namespaces;
 int namespaces_new(struct namespaces **ret);
 void namespaces_free(struct namespaces *);
 
-/* Before a round of looks: each round searches /proc at most once for processes in namespaces that a hint did not find. */
+/*
+ * Before a round of looks: each round searches /proc at most once for processes in namespaces that a hint did not find.
+ */
 void namespaces_begin(struct namespaces *);
 
 /*

@@ -12,16 +12,16 @@
 struct group {
 	struct group *next;
 	struct client_scope is;
-	size_t n_clients; /* that have it, whether or not they have read */
+	size_t n_clients;               /* that have it, whether or not they have read */
 	struct client *newest, *oldest; /* of those that have read times, by their last read */
 };
 
 struct client {
-	struct client *newer, *older; /* by last use, of all */
+	struct client *newer, *older;            /* by last use, of all */
 	struct client *read_after, *read_before; /* neighbours in the scope's order; see has_read */
 	struct group *scope;
 	char *name;
-	bool has_read; /* times: it stands in the scope's order */
+	bool has_read;               /* times: it stands in the scope's order */
 	struct time_sums until_next; /* from its read to that of read_after, or to now */
 	uint64_t cpu_time_ns;
 	struct client_cpu *cpu; /* sorted */
@@ -265,7 +265,8 @@ static bool hand_out(void *context, const struct served_by *by, const struct tim
 	return true;
 }
 
-void clients_settle(struct clients *c, clients_holds *holds, bool (*ready)(void *, const struct served_by *), void *context)
+void clients_settle(struct clients *c, clients_holds *holds, bool (*ready)(void *, const struct served_by *),
+		    void *context)
 {
 	struct asking asking = { .clients = c, .holds = holds, .context = context, .ready = ready };
 
@@ -301,7 +302,8 @@ static int by_process(const void *a, const void *b)
 
 	if (x->pid != y->pid)
 		return x->pid < y->pid ? -1 : 1;
-	return x->leader_start_boot_ns < y->leader_start_boot_ns ? -1 : x->leader_start_boot_ns > y->leader_start_boot_ns;
+	return x->leader_start_boot_ns < y->leader_start_boot_ns ? -1
+								 : x->leader_start_boot_ns > y->leader_start_boot_ns;
 }
 
 uint64_t client_cpu_time_ns(const struct client *one)

@@ -6,8 +6,8 @@
  * Ends of requests cost the same whatever the number of clients. The clients of a scope stand in the order of their
  * last reads, and each holds only what came between its read and the next one's; a read puts the parts together.
  */
-#ifndef REQMETER_CLIENTS_H
-#define REQMETER_CLIENTS_H
+#ifndef REQMETER_DRUM_CLIENTS_H
+#define REQMETER_DRUM_CLIENTS_H
 
 #include "drum/served.h"
 
@@ -40,8 +40,8 @@ void clients_ended(struct clients *, const struct request *);
 void clients_unseen(struct clients *, const struct unseen *);
 
 /*
- * Gives what ended since the last call to the scopes that hold it. With `ready`, what it refuses waits for a later call:
- * nobody may know yet where that process is.
+ * Gives what ended since the last call to the scopes that hold it. With `ready`, what it refuses waits for a later
+ * call: nobody may know yet where that process is.
  */
 void clients_settle(struct clients *, clients_holds *, bool (*ready)(void *context, const struct served_by *),
 		    void *context);

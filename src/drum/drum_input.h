@@ -3,8 +3,8 @@
  * What the sections that DRUM's clients read (mem_info, drum_info, time_info) need to know beyond the rest: the
  * memory of the scope, and what this reader has seen before. Pure.
  */
-#ifndef REQMETER_COMPAT_H
-#define REQMETER_COMPAT_H
+#ifndef REQMETER_DRUM_DRUM_INPUT_H
+#define REQMETER_DRUM_DRUM_INPUT_H
 
 #include "drum/clients.h"
 #include "system/cgroup_memory.h"
@@ -12,9 +12,9 @@
 
 /* The memory of a scope's own cgroup. */
 struct compat_memory {
-	bool is_known;	   /* which cgroup it is, and its files could be read */
+	bool is_known;       /* which cgroup it is, and its files could be read */
 	const char *why_not; /* when it is not */
-	bool is_root;	   /* the machine's figures: nobody's container */
+	bool is_root;        /* the machine's figures: nobody's container */
 	uint64_t current_bytes, peak_bytes;
 	struct cgroup_memory_limits limits;
 };

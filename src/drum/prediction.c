@@ -8,8 +8,14 @@
 static const struct {
 	const char *last, *before;
 } routes[] = {
-	{ "predict", NULL },	  { "predictions", NULL }, { "predictUnstructured", NULL }, { "predictionsUnstructured", NULL },
-	{ "transform", NULL },	  { "invocations", NULL }, { "completions", "chat" },	    { "models", NULL },
+	{ "predict", NULL },
+	{ "predictions", NULL },
+	{ "predictUnstructured", NULL },
+	{ "predictionsUnstructured", NULL },
+	{ "transform", NULL },
+	{ "invocations", NULL },
+	{ "completions", "chat" },
+	{ "models", NULL },
 };
 
 struct segment {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which requests DRUM would count as predictions. Pure. */
-#ifndef REQMETER_PREDICTION_H
-#define REQMETER_PREDICTION_H
+#ifndef REQMETER_DRUM_PREDICTION_H
+#define REQMETER_DRUM_PREDICTION_H
 
 #include <stdbool.h>
 

@@ -8,7 +8,7 @@
 #include "base/map.h"
 
 struct entry {
-	struct entry *same; /* another with the same hash */
+	struct entry *same;          /* another with the same hash */
 	struct entry *newer, *older; /* by the last request that ended */
 	struct entry *next_unsettled, *previous_unsettled;
 	bool is_unsettled;
@@ -58,7 +58,8 @@ static uint64_t hash_of(const struct served_by *by)
 		hash = (hash ^ bytes[i]) * 0x100000001b3ull;
 	return hash ? hash : 1;
 }
-_Static_assert(sizeof(struct served_by) == 8 + 4 + COMM_BYTES + 4 * LINEAGE_MAX + 4, "hashed as bytes: no hidden padding");
+_Static_assert(sizeof(struct served_by) == 8 + 4 + COMM_BYTES + 4 * LINEAGE_MAX + 4,
+	       "hashed as bytes: no hidden padding");
 
 static void unlink_age(struct served *s, struct entry *e)
 {

@@ -3,8 +3,8 @@
  * How long ended requests took, summed by who served them: all that scopes can tell apart. An end costs one look-up,
  * whoever reads. Pure.
  */
-#ifndef REQMETER_SERVED_H
-#define REQMETER_SERVED_H
+#ifndef REQMETER_DRUM_SERVED_H
+#define REQMETER_DRUM_SERVED_H
 
 #include <stddef.h>
 
@@ -21,7 +21,7 @@ struct served;
 
 struct served_by {
 	uint64_t cgroup_id; /* 0 with pid 0: whoever served longest ago */
-	uint32_t pid;	    /* 0: any process of the cgroup */
+	uint32_t pid;       /* 0: any process of the cgroup */
 	char comm[COMM_BYTES];
 	uint32_t lineage[LINEAGE_MAX];
 	uint32_t pad; /* 0: compared as bytes */

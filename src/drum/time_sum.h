@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Durations of ended requests, summed: what `time_info` shows. Pure. */
-#ifndef REQMETER_TIME_SUM_H
-#define REQMETER_TIME_SUM_H
+#ifndef REQMETER_DRUM_TIME_SUM_H
+#define REQMETER_DRUM_TIME_SUM_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -22,7 +22,8 @@ static bool memory_covers(const struct memory *whole, const struct memory *part)
 	       whole->major_faults >= part->major_faults;
 }
 
-struct account_part account_credit(struct account *a, const struct cost *so_far, const struct memory *memory, uint32_t tid)
+struct account_part account_credit(struct account *a, const struct cost *so_far, const struct memory *memory,
+				   uint32_t tid)
 {
 	struct account_part ret = { .cost = cost_minus(so_far, &a->cost) };
 
@@ -38,7 +39,8 @@ struct account_part account_credit(struct account *a, const struct cost *so_far,
 	return ret;
 }
 
-struct account_part account_close(struct account *a, const struct cost *whole, const struct memory *memory, uint32_t tid)
+struct account_part account_close(struct account *a, const struct cost *whole, const struct memory *memory,
+				  uint32_t tid)
 {
 	struct account_part ret = { .cost = *whole, .memory = *memory };
 
@@ -57,7 +59,8 @@ struct account_part account_close(struct account *a, const struct cost *whole, c
 		a->memory = (struct memory){ 0 };
 	} else {
 		ret.memory = (struct memory){ 0 };
-		a->memory = memory_covers(&a->memory, memory) ? memory_between(memory, &a->memory) : (struct memory){ 0 };
+		a->memory =
+			memory_covers(&a->memory, memory) ? memory_between(memory, &a->memory) : (struct memory){ 0 };
 	}
 	return ret;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What requests have been credited with of work that threads have not told with an end yet: they tell each stretch of it
- * as a sum from its beginning, so what was credited before has to be left out when the rest comes. Never is anything
+ * What requests have been credited with of work that threads have not told with an end yet: they tell each stretch of
+ * it as a sum from its beginning, so what was credited before has to be left out when the rest comes. Never is anything
  * credited twice; where several threads' work lies in one account, some may be credited to nobody.
  */
-#ifndef REQMETER_MODEL_ACCOUNT_H
-#define REQMETER_MODEL_ACCOUNT_H
+#ifndef REQMETER_MODEL_CREDIT_H
+#define REQMETER_MODEL_CREDIT_H
 
 #include <stdbool.h>
 #include <stdint.h>

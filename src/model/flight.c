@@ -205,10 +205,12 @@ void flight_note_missed(struct connection *c, struct request *r)
 /* Where the body of the connection's last request is known to go on. */
 static bool has_body_left(const struct receiver *in, uint64_t received_bytes)
 {
-	return in->state == RECEIVE_CHUNKED || (in->state == RECEIVE_BODY && received_bytes < in->offset + in->body_left);
+	return in->state == RECEIVE_CHUNKED ||
+	       (in->state == RECEIVE_BODY && received_bytes < in->offset + in->body_left);
 }
 
-bool flight_has_answered(const struct connection *c, const struct request *r, uint64_t received_bytes, uint64_t sent_bytes)
+bool flight_has_answered(const struct connection *c, const struct request *r, uint64_t received_bytes,
+			 uint64_t sent_bytes)
 {
 	if (!c || (r == c->last && has_body_left(&c->receiver, received_bytes)))
 		return false;
@@ -387,7 +389,10 @@ enum death flight_death(const struct record *record)
 	return record->flags & RECORD_EXITED ? DEATH_EXIT : DEATH_NONE;
 }
 
-/* A process that answers and exits closes the socket by that: all of the response is there unless framing says otherwise. */
+/*
+ * A process that answers and exits closes the socket by that: all of the response is there unless framing says
+ * otherwise.
+ */
 static bool exit_cuts(const struct request *r)
 {
 	return !r->status || r->framing == HTTP_LENGTH || r->framing == HTTP_CHUNKED;
@@ -480,5 +485,6 @@ uint64_t join_bytes_max(void)
 {
 	uint64_t connection = sizeof(struct connection) + sizeof(struct exchange) + 4 * 16;
 
-	return JOIN_REQUESTS_MAX * (uint64_t)REQUEST_BYTES_MAX + JOIN_CONNECTIONS_MAX * connection + JOIN_HEADS_BYTES_MAX;
+	return JOIN_REQUESTS_MAX * (uint64_t)REQUEST_BYTES_MAX + JOIN_CONNECTIONS_MAX * connection +
+	       JOIN_HEADS_BYTES_MAX;
 }

@@ -4,8 +4,8 @@
  * which. Only the join looks in here: join.c says what records mean for it, join_response.c what those of writes do,
  * join_sample.c what samples do.
  */
-#ifndef REQMETER_FLIGHT_H
-#define REQMETER_FLIGHT_H
+#ifndef REQMETER_MODEL_FLIGHT_H
+#define REQMETER_MODEL_FLIGHT_H
 
 #include "model/credit.h"
 #include "model/join.h"
@@ -14,8 +14,8 @@
 
 /* What has come of a response's head that is not whole yet. */
 struct response_head {
-	char *bytes;	    /* NULL: nothing is waited for */
-	size_t n;	    /* at most RESPONSE_HEAD_COPY */
+	char *bytes;        /* NULL: nothing is waited for */
+	size_t n;           /* at most RESPONSE_HEAD_COPY */
 	uint64_t offset;    /* of the first, on the stream */
 	struct request *of; /* to whom its status went; NULL: not known yet, or an interim response's */
 };
@@ -23,7 +23,7 @@ struct response_head {
 struct connection {
 	uint64_t id;
 	struct connection *newer, *older; /* by last use */
-	struct request *first, *last;	  /* not ended, in order of arrival */
+	struct request *first, *last;     /* not ended, in order of arrival */
 	size_t n_pending;
 	uint64_t exchange; /* the latest */
 	struct receiver receiver;
@@ -31,22 +31,25 @@ struct connection {
 	struct response_head response;
 	uint64_t answered_to;  /* stream offset behind the last response that belongs to somebody */
 	uint64_t last_send_ns; /* as last told */
-	uint64_t queue_ns; /* told with the latest exchange; UNKNOWN once a request has taken it */
-	uint8_t protocol;  /* enum protocol: counted already */
-	uint8_t n_junk; /* turns that began with no head */
-	bool speaks_http; /* a request was found, or a response */
-	uint64_t body_told; /* where a body ends, as the kernel side is, or was, to be told */
-	bool is_foreign;  /* it is none, as the kernel side is, or was, to be told */
-	bool closed;   /* no further response can be written */
+	uint64_t queue_ns;     /* told with the latest exchange; UNKNOWN once a request has taken it */
+	uint8_t protocol;      /* enum protocol: counted already */
+	uint8_t n_junk;        /* turns that began with no head */
+	bool speaks_http;      /* a request was found, or a response */
+	uint64_t body_told;    /* where a body ends, as the kernel side is, or was, to be told */
+	bool is_foreign;       /* it is none, as the kernel side is, or was, to be told */
+	bool closed;           /* no further response can be written */
 	bool reset, peer_eof, is_unix;
-	bool answered; /* one request at least was: its inbound side is proven */
+	bool answered;     /* one request at least was: its inbound side is proven */
 	unsigned n_missed; /* of a Unix socket: looks, one after the other, at which it was not among the open ones */
 };
 
 /* Threads that may write one response in turn: more than a server with a pool for its files needs. */
 #define EXCHANGE_WRITERS_MAX 8
 
-/* Turns without a head after which one that is older than the agent, and may have been met in a body, speaks something else. */
+/*
+ * Turns without a head after which one that is older than the agent, and may have been met in a body, speaks something
+ * else.
+ */
 #define FLIGHT_JUNK_TURNS 4
 /* So long no row of a process is exact after one of its threads has, amid a request of its own, answered another's. */
 #define FLIGHT_MULTIPLEX_NS 60000000000ull
@@ -55,9 +58,9 @@ struct connection {
 struct exchange {
 	uint64_t id;
 	uint64_t connection;
-	struct request *current; /* to whom its cost goes; NULL: nobody (junk, or ended) */
+	struct request *current;  /* to whom its cost goes; NULL: nobody (junk, or ended) */
 	struct exchange *sibling; /* the next of the same request */
-	struct account given; /* what earlier requests got of what its threads have not told with an end yet */
+	struct account given;     /* what earlier requests got of what its threads have not told with an end yet */
 	/* What the exchange had cost a thread when the latest response began. */
 	struct cost at_response;
 	struct memory memory_at_response;
@@ -66,19 +69,19 @@ struct exchange {
 	uint32_t writers[EXCHANGE_WRITERS_MAX]; /* threads that wrote in it and have yet to tell what that cost */
 	uint8_t n_writers;
 	uint64_t opened_ns, ended_ns;
-	bool named;    /* a request has its number as handle */
+	bool named;       /* a request has its number as handle */
 	bool multiplexed; /* its process's runtime switches tasks by itself: nothing in it is exact */
-	bool ended;    /* its thread turned away after a write; a later write undoes that */
-	bool settled;  /* its request ended before its thread turned away: what comes is known already */
-	bool orphaned; /* its request ended while its thread was elsewhere: what comes can be credited to nobody */
+	bool ended;       /* its thread turned away after a write; a later write undoes that */
+	bool settled;     /* its request ended before its thread turned away: what comes is known already */
+	bool orphaned;    /* its request ended while its thread was elsewhere: what comes can be credited to nobody */
 	/* In the sample at hand. */
-	bool held;	  /* by a thread */
+	bool held; /* by a thread */
 	bool parked;
 	struct cost seen; /* what all of these show */
 	struct memory seen_memory;
 	const struct thread_row *last; /* the last to sleep after a write, so that it may be over */
-	bool busy; /* a thread that has written goes on */
-	unsigned n_missed; /* samples, one after the other, in which neither is */
+	bool busy;                     /* a thread that has written goes on */
+	unsigned n_missed;             /* samples, one after the other, in which neither is */
 };
 
 struct join {
@@ -92,8 +95,8 @@ struct join {
 	struct request *newest_request;
 	struct join_counts counts;
 	struct receiver_budget heads;
-	size_t n_unix; /* of those in flight */
-	struct map multiplexers; /* pid -> when it was last seen to multiplex, in place of a pointer */
+	size_t n_unix;                         /* of those in flight */
+	struct map multiplexers;               /* pid -> when it was last seen to multiplex, in place of a pointer */
 	struct verdict verdicts[VERDICTS_MAX]; /* of which the kernel side has not been told yet */
 	size_t n_verdicts;
 	uint64_t last_own_handle;
@@ -102,7 +105,9 @@ struct join {
 	struct connection *connection;
 };
 
-/* The connection that a record speaks of, known or new, now the last used; may push out an idle one. NULL: no memory. */
+/*
+ * The connection that a record speaks of, known or new, now the last used; may push out an idle one. NULL: no memory.
+ */
 struct connection *flight_connection(struct join *, const struct record *);
 /* Its requests must be gone, or off its queue. */
 void flight_connection_free(struct join *, struct connection *);
@@ -118,17 +123,18 @@ uint64_t flight_received_end(const struct connection *, uint64_t received_bytes)
 bool flight_keep_response(struct connection *, const char *bytes, size_t n);
 void flight_drop_response(struct connection *);
 /*
- * A thread has written, and waits in a read of the connection, up to where so much was read and written: has the request
- * been answered by that? Not while some of its own body is to come, nor by interim responses.
+ * A thread has written, and waits in a read of the connection, up to where so much was read and written: has the
+ * request been answered by that? Not while some of its own body is to come, nor by interim responses.
  */
-bool flight_has_answered(const struct connection *, const struct request *, uint64_t received_bytes, uint64_t sent_bytes);
+bool flight_has_answered(const struct connection *, const struct request *, uint64_t received_bytes,
+			 uint64_t sent_bytes);
 /* So much has been read and written on its connection (NULL: gone). What was read is the last request's. */
 void flight_note_bytes(struct request *, const struct connection *, uint64_t received_bytes, uint64_t sent_bytes);
 
 /*
- * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without an
- * edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its thread
- * comes back to it.)
+ * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without
+ * an edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its
+ * thread comes back to it.)
  */
 void flight_begun_by(struct join *, struct request *, uint32_t tid);
 /*
@@ -170,11 +176,15 @@ void exchange_give(struct exchange *, const struct cost *so_far, const struct me
 void exchange_credit(struct exchange *, const struct account_part *);
 /* Bytes that should have begun a head do not; `sure`: the connection was followed from its beginning. */
 void flight_speaks_other(struct join *, struct connection *, uint32_t pid, bool sure);
-/* The kernel side took bytes of a body, which ends at this offset, for a request: it is to be told. Once for each body. */
+/*
+ * The kernel side took bytes of a body, which ends at this offset, for a request: it is to be told. Once for each body.
+ */
 void flight_goes_on(struct join *, struct connection *, uint64_t body_end);
 void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
 
-/* From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen. */
+/*
+ * From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen.
+ */
 void exchange_turn(struct exchange *, struct request *r);
 /* A thread has written in it, and will tell an end of its own. Its request waits for that. */
 void exchange_written_by(struct exchange *, uint32_t tid);

@@ -4,27 +4,27 @@
  * all values. A quantile is wrong by at most 1/32 of itself, or by HISTOGRAM_UNIT / 2 where that is more; values from
  * HISTOGRAM_TOP on fall together. Sum, count and maximum are exact. Cells come as values need them. Pure.
  */
-#ifndef REQMETER_HISTOGRAM_H
-#define REQMETER_HISTOGRAM_H
+#ifndef REQMETER_MODEL_HISTOGRAM_H
+#define REQMETER_MODEL_HISTOGRAM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 /* Nobody tells 1 us from 2 us of a request, nor bytes below a page's quarter. */
 #define HISTOGRAM_UNIT_BITS 10
-#define HISTOGRAM_UNIT	    (1ull << HISTOGRAM_UNIT_BITS)
+#define HISTOGRAM_UNIT      (1ull << HISTOGRAM_UNIT_BITS)
 #define HISTOGRAM_CELL_BITS 4
-#define HISTOGRAM_CELLS	    (1u << HISTOGRAM_CELL_BITS) /* to the octave */
+#define HISTOGRAM_CELLS     (1u << HISTOGRAM_CELL_BITS) /* to the octave */
 /* 2^48 ns are three days; 2^48 bytes are more than any machine has. */
 #define HISTOGRAM_TOP_BITS 48
-#define HISTOGRAM_TOP	   (1ull << HISTOGRAM_TOP_BITS)
+#define HISTOGRAM_TOP      (1ull << HISTOGRAM_TOP_BITS)
 /* The first holds what is below 16 units, in cells of one unit. */
 #define HISTOGRAM_OCTAVES (HISTOGRAM_TOP_BITS - HISTOGRAM_UNIT_BITS - HISTOGRAM_CELL_BITS + 1)
 
 /* All zero: empty. */
 struct histogram {
 	uint64_t *octaves[HISTOGRAM_OCTAVES]; /* NULL: nothing fell there */
-	uint64_t n;			      /* in cells: without memory, less than were added */
+	uint64_t n;                           /* in cells: without memory, less than were added */
 	uint64_t sum, max;
 	uint64_t n_zero; /* of n: exactly 0, which its cell does not tell from what is nearly so */
 };

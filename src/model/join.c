@@ -42,7 +42,10 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
 		e->current->shared = r->shared = true;
 	flight_speaks_http(j, c, r->pid);
-	/* What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one read. */
+	/*
+	 * What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one
+	 * read.
+	 */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
 			exchange_give(e, &j->record->cost, &j->record->memory, j->record->tid);
@@ -95,8 +98,8 @@ static void on_unread_head(struct join *j, struct connection *c, const struct re
 	j->connection = c;
 	e = room_for_request(j);
 	if (e && !e->current)
-		begin_request(j, e, request_unread(record, handle_for(j, e)), record->received_bytes - record->edge_bytes,
-			      record->time_ns);
+		begin_request(j, e, request_unread(record, handle_for(j, e)),
+			      record->received_bytes - record->edge_bytes, record->time_ns);
 }
 
 /* The heads in a read; the requests they are get their starts from the edge at which their first byte was read. */
@@ -285,7 +288,8 @@ static void on_end(struct join *j, const struct record *record)
 	if (!r) {
 		j->counts.ends_unclaimed += e->orphaned && record->flags & RECORD_SENT ? 1 : 0;
 		/* Its first bytes were read by a thread of their own, and another reads on. */
-		if (!c || c->exchange != e->id || !c->receiver.head_bytes || record->flags & (RECORD_SENT | RECORD_CLOSED))
+		if (!c || c->exchange != e->id || !c->receiver.head_bytes ||
+		    record->flags & (RECORD_SENT | RECORD_CLOSED))
 			exchange_free(j, e);
 	} else {
 		settle_account(e, record);
@@ -322,7 +326,9 @@ static void on_close(struct join *j, const struct record *record)
 	c->peer_eof |= (record->flags & RECORD_PEER_EOF) != 0;
 	c->sent_bytes = record->sent_bytes;
 	if (e && e->current && record->cost.wall_ns) {
-		/* It was parked: nobody worked on it, unless somebody has written and will say so when it turns away. */
+		/*
+		 * It was parked: nobody worked on it, unless somebody has written and will say so when it turns away.
+		 */
 		cost_plus(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);
 		e->current->handed_on |= (record->flags & RECORD_INHERITED) != 0;

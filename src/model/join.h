@@ -4,8 +4,8 @@
  * from writing to reading) and says what each cost; here the heads are found, and a request gets the cost of the
  * exchanges in which it was worked on. Pure: no I/O, no clock; the same records give the same requests.
  */
-#ifndef REQMETER_JOIN_H
-#define REQMETER_JOIN_H
+#ifndef REQMETER_MODEL_JOIN_H
+#define REQMETER_MODEL_JOIN_H
 
 #include "model/request.h"
 #include "shared/sample.h"
@@ -25,7 +25,7 @@ struct join_counts {
 	uint64_t started, finished;
 	size_t in_flight;
 	/* Losses. */
-	uint64_t rows;		/* requests that ended without a row: some of their cost was not kept */
+	uint64_t rows; /* requests that ended without a row: some of their cost was not kept */
 	uint64_t heads_cut, head_parse;
 	uint64_t requests_full;
 	uint64_t ends_unclaimed; /* work told for a request that had its row already, or whose beginning was lost */
@@ -59,9 +59,9 @@ const struct join_connections *join_connections(const struct join *, uint32_t pi
 const struct request *join_request_of(const struct join *, uint64_t exchange);
 
 /*
- * What the kernel side is to be told of connections: that one speaks something else than HTTP, or where a body ends whose
- * bytes it takes for requests. Each once, at most `max`; the number. Those beyond VERDICTS_MAX that nobody takes are
- * dropped.
+ * What the kernel side is to be told of connections: that one speaks something else than HTTP, or where a body ends
+ * whose bytes it takes for requests. Each once, at most `max`; the number. Those beyond VERDICTS_MAX that nobody takes
+ * are dropped.
  */
 size_t join_take_verdicts(struct join *, struct verdict *ret, size_t max);
 

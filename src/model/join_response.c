@@ -16,7 +16,10 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 	struct request *from = e->current;
 
 	if (from && from != to && from->status) {
-		/* Two threads that have both answered cannot be told apart by one account: then the later request has it all. */
+		/*
+		 * Two threads that have both answered cannot be told apart by one account: then the later request has
+		 * it all.
+		 */
 		if (!e->given.tid || e->given.tid == e->response_by)
 			exchange_give(e, &e->at_response, &e->memory_at_response, e->response_by);
 		from->end_ns = from->last_send_ns = e->response_ns;
@@ -55,7 +58,8 @@ static void answer(const struct writing *w, struct request *r, const struct http
 	pass_on(w->j, w->c, w->e, r, w->from + at);
 	if (record->sdk)
 		r->told_key = SDK_KEY(record->pid, record->sdk);
-	request_answer(r, response, w->from + at, w->bytes + at, w->n - at, record->sent_bytes - w->from - at, w->j->extra);
+	request_answer(r, response, w->from + at, w->bytes + at, w->n - at, record->sent_bytes - w->from - at,
+		       w->j->extra);
 	flight_answered_by(w->j, r, record);
 	note_sent(r, record);
 	r->answered_ns = record->time_ns;
@@ -147,8 +151,10 @@ void flight_on_response(struct join *j, const struct record *record, const char 
 	if (c->is_foreign)
 		flight_speaks_http(j, c, record->pid);
 	flight_drop_response(c);
-	take_responses(&(struct writing){ j, c, e, record, bytes, record->head_bytes, record->sent_bytes - record->edge_bytes,
-					  record->head_bytes == record->edge_bytes }, 0);
+	take_responses(&(struct writing){ j, c, e, record, bytes, record->head_bytes,
+					  record->sent_bytes - record->edge_bytes,
+					  record->head_bytes == record->edge_bytes },
+		       0);
 }
 
 /* More of the head of a response whose status is known. */

@@ -22,7 +22,8 @@ uint64_t request_duration_ns(const struct request *r, uint64_t now_ns)
 
 bool request_is_error(const struct request *r)
 {
-	return r->status >= FIRST_ERROR_STATUS || r->outcome == OUTCOME_PROCESS_DIED || r->outcome == OUTCOME_UNANSWERED;
+	return r->status >= FIRST_ERROR_STATUS || r->outcome == OUTCOME_PROCESS_DIED ||
+	       r->outcome == OUTCOME_UNANSWERED;
 }
 
 bool request_failed(const struct request *r)
@@ -67,12 +68,8 @@ static int64_t growth(const struct request *r, uint64_t now_ns)
 
 /* NULL: cannot be had yet. */
 static int64_t (*const values[MEASURE_MAX])(const struct request *, uint64_t now_ns) = {
-	[MEASURE_CPU] = cpu,
-	[MEASURE_PEAK] = peak,
-	[MEASURE_GROWTH] = growth,
-	[MEASURE_DURATION] = duration,
-	[MEASURE_RUNQUEUE] = runqueue,
-	[MEASURE_BLOCKED] = blocked,
+	[MEASURE_CPU] = cpu,           [MEASURE_PEAK] = peak,         [MEASURE_GROWTH] = growth,
+	[MEASURE_DURATION] = duration, [MEASURE_RUNQUEUE] = runqueue, [MEASURE_BLOCKED] = blocked,
 };
 
 const char *measure_name(enum measure m)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What requests are compared by: the keys of sort=, the lists of `top`, and the reasons to keep a row longer. One table,
- * below; a measure that cannot be had yet has no function in measure.c. Pure.
+ * What requests are compared by: the keys of sort=, the lists of `top`, and the reasons to keep a row longer. One
+ * table, below; a measure that cannot be had yet has no function in measure.c. Pure.
  */
-#ifndef REQMETER_MEASURE_H
-#define REQMETER_MEASURE_H
+#ifndef REQMETER_MODEL_MEASURE_H
+#define REQMETER_MODEL_MEASURE_H
 
 #include "model/request.h"
 

@@ -47,8 +47,8 @@ int model_new(struct model **ret, const struct model_settings *settings)
 		return -ENOMEM;
 	m->settings = *settings;
 	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
-	if (clients_new(&m->clients) || retention_new(&m->ended, &settings->retention) || routes_new(&m->routes, false) ||
-	    routes_new(&m->routes_by_process, true) || told_new(&m->told, keep, m) ||
+	if (clients_new(&m->clients) || retention_new(&m->ended, &settings->retention) ||
+	    routes_new(&m->routes, false) || routes_new(&m->routes_by_process, true) || told_new(&m->told, keep, m) ||
 	    join_new(&m->join, &m->settings.id_headers, on_socket_end, m)) {
 		model_free(m);
 		return -ENOMEM;

@@ -3,8 +3,8 @@
  * What the agent knows: requests in flight, the rows of ended ones that are kept, what each route costs, and the last
  * sample of threads. Pure: fed with records and samples, no I/O, no clock. The report reads it and changes nothing.
  */
-#ifndef REQMETER_MODEL_H
-#define REQMETER_MODEL_H
+#ifndef REQMETER_MODEL_MODEL_H
+#define REQMETER_MODEL_MODEL_H
 
 #include "drum/clients.h"
 #include "model/join.h"
@@ -26,7 +26,8 @@ void model_free(struct model *);
 void model_record(struct model *, const struct record *, const char *bytes);
 
 /* The sample must stay valid until the next call. `forget`: see join_sample. */
-void model_sample(struct model *, const struct sample *, void (*forget)(void *context, uint64_t exchange), void *context);
+void model_sample(struct model *, const struct sample *, void (*forget)(void *context, uint64_t exchange),
+		  void *context);
 
 /* What programs have told up to that sample, which must have been given before. */
 void model_told(struct model *, const struct told *, size_t n);
@@ -52,8 +53,8 @@ const struct routes *model_routes(const struct model *, bool by_process);
 
 /* The most memory that a model with these settings takes for requests, part by part. */
 struct model_bytes {
-	size_t n_rows;	    /* of ended requests */
-	uint64_t rows;	    /* with the lists that keep them */
+	size_t n_rows; /* of ended requests */
+	uint64_t rows; /* with the lists that keep them */
 	uint64_t routes;
 	uint64_t in_flight; /* requests in flight, and connections with the heads that are coming in */
 };

@@ -253,7 +253,8 @@ void request_answer(struct request *r, const struct http_response *response, uin
 
 uint64_t request_known_end(const struct request *r)
 {
-	bool counted = r->framing == HTTP_NONE || r->framing == HTTP_LENGTH || (r->framing == HTTP_CHUNKED && r->chunks_seen);
+	bool counted =
+		r->framing == HTTP_NONE || r->framing == HTTP_LENGTH || (r->framing == HTTP_CHUNKED && r->chunks_seen);
 
 	return r->status && counted && r->head_whole ? r->sent_end : UNKNOWN;
 }

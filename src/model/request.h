@@ -3,8 +3,8 @@
  * One request of one server process: what the report shows as a row. Times are CLOCK_MONOTONIC unless the name says
  * unix. Pure data; the model owns it.
  */
-#ifndef REQMETER_REQUEST_H
-#define REQMETER_REQUEST_H
+#ifndef REQMETER_MODEL_REQUEST_H
+#define REQMETER_MODEL_REQUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 #include "protocol/http1/route_fold.h"
 #include "shared/record.h"
 
-#define REQUEST_ID_MAX	  128 /* bytes of an id that are kept (contract) */
+#define REQUEST_ID_MAX    128 /* bytes of an id that are kept (contract) */
 #define REQUEST_PATH_MAX  256
 #define REQUEST_ROUTE_MAX (HTTP_ROUTE_MAX - 1)
 #define REQUEST_TIDS_SEEN 8 /* threads told apart; more count as this many */
@@ -29,11 +29,11 @@ enum outcome {
 struct request {
 	/* First, and next to each other, what a walk through all rows looks at: two cache lines each. */
 	struct request *newer, *older; /* among those in flight, later among the rows that are kept */
-	uint64_t seq; /* of its end; 0 while in flight */
-	char *id; /* never NULL; generated when no header gave one */
-	unsigned kept; /* why its row is kept: the retention's bits */
-	unsigned n_readers; /* references beyond the owner's; counted atomically */
-	int status; /* 0: not seen */
+	uint64_t seq;                  /* of its end; 0 while in flight */
+	char *id;                      /* never NULL; generated when no header gave one */
+	unsigned kept;                 /* why its row is kept: the retention's bits */
+	unsigned n_readers;            /* references beyond the owner's; counted atomically */
+	int status;                    /* 0: not seen */
 	enum outcome outcome;
 	uint64_t start_ns, start_unix_ns;
 	struct cost cost;      /* credited so far */
@@ -47,11 +47,11 @@ struct request {
 
 	char method[HTTP_METHOD_MAX + 1];
 	char trace_id[33], parent_span_id[17], span_id[17]; /* empty: none */
-	char *path, *route; /* NULL: the head could not be read */
+	char *path, *route;                                 /* NULL: the head could not be read */
 	char *response_id;
 	const char *id_source;
 	const char *route_source; /* NULL: folded from the path */
-	bool id_made; /* no header gave it */
+	bool id_made;             /* no header gave it */
 
 	uint32_t pid;
 	char comm[COMM_BYTES];
@@ -59,49 +59,52 @@ struct request {
 	uint64_t cgroup_id;
 	uint16_t port;
 
-	struct cost live;      /* of one in flight: what is not credited yet */
-	struct memory memory, live_memory; /* the same */
+	struct cost live;                    /* of one in flight: what is not credited yet */
+	struct memory memory, live_memory;   /* the same */
 	uint64_t received_from, received_to; /* stream offsets on the connection */
 	uint64_t sent_from, sent_to;
 
 	/* Where its response ends, as far as framing says. */
 	enum http_framing framing;
 	bool head_coming; /* more of the response's head is waited for: nothing below is known yet */
-	bool head_whole;   /* the response's head was seen whole, so sent_end holds; else it is the least that it can be */
+	/* the response's head was seen whole, so sent_end holds; else it is the least that it can be */
+	bool head_whole;
 	bool chunks_seen; /* of a chunked body, all: sent_end is where they end; else where they begin */
 	uint64_t sent_end;
 	uint64_t chunked_beyond; /* more than so much is written before a chunked body can be over */
-	uint64_t tail_end; /* the last bytes up to here end as a chunked body with trailers does; 0: none were seen that do */
+	/* the last bytes up to here end as a chunked body with trailers does; 0: none were seen that do */
+	uint64_t tail_end;
 	bool reads_on; /* the thread that wrote the response waits in a read of its connection: it has answered */
 
 	uint32_t tids[REQUEST_TIDS_SEEN];
 	uint16_t n_threads;
 	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
-	bool shared;   /* its threads served others meanwhile, or several worked on it */
+	bool shared;       /* its threads served others meanwhile, or several worked on it */
 	bool is_unix;
-	uint32_t netns; /* of a Unix connection: its network namespace */
-	bool has_memory; /* it is measured */
-	bool oom_killed; /* its process, while one of its threads was at it */
-	bool inferred; /* the connection is older than the agent, or bytes of it were moved unseen */
+	uint32_t netns;       /* of a Unix connection: its network namespace */
+	bool has_memory;      /* it is measured */
+	bool oom_killed;      /* its process, while one of its threads was at it */
+	bool inferred;        /* the connection is older than the agent, or bytes of it were moved unseen */
 	bool received_unseen; /* some of its bytes were read unseen: their number is not known */
-	bool handed_on; /* --infer-handoff: some of its cost is that of threads of which it is guessed that they worked for it */
+	/* --infer-handoff: some of its cost is that of threads of which it is guessed that they worked for it */
+	bool handed_on;
 	bool woken; /* some of its cost is what a thread did since it woke, before its first edge of this request */
-	bool lost;     /* some of its cost could not be kept: it must not become a row */
-	uint64_t queue_ns; /* UNKNOWN: not told */
+	bool lost;  /* some of its cost could not be kept: it must not become a row */
+	uint64_t queue_ns;    /* UNKNOWN: not told */
 	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */
-	bool last_chunk; /* its last write ended as a chunked body ends */
+	bool last_chunk;      /* its last write ended as a chunked body ends */
 	/* What its program tells of it by libreqmeter. */
-	uint64_t told_key; /* the program's name for it; 0: not known */
-	bool told;	   /* its cost and words are the program's */
+	uint64_t told_key;   /* the program's name for it; 0: not known */
+	bool told;           /* its cost and words are the program's */
 	uint64_t handled_ns; /* with that: from where the program began it to where its response begins */
 	bool waits, claimed;
 	uint64_t untold_ns; /* the first sample of late that told nothing of it, though it might have; 0: none */
 	/* Who read its head and what was begun then: see told_match.h. */
 	uint32_t head_tid;
 	uint64_t head_ns, head_before_ns; /* and when that thread had read the one before */
-	uint64_t window_key; /* of the request that a program began between this head and the thread's next */
-	uint64_t window_closed_ns; /* the sample in which that was first seen to be over */
-	bool window_unsure; /* there are several, or it may be another's */
+	uint64_t window_key;         /* of the request that a program began between this head and the thread's next */
+	uint64_t window_closed_ns;   /* the sample in which that was first seen to be over */
+	bool window_unsure;          /* there are several, or it may be another's */
 	struct request *same_reader; /* in the sample at hand */
 	struct request *told_newer, *told_older;
 	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
@@ -124,7 +127,7 @@ struct request *request_ref(struct request *);
 struct request *request_copy(const struct request *);
 
 /* What one may take with its texts, four allocations' overhead included. */
-#define REQUEST_BYTES_MAX                                                                                             \
+#define REQUEST_BYTES_MAX                                                                                              \
 	(sizeof(struct request) + 2 * (REQUEST_ID_MAX + 1) + REQUEST_PATH_MAX + 1 + REQUEST_ROUTE_MAX + 1 + 5 * 16)
 
 /*
@@ -164,7 +167,9 @@ struct cost cost_minus(const struct cost *a, const struct cost *b);
 void request_begin_live(struct request *);
 void request_take_live(struct request *);
 
-/* What happened after `before`, of a sum that goes on. The peak is known if it was reached then; else the least it was. */
+/*
+ * What happened after `before`, of a sum that goes on. The peak is known if it was reached then; else the least it was.
+ */
 struct memory memory_between(const struct memory *before, const struct memory *upto);
 
 #endif

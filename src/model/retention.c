@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* request.kept: why it stays. */
-#define KEPT_RECENT	1u
+#define KEPT_RECENT     1u
 #define KEPT_AS(reason) (2u << (reason))
 
 /* The highest of one reason, in no order. */
@@ -23,8 +23,8 @@ struct bucket {
 struct retention {
 	size_t n_recent, n_buckets;
 	struct request **recent; /* a ring; the request with seq s lies at s % n_recent */
-	struct bucket *buckets;	 /* a ring by number */
-	uint64_t last_number;	 /* of the latest bucket */
+	struct bucket *buckets;  /* a ring by number */
+	uint64_t last_number;    /* of the latest bucket */
 	uint64_t last_seq;
 	struct request *newest;
 	size_t n;

@@ -5,8 +5,8 @@
  * Pure. Owns the rows, all of them in one list by the order of their ends; a reader that wants one for longer than
  * until the next call takes a reference (request_ref).
  */
-#ifndef REQMETER_RETENTION_H
-#define REQMETER_RETENTION_H
+#ifndef REQMETER_MODEL_RETENTION_H
+#define REQMETER_MODEL_RETENTION_H
 
 #include "model/measure.h"
 

@@ -16,9 +16,9 @@ struct series {
 	struct series *next; /* with the same hash */
 	uint64_t hash;
 	char method[HTTP_METHOD_MAX + 1]; /* "": not known */
-	char *route;			  /* NULL: not known */
+	char *route;                      /* NULL: not known */
 	struct route_source source;
-	uint64_t last_number;		    /* when it last counted something */
+	uint64_t last_number;               /* when it last counted something */
 	struct slot *slots[ROUTES_BUCKETS]; /* a ring by number; NULL: nothing then */
 	struct route_tally all;
 };
@@ -288,8 +288,8 @@ static struct route_row *row_for(const struct routes *rt, struct route_row *rows
 }
 
 /* A row of its own, for what has no route; none when nothing was counted. */
-static void add_special(const struct series *s, const char *name, bool has_cost, uint64_t from_ns, struct route_row *rows,
-			size_t *n)
+static void add_special(const struct series *s, const char *name, bool has_cost, uint64_t from_ns,
+			struct route_row *rows, size_t *n)
 {
 	struct route_row *row = &rows[*n];
 
@@ -316,8 +316,8 @@ static size_t drop_empty(struct route_row *rows, size_t n)
 	return kept;
 }
 
-int routes_read(const struct routes *rt, uint64_t from_ns, routes_fits fits, const void *context, struct route_row **ret,
-		size_t *n)
+int routes_read(const struct routes *rt, uint64_t from_ns, routes_fits fits, const void *context,
+		struct route_row **ret, size_t *n)
 {
 	struct route_row *rows = calloc(rt->n + 2, sizeof(*rows));
 	struct map_slot *slot;

@@ -4,8 +4,8 @@
  * quarter of an hour and in one for all time. Never sampled. A bounded number of routes: what comes when there is no
  * place is counted together, as ROUTES_OTHER. Pure.
  */
-#ifndef REQMETER_ROUTES_H
-#define REQMETER_ROUTES_H
+#ifndef REQMETER_MODEL_ROUTES_H
+#define REQMETER_MODEL_ROUTES_H
 
 #include "model/histogram.h"
 #include "model/retention.h"
@@ -15,7 +15,7 @@
 /* The longest window but for all time, and the present bucket. */
 #define ROUTES_BUCKETS (900 / 30 + 1)
 
-#define ROUTES_OTHER  "{other}"	 /* no place for a series of its own */
+#define ROUTES_OTHER  "{other}"  /* no place for a series of its own */
 #define ROUTES_UNSEEN "{unseen}" /* counted by the kernel side, but without a row: its cost is in the ledger alone */
 
 struct routes;
@@ -39,7 +39,7 @@ struct route_source {
 
 struct route_row {
 	const char *method, *route, *service; /* NULL: not known */
-	bool has_cost; /* false: count alone is known */
+	bool has_cost;                        /* false: count alone is known */
 	struct route_tally tally;
 };
 
@@ -60,7 +60,8 @@ void routes_add_unseen(struct routes *, uint64_t now_ns, uint64_t n);
  * routes_add. 0; -ENOMEM; -ENODATA if what was counted together may belong to those asked for.
  */
 typedef bool (*routes_fits)(const void *context, const struct route_source *);
-int routes_read(const struct routes *, uint64_t from_ns, routes_fits, const void *context, struct route_row **ret, size_t *n);
+int routes_read(const struct routes *, uint64_t from_ns, routes_fits, const void *context, struct route_row **ret,
+		size_t *n);
 void routes_done(struct route_row *, size_t n);
 
 /* The most that one of these takes. */

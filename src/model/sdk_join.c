@@ -18,9 +18,9 @@
 /* Its socket's request seems never to end. */
 #define TOLD_GIVE_UP_NS 60000000000ull
 /*
- * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its slot
- * and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled; the end
- * may come while the table is being read; and an end is told later when its account moved meanwhile.
+ * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its
+ * slot and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled;
+ * the end may come while the table is being read; and an end is told later when its account moved meanwhile.
  */
 #define TOLD_LATE_NS 2000000000ull
 /* Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the time
@@ -498,5 +498,6 @@ const struct told_counts *told_counts(const struct told_join *t)
 
 size_t told_bytes_max(void)
 {
-	return TOLD_MATCH_BYTES_MAX + TOLD_OPEN_MAX * REQUEST_BYTES_MAX + TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
+	return TOLD_MATCH_BYTES_MAX + TOLD_OPEN_MAX * REQUEST_BYTES_MAX +
+	       TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
 }

@@ -4,8 +4,8 @@
  * decides which work is whose, what was seen at the socket decides bytes, path and status. Which are the same:
  * told_match.h. Pure: no I/O, no clock.
  */
-#ifndef REQMETER_TOLD_H
-#define REQMETER_TOLD_H
+#ifndef REQMETER_MODEL_SDK_JOIN_H
+#define REQMETER_MODEL_SDK_JOIN_H
 
 #include "model/join.h"
 
@@ -40,11 +40,10 @@ void told_socket_ended(struct told_join *, struct request *);
 
 /*
  * What programs have told up to this sample, and what is in flight at sockets, newest first, whose live cost
- * is set. Every told request that has ended is in one list, one that goes on is in each; it may be missing in some when it
- * is just being ended.
+ * is set. Every told request that has ended is in one list, one that goes on is in each; it may be missing in some when
+ * it is just being ended.
  */
-void told_sample(struct told_join *, const struct sample *, const struct told *, size_t n,
-		 struct request *in_flight);
+void told_sample(struct told_join *, const struct sample *, const struct told *, size_t n, struct request *in_flight);
 
 /* Those in flight that no socket shows, newest first, and behind them `others`. */
 const struct request *told_active(struct told_join *, struct request *others);

@@ -264,8 +264,7 @@ static bool bears_id(const struct request *r, const struct told *told)
 {
 	return r->pid == told->pid && !r->told_key &&
 	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
-	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
-	       (!r->waits || r->end_ns >= told->start_ns);
+	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) && (!r->waits || r->end_ns >= told->start_ns);
 }
 
 struct request *told_match_find(const struct told_match *m, const struct told *told)

@@ -7,8 +7,8 @@
  *   it had read was still to be begun.
  * Where the last leaves a choice there is no answer, and never one by likelihood. Pure.
  */
-#ifndef REQMETER_TOLD_MATCH_H
-#define REQMETER_TOLD_MATCH_H
+#ifndef REQMETER_MODEL_SDK_MATCH_H
+#define REQMETER_MODEL_SDK_MATCH_H
 
 #include "model/request.h"
 #include "base/map.h"
@@ -28,7 +28,7 @@ struct candidate {
 struct told_match {
 	struct map heads;   /* tid -> when it last read a head */
 	struct map foreign; /* pids some of whose connections cannot be read */
-	uint64_t lost;	    /* reads that may have been heads and were not told, ever */
+	uint64_t lost;      /* reads that may have been heads and were not told, ever */
 	uint64_t doubt_ns;  /* until then some were not */
 	/* In the sample at hand. */
 	uint64_t now_ns;
@@ -51,7 +51,8 @@ void told_match_foreign(struct told_match *, uint32_t pid);
 void told_match_begin(struct told_match *, const struct sample *);
 void told_match_add(struct told_match *, struct request *);
 /* Those of which programs tell for the first time, once all candidates are there. */
-void told_match_news(struct told_match *, const struct told *, size_t n, bool (*is_old)(void *, uint64_t key), void *context);
+void told_match_news(struct told_match *, const struct told *, size_t n, bool (*is_old)(void *, uint64_t key),
+		     void *context);
 
 /* NULL: no socket shows it, or it is not certain yet. */
 struct request *told_match_find(const struct told_match *, const struct told *);

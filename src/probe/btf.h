@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Questions to the kernel's own type information: what it has, whatever its version says. */
-#ifndef REQMETER_BTF_H
-#define REQMETER_BTF_H
+#ifndef REQMETER_PROBE_BTF_H
+#define REQMETER_PROBE_BTF_H
 
 #include <bpf/btf.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What works here and what does not, each with its reason: `agent.features` and `reqmeter check`. */
-#ifndef REQMETER_FEATURES_H
-#define REQMETER_FEATURES_H
+#ifndef REQMETER_PROBE_FEATURES_H
+#define REQMETER_PROBE_FEATURES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +23,9 @@ struct features {
 	size_t n;
 };
 
-/* Sets the row of that name, adding it if it is new. `name` must outlive the table. Rows beyond the bound are dropped. */
+/*
+ * Sets the row of that name, adding it if it is new. `name` must outlive the table. Rows beyond the bound are dropped.
+ */
 void features_set(struct features *, const char *name, enum feature_state, const char *reason_format, ...)
 	__attribute__((format(printf, 4, 5)));
 

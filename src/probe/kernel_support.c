@@ -13,7 +13,9 @@
 #include "probe/btf.h"
 #include "system/preemption.h"
 
-/* What a section's name begins with, what the kernel's BTF calls the thing behind it, and how a program is tried there. */
+/*
+ * What a section's name begins with, what the kernel's BTF calls the thing behind it, and how a program is tried there.
+ */
 static const struct hook_kind {
 	const char *section, *prefix;
 	__u32 kind;
@@ -130,8 +132,8 @@ static struct btf *caller_and_global(__u32 *caller, __u32 *global)
 
 /*
  * Can programs keep their thread on the CPU? The functions are there from 6.10 on; they may not be allowed, and older
- * verifiers (6.12) refuse a call of a global function between them, as ours do. So the smallest program that does all of
- * that is loaded.
+ * verifiers (6.12) refuse a call of a global function between them, as ours do. So the smallest program that does all
+ * of that is loaded.
  */
 bool ability_stay_on_cpu(const struct btf *btf)
 {
@@ -158,7 +160,8 @@ bool ability_stay_on_cpu(const struct btf *btf)
 	if (!own)
 		return false;
 	options.prog_btf_fd = (__u32)btf__fd(own);
-	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", all, sizeof(all) / sizeof(*all), &options);
+	fd = bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", all, sizeof(all) / sizeof(*all),
+			   &options);
 	btf__free(own);
 	if (fd >= 0)
 		close(fd);
@@ -221,9 +224,10 @@ int64_t ability_steal(const struct btf *btf, struct features *features)
 	bool known = btf_has_member(btf, "rq", "prev_steal_time_rq") && btf_percpu_offset(btf, "runqueues", &queue) &&
 		     btf_percpu_offset(btf, "steal_time", &steal);
 
-	features_set(features, "steal", known ? FEATURE_ON : FEATURE_OFF, "%s",
-		     known ? "what KVM steals is known at once, as far as the host tells" :
-			     "what a hypervisor steals is known when the scheduler's clock moves: a tick later at most");
+	features_set(
+		features, "steal", known ? FEATURE_ON : FEATURE_OFF, "%s",
+		known ? "what KVM steals is known at once, as far as the host tells"
+		      : "what a hypervisor steals is known when the scheduler's clock moves: a tick later at most");
 	return known ? (int64_t)steal - queue : 0;
 }
 
@@ -264,7 +268,8 @@ enum resident ability_resident(const struct btf *btf)
 	if (arguments == 2 && btf_member_is_array(btf, "mm_struct", "rss_stat") &&
 	    btf_has_member(btf, "percpu_counter", "counters"))
 		return RESIDENT_BY_CPU;
-	if (arguments == 3 && btf_has_member(btf, "mm_rss_stat", "count") && btf_has_member(btf, "task_rss_stat", "count"))
+	if (arguments == 3 && btf_has_member(btf, "mm_rss_stat", "count") &&
+	    btf_has_member(btf, "task_rss_stat", "count"))
 		return RESIDENT_COUNTED;
 	return RESIDENT_UNKNOWN;
 }

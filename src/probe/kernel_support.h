@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel and the privileges let BPF programs do: by its types in BTF, and where these do not tell, by trying. */
-#ifndef REQMETER_AGENT_ABILITY_H
-#define REQMETER_AGENT_ABILITY_H
+/*
+ * What the kernel and the privileges let BPF programs do: by its types in BTF, and where these do not tell, by trying.
+ */
+#ifndef REQMETER_PROBE_KERNEL_SUPPORT_H
+#define REQMETER_PROBE_KERNEL_SUPPORT_H
 
 #include <bpf/btf.h>
 #include <stdbool.h>
@@ -15,12 +17,14 @@
 bool ability_has_hook(const struct btf *, const char *section);
 
 /*
- * Does the kernel take a program for this hook ("tp_btf/sched_switch", "fexit/inet_recvmsg", "iter/unix")? Tried with the
- * smallest one there is. 0; -ENOENT where there is no such hook; else the kernel's answer, a negative errno.
+ * Does the kernel take a program for this hook ("tp_btf/sched_switch", "fexit/inet_recvmsg", "iter/unix")? Tried with
+ * the smallest one there is. 0; -ENOENT where there is no such hook; else the kernel's answer, a negative errno.
  */
 int ability_hook(const struct btf *, const char *section);
 
-/* May a program for this hook ("tp_btf/sched_switch") call the helper of that number? Tried with a program that does. */
+/*
+ * May a program for this hook ("tp_btf/sched_switch") call the helper of that number? Tried with a program that does.
+ */
 bool ability_helper(const struct btf *, const char *section, int helper);
 
 /* Can programs keep their thread on the CPU, and call global functions meanwhile? */
@@ -30,8 +34,8 @@ bool ability_stay_on_cpu(const struct btf *);
 bool ability_preempted(const struct btf *);
 
 /*
- * May the kernel switch to another thread within a program at a function's exit, and pass that program over for the other?
- * Yes where it is not known.
+ * May the kernel switch to another thread within a program at a function's exit, and pass that program over for the
+ * other? Yes where it is not known.
  */
 bool ability_preempted_in_functions(void);
 

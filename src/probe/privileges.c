@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N(array) (sizeof(array) / sizeof((array)[0]))
+#define N(array)        (sizeof(array) / sizeof((array)[0]))
 #define BIT(capability) (1ull << (capability))
-#define NAMES_BYTES 128
+#define NAMES_BYTES     128
 /* The root of every cgroup hierarchy has this inode number (kernfs gives it to the first node). */
 #define ROOT_INODE 1
 
@@ -61,7 +61,9 @@ static void without(const struct trials *t, uint64_t wanted, int answer, char *o
 	char names[NAMES_BYTES];
 
 	if (!t->is_first_user_namespace)
-		snprintf(out, size, "capabilities count only in the user namespace that this process is in: run it in the first one");
+		snprintf(
+			out, size,
+			"capabilities count only in the user namespace that this process is in: run it in the first one");
 	else if (missing(t, wanted, names))
 		snprintf(out, size, "grant %s", names);
 	else
@@ -93,20 +95,27 @@ static int refuse_bpf(const struct trials *t, int answer, struct features *featu
 	char names[NAMES_BYTES];
 
 	if (answer == -EPERM && !t->is_first_user_namespace)
-		return refuse(features, "bpf", error, size,
-			      "cannot load BPF programs: this process is in a user namespace of its own, in which capabilities do "
-			      "not reach the kernel: start it in the first one (neither rootless nor with users remapped)");
+		return refuse(
+			features, "bpf", error, size,
+			"cannot load BPF programs: this process is in a user namespace of its own, in which capabilities do "
+			"not reach the kernel: start it in the first one (neither rootless nor with users remapped)");
 	if (answer == -EPERM && missing(t, BIT(CAP_BPF) | BIT(CAP_PERFMON), names))
-		return refuse(features, "bpf", error, size,
-			      "cannot load BPF programs: this process lacks %s: grant that, or run it as root with all capabilities", names);
+		return refuse(
+			features, "bpf", error, size,
+			"cannot load BPF programs: this process lacks %s: grant that, or run it as root with all capabilities",
+			names);
 	if (t->has_seccomp_filter)
-		return refuse(features, "bpf", error, size,
-			      "cannot load BPF programs: a seccomp filter refuses the system call bpf() (%s): allow bpf in the seccomp "
-			      "profile, or use none (Kubernetes: seccompProfile Unconfined; docker: --security-opt "
-			      "seccomp=unconfined)", strerror(-answer));
-	return refuse(features, "bpf", error, size,
-		      "cannot load BPF programs: the system call bpf() is refused (%s), and not by a seccomp filter: allow it in the "
-		      "security module's policy (AppArmor, SELinux or the like)", strerror(-answer));
+		return refuse(
+			features, "bpf", error, size,
+			"cannot load BPF programs: a seccomp filter refuses the system call bpf() (%s): allow bpf in the seccomp "
+			"profile, or use none (Kubernetes: seccompProfile Unconfined; docker: --security-opt "
+			"seccomp=unconfined)",
+			strerror(-answer));
+	return refuse(
+		features, "bpf", error, size,
+		"cannot load BPF programs: the system call bpf() is refused (%s), and not by a seccomp filter: allow it in the "
+		"security module's policy (AppArmor, SELinux or the like)",
+		strerror(-answer));
 }
 
 static bool is_refusal(int answer)
@@ -120,14 +129,17 @@ static int judge_bpf(const struct trials *t, struct features *features, char *er
 		int answer;
 		const char *what;
 	} steps[] = {
-		{ t->bpf, "call bpf()" }, { t->map, "create a BPF map" }, { t->program, "load a BPF program" },
+		{ t->bpf, "call bpf()" },
+		{ t->map, "create a BPF map" },
+		{ t->program, "load a BPF program" },
 	};
 
 	for (size_t i = 0; i < N(steps); i++) {
 		if (is_refusal(steps[i].answer))
 			return refuse_bpf(t, steps[i].answer, features, error, size);
 		if (steps[i].answer)
-			return refuse(features, "bpf", error, size, "cannot %s: %s", steps[i].what, strerror(-steps[i].answer));
+			return refuse(features, "bpf", error, size, "cannot %s: %s", steps[i].what,
+				      strerror(-steps[i].answer));
 	}
 	features_set(features, "bpf", FEATURE_ON, "maps and tracing programs may be loaded");
 	return 0;
@@ -136,9 +148,10 @@ static int judge_bpf(const struct trials *t, struct features *features, char *er
 static int judge_kernel_memory(const struct trials *t, struct features *features, char *error, size_t size)
 {
 	if (t->kernel_memory == -EINVAL)
-		return refuse(features, "kernel-memory", error, size,
-			      "kernel lockdown is in mode confidentiality, which forbids BPF programs to read kernel memory: boot with "
-			      "lockdown=integrity, or without");
+		return refuse(
+			features, "kernel-memory", error, size,
+			"kernel lockdown is in mode confidentiality, which forbids BPF programs to read kernel memory: boot with "
+			"lockdown=integrity, or without");
 	if (t->kernel_memory)
 		return refuse(features, "kernel-memory", error, size, "BPF programs may not read kernel memory: %s",
 			      strerror(-t->kernel_memory));
@@ -153,9 +166,10 @@ static int judge_namespace(const struct trials *t, bool allowed, struct features
 	bool is_first = t->kernel_pid == t->pid, has_own_proc = t->proc_pid == t->pid;
 
 	if (t->kernel_pid <= 0) {
-		features_set(features, "pid-namespace", FEATURE_FAILED,
-			     "cannot ask the kernel whether this is the first PID namespace (%s): if it is not, pids are wrong",
-			     strerror(t->kernel_pid < 0 ? -t->kernel_pid : ESRCH));
+		features_set(
+			features, "pid-namespace", FEATURE_FAILED,
+			"cannot ask the kernel whether this is the first PID namespace (%s): if it is not, pids are wrong",
+			strerror(t->kernel_pid < 0 ? -t->kernel_pid : ESRCH));
 		return 0;
 	}
 	if (is_first && has_own_proc) {
@@ -163,26 +177,30 @@ static int judge_namespace(const struct trials *t, bool allowed, struct features
 		return 0;
 	}
 	if (allowed) {
-		features_set(features, "pid-namespace", FEATURE_FAILED,
-			     "%s: processes outside of it are taken for dead, so that their rows may end early and say process-died; "
-			     "pids are the host's, and what /proc says under them is of others",
-			     is_first ? "/proc is of another PID namespace" : "not the first PID namespace");
+		features_set(
+			features, "pid-namespace", FEATURE_FAILED,
+			"%s: processes outside of it are taken for dead, so that their rows may end early and say process-died; "
+			"pids are the host's, and what /proc says under them is of others",
+			is_first ? "/proc is of another PID namespace" : "not the first PID namespace");
 		return 0;
 	}
 	if (is_first)
-		return refuse(features, "pid-namespace", error, size,
-			      "/proc does not show this process under its pid: it is of another PID namespace, and rows would be wrong: mount "
-			      "this one's (nsenter: --pid with --mount); 'reqmeter agent --allow-pid-namespace' measures all the same");
-	return refuse(features, "pid-namespace", error, size,
-		      "this PID namespace is not the first (pid %d here is %d for the kernel), so rows would be wrong: start it in the "
-		      "host's (Kubernetes: hostPID: true; docker: --pid=host; else nsenter); 'reqmeter agent --allow-pid-namespace' "
-		      "measures all the same", (int)t->pid, (int)t->kernel_pid);
+		return refuse(
+			features, "pid-namespace", error, size,
+			"/proc does not show this process under its pid: it is of another PID namespace, and rows would be wrong: mount "
+			"this one's (nsenter: --pid with --mount); 'reqmeter agent --allow-pid-namespace' measures all the same");
+	return refuse(
+		features, "pid-namespace", error, size,
+		"this PID namespace is not the first (pid %d here is %d for the kernel), so rows would be wrong: start it in the "
+		"host's (Kubernetes: hostPID: true; docker: --pid=host; else nsenter); 'reqmeter agent --allow-pid-namespace' "
+		"measures all the same",
+		(int)t->pid, (int)t->kernel_pid);
 }
 
 /* --- what costs a feature --- */
 
-static void judge_feature(const struct trials *t, const char *name, const char *works, const char *lost, uint64_t wanted,
-			  int answer, struct features *features)
+static void judge_feature(const struct trials *t, const char *name, const char *works, const char *lost,
+			  uint64_t wanted, int answer, struct features *features)
 {
 	char why[160];
 
@@ -203,22 +221,26 @@ static void judge_features(const struct trials *t, struct features *features)
 	const uint64_t others = BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH);
 	int closed = first_of(t->processes, t->closed_files);
 
-	judge_feature(t, "older-connections", "those from before the agent began, in every network namespace",
-		      "connections from before the agent began may get no rows in other network namespaces than its own",
-		      BIT(CAP_SYS_PTRACE), t->processes, features);
+	judge_feature(
+		t, "older-connections", "those from before the agent began, in every network namespace",
+		"connections from before the agent began may get no rows in other network namespaces than its own",
+		BIT(CAP_SYS_PTRACE), t->processes, features);
 	judge_feature(t, "tcp-self", "scope=self over TCP: the reader is found by its socket",
 		      "scope=self over TCP does not find readers of other users",
-		      (t->processes ? BIT(CAP_SYS_PTRACE) : 0) | (t->closed_files ? BIT(CAP_DAC_READ_SEARCH) : 0), closed, features);
+		      (t->processes ? BIT(CAP_SYS_PTRACE) : 0) | (t->closed_files ? BIT(CAP_DAC_READ_SEARCH) : 0),
+		      closed, features);
 	judge_feature(t, "sdk", "requests of programs with libreqmeter, by their own word",
-		      t->mapped_files ? "what programs with libreqmeter tell cannot be read, and gives no rows" :
-					"what programs of other users with libreqmeter tell cannot be read, and gives no rows",
+		      t->mapped_files
+			      ? "what programs with libreqmeter tell cannot be read, and gives no rows"
+			      : "what programs of other users with libreqmeter tell cannot be read, and gives no rows",
 		      BIT(CAP_CHECKPOINT_RESTORE) | others, first_of(t->mapped_files, closed), features);
 	judge_feature(t, "priority", "the thread that drains goes before others",
-		      "where there is too much to do, records may be lost (losses.ring_full)", BIT(CAP_SYS_NICE), t->priority,
-		      features);
+		      "where there is too much to do, records may be lost (losses.ring_full)", BIT(CAP_SYS_NICE),
+		      t->priority, features);
 }
 
-int privileges_judge(const struct trials *t, bool allows_pid_namespace, struct features *features, char *error, size_t size)
+int privileges_judge(const struct trials *t, bool allows_pid_namespace, struct features *features, char *error,
+		     size_t size)
 {
 	int rc = judge_bpf(t, features, error, size);
 
@@ -259,13 +281,16 @@ void privileges_cgroups(const struct cgroup_tree *tree, struct features *feature
 	const char *point = cgroup_mount(tree, CGROUP_CPUACCT, &inode);
 
 	if (!point)
-		features_set(features, "host-cgroups", FEATURE_FAILED,
-			     "no cgroup hierarchy that accounts CPU is mounted: cgroups have no path, no figures and no ledger: mount "
-			     "the host's /sys/fs/cgroup");
+		features_set(
+			features, "host-cgroups", FEATURE_FAILED,
+			"no cgroup hierarchy that accounts CPU is mounted: cgroups have no path, no figures and no ledger: mount "
+			"the host's /sys/fs/cgroup");
 	else if (inode == ROOT_INODE)
 		features_set(features, "host-cgroups", FEATURE_ON, "%s shows all of the machine's", point);
 	else
-		features_set(features, "host-cgroups", FEATURE_FAILED,
-			     "%.80s shows only a part of the machine's cgroups: the others have no path, no figures and no ledger, "
-			     "and paths begin in that part: mount the host's /sys/fs/cgroup", point);
+		features_set(
+			features, "host-cgroups", FEATURE_FAILED,
+			"%.80s shows only a part of the machine's cgroups: the others have no path, no figures and no ledger, "
+			"and paths begin in that part: mount the host's /sys/fs/cgroup",
+			point);
 }

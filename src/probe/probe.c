@@ -23,8 +23,8 @@
 
 struct probe {
 	struct loaded loaded;
-	struct reqmeter *skeleton; /* of that */
-	struct bpf_link *snapshot; /* of that */
+	struct reqmeter *skeleton;  /* of that */
+	struct bpf_link *snapshot;  /* of that */
 	struct bpf_link *open_unix; /* of that, or NULL */
 	pthread_mutex_t walk;
 };
@@ -52,14 +52,16 @@ static const struct {
 };
 
 /* Where no program can be loaded at all every answer is yes: the privileges are asked about next. */
-static int check_helpers(const struct btf *btf, const char *release, struct features *features, char *error, size_t size)
+static int check_helpers(const struct btf *btf, const char *release, struct features *features, char *error,
+			 size_t size)
 {
 	for (size_t i = 0; i < sizeof(needed_helpers) / sizeof(*needed_helpers); i++) {
 		if (ability_helper(btf, "tp_btf/sched_switch", needed_helpers[i].helper)) {
 			features_set(features, needed_helpers[i].feature, FEATURE_ON, "tracing programs have it");
 			continue;
 		}
-		features_set(features, needed_helpers[i].feature, FEATURE_FAILED, "not for tracing programs in kernel %s", release);
+		features_set(features, needed_helpers[i].feature, FEATURE_FAILED,
+			     "not for tracing programs in kernel %s", release);
 		snprintf(error, size, "kernel %s does not let tracing programs have %s: needs 5.15 or later", release,
 			 needed_helpers[i].what);
 		return -1;
@@ -99,7 +101,8 @@ int probe_check(bool allows_pid_namespace, struct features *features, char *erro
 #endif
 	if (access(BTF_PATH, R_OK)) {
 		features_set(features, "btf", FEATURE_FAILED, "no %s", BTF_PATH);
-		snprintf(error, size, "no kernel type information at %s: needs a kernel with CONFIG_DEBUG_INFO_BTF", BTF_PATH);
+		snprintf(error, size, "no kernel type information at %s: needs a kernel with CONFIG_DEBUG_INFO_BTF",
+			 BTF_PATH);
 		return -1;
 	}
 	btf = btf__parse(BTF_PATH, NULL);
@@ -319,7 +322,7 @@ size_t probe_programs(const struct probe *probe, struct probe_program *ret, size
 	bool counts = false; /* some program runs all the time: with none counted, the kernel does not count */
 	size_t n = 0;
 
-	bpf_object__for_each_program(program, probe->skeleton->obj) {
+	bpf_object__for_each_program (program, probe->skeleton->obj) {
 		if (n == max)
 			break;
 		if (bpf_program__fd(program) < 0)
@@ -350,7 +353,7 @@ uint64_t probe_map_bytes(const struct probe *probe)
 	struct bpf_map *map;
 	uint64_t sum = 0;
 
-	bpf_object__for_each_map(map, probe->skeleton->obj)
+	bpf_object__for_each_map (map, probe->skeleton->obj)
 		sum += fd_memlock(bpf_map__fd(map));
 	return sum;
 }

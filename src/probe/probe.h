@@ -3,8 +3,8 @@
  * The kernel side: loads and attaches the programs that this kernel takes, and gives access to what they keep.
  * Everything detaches when the probe is freed or the process ends, however it ends: nothing is pinned.
  */
-#ifndef REQMETER_PROBE_H
-#define REQMETER_PROBE_H
+#ifndef REQMETER_PROBE_PROBE_H
+#define REQMETER_PROBE_PROBE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ struct memory_sources {
 struct probe_settings {
 	struct scope scopes[SCOPES_MAX];
 	uint32_t n_scopes; /* 0: the whole node */
-	bool cpu_on_v1;	   /* cgroup CPU is accounted by cpuacct on a v1 mount */
+	bool cpu_on_v1;    /* cgroup CPU is accounted by cpuacct on a v1 mount */
 	uint32_t rows_per_second;
 	bool traces_memory;
 	bool infers_handoff;
@@ -34,9 +34,9 @@ struct probe_settings {
 /* File descriptors of the maps, and a variable; owned by the probe. */
 struct probe_maps {
 	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen, verdicts;
-	int handed; /* -1: hand-offs are not guessed */
+	int handed;                 /* -1: hand-offs are not guessed */
 	uint32_t *verdicts_waiting; /* both sides change it */
-	uint8_t *multiplexes; /* by PROCESS_SLOT: its runtime switches tasks by itself */
+	uint8_t *multiplexes;       /* by PROCESS_SLOT: its runtime switches tasks by itself */
 };
 
 /* A program as the kernel sees it. run_* are UINT64_MAX while the kernel does not count (kernel.bpf_stats_enabled). */
@@ -53,8 +53,8 @@ struct probe_program {
 int probe_check(bool allows_pid_namespace, struct features *, char *error, size_t size);
 
 /*
- * Loads and attaches. A program that the kernel refuses costs its feature, which then says so; only without the threads'
- * there is no probe. 0 or negative errno, with one line in `error`.
+ * Loads and attaches. A program that the kernel refuses costs its feature, which then says so; only without the
+ * threads' there is no probe. 0 or negative errno, with one line in `error`.
  */
 int probe_new(struct probe **ret, const struct probe_settings *, struct features *, char *error, size_t size);
 
@@ -65,8 +65,8 @@ int probe_begin(struct probe *, char *error, size_t size);
 void probe_find_tasks(struct probe *);
 
 /*
- * Once more which ports are listened on, as before the programs were attached: whoever began meanwhile is seen by none of
- * them. Some ms.
+ * Once more which ports are listened on, as before the programs were attached: whoever began meanwhile is seen by none
+ * of them. Some ms.
  */
 void probe_find_listeners(struct probe *);
 
@@ -81,18 +81,20 @@ bool probe_has_throttled(const struct probe *);
 /* Before the sums of cgroups are read, and then a snapshot: a thread that it sees and that leaves after counts once. */
 void probe_snapshot_begin(struct probe *);
 
-/* A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes. */
+/*
+ * A snapshot of all watched threads: a file descriptor that reads as a stream of struct thread_row; the caller closes.
+ */
 int probe_snapshot_open(struct probe *);
 
 /*
- * The same of one process's threads, for bpf_iter_create; the caller destroys it. Where the kernel cannot do that (before
- * 6.1) it walks all threads. NULL and errno.
+ * The same of one process's threads, for bpf_iter_create; the caller destroys it. Where the kernel cannot do that
+ * (before 6.1) it walks all threads. NULL and errno.
  */
 struct bpf_link *probe_process_link(struct probe *, uint32_t pid);
 
 /*
- * Walks use one scratch, and what a walk has seen of a thread that ends is taken off that walk's sums: one at a time, with
- * what belongs to it. Any thread.
+ * Walks use one scratch, and what a walk has seen of a thread that ends is taken off that walk's sums: one at a time,
+ * with what belongs to it. Any thread.
  */
 void probe_walk_begin(struct probe *);
 void probe_walk_end(struct probe *);

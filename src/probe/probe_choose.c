@@ -58,19 +58,21 @@ static const char *better_way(const struct choice *c, enum part part, char *out,
 /* --- threads --- */
 
 /*
- * After the requests' own: where programs may be passed over, those that do what the first did not come to. Such kernels have all tracepoints.
- * Only the edges' need to be known in the kernel: what the other two do twice is done once.
+ * After the requests' own: where programs may be passed over, those that do what the first did not come to. Such
+ * kernels have all tracepoints. Only the edges' need to be known in the kernel: what the other two do twice is done
+ * once.
  */
 static void choose_seconds(const struct choice *c, bool has_requests)
 {
-	static const char lost[] = "events for which the first program is passed over are lost (losses.programs_missed)";
+	static const char lost[] =
+		"events for which the first program is passed over are lost (losses.programs_missed)";
 	bool preempted = ability_preempted(c->btf);
 	bool edges = preempted && bpf_program__autoload(c->skeleton->progs.on_receive);
 
 	c->skeleton->rodata->has_seconds = edges && !part_refusal(c->refusals, PART_EDGES_SECOND);
 	features_set(c->features, "second-programs", preempted ? FEATURE_ON : FEATURE_OFF, "%s",
-		     preempted ? "programs that this kernel may pass over have a second behind them" :
-				 "this kernel passes over no program in a thread's own context");
+		     preempted ? "programs that this kernel may pass over have a second behind them"
+			       : "this kernel passes over no program in a thread's own context");
 	/* Sockets change their state in interrupts too, which may come while the first program runs for a task. */
 	if (has_requests)
 		choice_want(c, PART_CONNECTIONS_SECOND, "second-programs", lost);
@@ -95,12 +97,15 @@ static void choose_threads(const struct choice *c)
 	part_want(c->skeleton->obj, PART_THREADS, c->refusals, c->btf);
 	features_set(c->features, "threads", FEATURE_ON, "tp_btf programs on sched_switch, fork and exit");
 	features_set(c->features, "scope-follows", FEATURE_ON, "%s",
-		     by_name || by_cgroup ? "what takes a watched name, or moves into a watched cgroup, is watched from then on" :
-					    "children of watched processes are watched");
+		     by_name || by_cgroup
+			     ? "what takes a watched name, or moves into a watched cgroup, is watched from then on"
+			     : "children of watched processes are watched");
 	if (by_cgroup)
-		choice_want(c, PART_MOVES, "scope-follows", "processes that move into a watched cgroup are not watched");
+		choice_want(c, PART_MOVES, "scope-follows",
+			    "processes that move into a watched cgroup are not watched");
 	if (by_name)
-		choice_refused(c, PART_EXEC, "scope-follows", "processes that take a watched name later are not watched");
+		choice_refused(c, PART_EXEC, "scope-follows",
+			       "processes that take a watched name later are not watched");
 }
 
 /*
@@ -130,11 +135,11 @@ static const struct way {
 #define EDGE_WAYS (sizeof(edge_ways) / sizeof(*edge_ways))
 
 /*
- * Where the kernel may switch to another thread within a program, on_call cannot keep its own on the CPU. Programs at the
- * exits of functions are passed over there, and an edge that is not seen shifts what follows on its connection to
- * another's request. Of 2,000 requests of 12 clients in a guest (6.1, preempt=full, 2 CPUs) 155 edges were not seen, 205
- * rows were missing or wrong and 418 more not exact; by on_call, whose tracepoint keeps its thread on the CPU before 7.0,
- * all were right and exact.
+ * Where the kernel may switch to another thread within a program, on_call cannot keep its own on the CPU. Programs at
+ * the exits of functions are passed over there, and an edge that is not seen shifts what follows on its connection to
+ * another's request. Of 2,000 requests of 12 clients in a guest (6.1, preempt=full, 2 CPUs) 155 edges were not seen,
+ * 205 rows were missing or wrong and 418 more not exact; by on_call, whose tracepoint keeps its thread on the CPU
+ * before 7.0, all were right and exact.
  */
 static bool is_safe(const struct choice *c, const struct way *way)
 {
@@ -170,8 +175,8 @@ static void choose_sockets(const struct choice *c, const struct way *edges)
 		part_want(c->skeleton->obj, PART_UNIX_PLACES, c->refusals, c->btf);
 	}
 	features_set(c->features, "io_uring", FEATURE_OFF, "%s",
-		     by_call ? "reads and writes through io_uring are not seen: no rows" :
-			       "reads through io_uring are seen, their bytes are not: rows without path, inferred");
+		     by_call ? "reads and writes through io_uring are not seen: no rows"
+			     : "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
 static void choose_resets(const struct choice *c)
@@ -198,21 +203,24 @@ static void choose_splice(const struct choice *c)
 	c->skeleton->rodata->unix_splice_unseen = true;
 	c->skeleton->rodata->splice_by_tcp = want_way(c, PART_SPLICE_BY_TCP, "tp_btf/tcp_rcv_space_adjust");
 	if (c->skeleton->rodata->splice_by_tcp) {
-		features_set(c->features, "splice", FEATURE_ON,
-			     "reads by splice: of TCP by tcp_rcv_space_adjust; of Unix sockets guessed (inferred, without "
-			     "bytes), but for the first of a thread that neither reads them otherwise nor writes by splice%s",
-			     refused);
+		features_set(
+			c->features, "splice", FEATURE_ON,
+			"reads by splice: of TCP by tcp_rcv_space_adjust; of Unix sockets guessed (inferred, without "
+			"bytes), but for the first of a thread that neither reads them otherwise nor writes by splice%s",
+			refused);
 		return;
 	}
 	if (!choice_refused(c, PART_SPLICE_BY_TCP, "splice", "bytes that are read by splice from TCP are not seen"))
 		features_set(c->features, "splice", FEATURE_OFF,
 			     "neither fexit nor tcp_rcv_space_adjust: bytes that are read by splice from TCP are not "
-			     "seen%s", refused);
+			     "seen%s",
+			     refused);
 }
 
 static const struct way unix_ways[] = {
 	{ PART_UNIX_BY_FENTRY, "fentry/unix_release", "the close of Unix sockets by fentry, at once" },
-	{ PART_UNIX_BY_STORAGE, "iter/bpf_sk_storage_map", "the close of Unix sockets by looking for them, a second or two late" },
+	{ PART_UNIX_BY_STORAGE, "iter/bpf_sk_storage_map",
+	  "the close of Unix sockets by looking for them, a second or two late" },
 	{ PART_UNIX_BY_NAMESPACE, "iter/unix",
 	  "the close of Unix sockets by looking for them in each network namespace, a second or two late" },
 };
@@ -227,17 +235,20 @@ static void choose_unix_ends(const struct choice *c)
 		if (want_way(c, unix_ways[i].part, unix_ways[i].hook)) {
 			features_set(c->features, "socket-ends", FEATURE_ON, "%s%s", unix_ways[i].how, refused);
 			if (unix_ways[i].part == PART_UNIX_BY_NAMESPACE)
-				privileges_namespaces(c->features, "socket-ends",
-						      "the close of Unix sockets in other network namespaces is not seen: what is in "
-						      "flight there ends with its thread's next request or its process");
+				privileges_namespaces(
+					c->features, "socket-ends",
+					"the close of Unix sockets in other network namespaces is not seen: what is in "
+					"flight there ends with its thread's next request or its process");
 			return;
 		}
 		if (!*refused)
 			better_way(c, unix_ways[i].part, refused, sizeof(refused));
 	}
-	features_set(c->features, "socket-ends", *refused ? FEATURE_FAILED : FEATURE_OFF,
-		     "the close of Unix sockets is not seen: what is in flight on one ends with its thread's next request or with "
-		     "its process%s", refused);
+	features_set(
+		c->features, "socket-ends", *refused ? FEATURE_FAILED : FEATURE_OFF,
+		"the close of Unix sockets is not seen: what is in flight on one ends with its thread's next request or with "
+		"its process%s",
+		refused);
 }
 
 static void choose_queue(const struct choice *c)
@@ -255,11 +266,13 @@ static void choose_handoff(const struct choice *c)
 {
 	bool wanted = c->settings->infers_handoff;
 
-	features_set(c->features, "handoff", wanted ? FEATURE_ON : FEATURE_OFF,
-		     wanted ? "guessed: a thread that a request's thread wakes from a futex works for it, without its memory"
-			    : "without --infer-handoff, threads that touch no socket of a request work for nobody");
+	features_set(
+		c->features, "handoff", wanted ? FEATURE_ON : FEATURE_OFF,
+		wanted ? "guessed: a thread that a request's thread wakes from a futex works for it, without its memory"
+		       : "without --infer-handoff, threads that touch no socket of a request work for nobody");
 	if (wanted)
-		wanted = choice_want(c, PART_HANDOFF, "handoff", "threads that touch no socket of a request work for nobody");
+		wanted = choice_want(c, PART_HANDOFF, "handoff",
+				     "threads that touch no socket of a request work for nobody");
 	c->skeleton->rodata->infer_handoff = wanted;
 	if (!wanted)
 		bpf_map__set_max_entries(c->skeleton->maps.handed, 1);
@@ -280,8 +293,9 @@ static void choose_no_requests(const struct choice *c)
 static bool choose_connections(const struct choice *c)
 {
 	static const char lost[] = "no requests but those that programs with libreqmeter tell of";
-	static const char preempted[] = "; this kernel may switch threads within its functions (preempt=full, PREEMPT_RT), where it "
-					"passes programs over at their exits";
+	static const char preempted[] =
+		"; this kernel may switch threads within its functions (preempt=full, PREEMPT_RT), where it "
+		"passes programs over at their exits";
 	const struct way *edges;
 	char refused[REFUSAL_BYTES + 32];
 	bool unsafe;
@@ -294,18 +308,21 @@ static bool choose_connections(const struct choice *c)
 		*refused = 0;
 		for (const struct way *better = edge_ways; better < edges && !*refused; better++)
 			better_way(c, better->part, refused, sizeof(refused));
-		features_set(c->features, "requests", FEATURE_ON, "%s%s%s", edges->how, unsafe ? preempted : "", refused);
+		features_set(c->features, "requests", FEATURE_ON, "%s%s%s", edges->how, unsafe ? preempted : "",
+			     refused);
 		return true;
 	}
 	if (unsafe) {
-		features_set(c->features, "requests", FEATURE_FAILED, "no data edges that are safe here%s: %s", preempted, lost);
+		features_set(c->features, "requests", FEATURE_FAILED, "no data edges that are safe here%s: %s",
+			     preempted, lost);
 		return false;
 	}
 	for (size_t i = 0; i < EDGE_WAYS; i++)
 		if (choice_refused(c, edge_ways[i].part, "requests", lost))
 			return false;
 	features_set(c->features, "requests", FEATURE_OFF,
-		     "no sock_recv_length (6.3 and later), no fexit programs, no sys_exit that could be used: %s", lost);
+		     "no sock_recv_length (6.3 and later), no fexit programs, no sys_exit that could be used: %s",
+		     lost);
 	return false;
 }
 

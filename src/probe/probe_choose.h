@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which programs are to be loaded: for each feature the first of its ways that this kernel has and has not refused. What
- * was chosen, and why, goes to the features.
+ * Which programs are to be loaded: for each feature the first of its ways that this kernel has and has not refused.
+ * What was chosen, and why, goes to the features.
  */
-#ifndef REQMETER_PROBE_CHOOSE_H
-#define REQMETER_PROBE_CHOOSE_H
+#ifndef REQMETER_PROBE_PROBE_CHOOSE_H
+#define REQMETER_PROBE_PROBE_CHOOSE_H
 
 #include <bpf/btf.h>
 

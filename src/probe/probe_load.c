@@ -58,7 +58,7 @@ static void shrink_maps(struct bpf_object *object)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) {
+	bpf_object__for_each_map (map, object) {
 		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
 			bpf_map__set_max_entries(map, (__u32)getpagesize());
 		else if (!bpf_map__is_internal(map) && bpf_map__max_entries(map) > 1)
@@ -70,7 +70,7 @@ static struct bpf_program *keep_only(struct bpf_object *object, const char *name
 {
 	struct bpf_program *program, *kept = NULL;
 
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program (program, object) {
 		bool is_it = strcmp(bpf_program__name(program), name) == 0;
 
 		bpf_program__set_autoload(program, is_it);
@@ -105,7 +105,7 @@ static size_t chosen_names(const struct bpf_object *object, char (*names)[64])
 	struct bpf_program *program;
 	size_t n = 0;
 
-	bpf_object__for_each_program(program, object)
+	bpf_object__for_each_program (program, object)
 		if (bpf_program__autoload(program) && n < PART_PROGRAMS_MAX)
 			snprintf(names[n++], sizeof(names[0]), "%s", bpf_program__name(program));
 	return n;
@@ -160,7 +160,7 @@ static int attach_all(struct loading *l)
 	size_t i = 0;
 	int rc = 0;
 
-	bpf_object__for_each_program(program, skeleton->obj) {
+	bpf_object__for_each_program (program, skeleton->obj) {
 		struct bpf_link **link = &l->ret->links[i++];
 
 		if (i > PART_PROGRAMS_MAX || !bpf_program__autoload(program))
@@ -212,7 +212,8 @@ static void explain(const struct loading *l, int rc, char *error, size_t size)
 	char text[ANSWER_BYTES + 64];
 
 	if (!refusal) {
-		snprintf(error, size, "cannot load the BPF programs: %s (%s): %s", strerror(-rc), complaint, advice(-rc));
+		snprintf(error, size, "cannot load the BPF programs: %s (%s): %s", strerror(-rc), complaint,
+			 advice(-rc));
 		return;
 	}
 	refusal_write(refusal, text, sizeof(text));
@@ -260,7 +261,7 @@ struct bpf_link *loaded_link(const struct loaded *loaded, const struct bpf_progr
 	struct bpf_program *program;
 	size_t i = 0;
 
-	bpf_object__for_each_program(program, loaded->skeleton->obj) {
+	bpf_object__for_each_program (program, loaded->skeleton->obj) {
 		if (program == of)
 			return i < PART_PROGRAMS_MAX ? loaded->links[i] : NULL;
 		i++;

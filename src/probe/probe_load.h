@@ -4,8 +4,8 @@
  * program is tried by itself; when something cannot be attached, everything else is tried as well. Then it begins again
  * without what was refused, so there are at most as many attempts as programs, and each leaves out one at least.
  */
-#ifndef REQMETER_PROBE_LOAD_H
-#define REQMETER_PROBE_LOAD_H
+#ifndef REQMETER_PROBE_PROBE_LOAD_H
+#define REQMETER_PROBE_PROBE_LOAD_H
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -22,8 +22,8 @@ struct loaded {
 };
 
 /*
- * Everything is attached when this returns, iterators too, which do nothing until they are read. 0 or negative errno with
- * one line in `error`.
+ * Everything is attached when this returns, iterators too, which do nothing until they are read. 0 or negative errno
+ * with one line in `error`.
  */
 int loaded_new(struct loaded *ret, const struct probe_settings *, const struct btf *, struct features *, char *error,
 	       size_t size);

@@ -54,8 +54,9 @@ static void choose_mapped(const struct choice *c)
 {
 	if (btf_tracepoint_arguments(c->btf, "mmap_lock_acquire_returned") != LOCK_ACQUIRED_ARGUMENTS ||
 	    btf_tracepoint_arguments(c->btf, "mmap_lock_released") != LOCK_RELEASED_ARGUMENTS) {
-		features_set(c->features, "memory-mapped", FEATURE_OFF,
-			     "mapped_bytes and unmapped_bytes are null: mmap_lock events are missing or too dear (before 6.14)");
+		features_set(
+			c->features, "memory-mapped", FEATURE_OFF,
+			"mapped_bytes and unmapped_bytes are null: mmap_lock events are missing or too dear (before 6.14)");
 		return;
 	}
 	features_set(c->features, "memory-mapped", FEATURE_ON,
@@ -66,7 +67,8 @@ static void choose_mapped(const struct choice *c)
 static void choose_page_cache(const struct choice *c)
 {
 	if (!btf_has_tracepoint(c->btf, "mm_filemap_add_to_page_cache")) {
-		features_set(c->features, "memory-page-cache", FEATURE_OFF, "the kernel lacks mm_filemap_add_to_page_cache");
+		features_set(c->features, "memory-page-cache", FEATURE_OFF,
+			     "the kernel lacks mm_filemap_add_to_page_cache");
 		return;
 	}
 	features_set(c->features, "memory-page-cache", FEATURE_ON, "read-ahead counts for who triggered it");
@@ -88,33 +90,40 @@ static void choose_cow(const struct choice *c)
 	const char *machine = silent_machine();
 
 	if (machine) {
-		features_set(c->features, "memory-cow", FEATURE_OFF,
-			     "cow_bytes is null: some TLB flushes, by which copies are known, are made by %s and fire no event", machine);
+		features_set(
+			c->features, "memory-cow", FEATURE_OFF,
+			"cow_bytes is null: some TLB flushes, by which copies are known, are made by %s and fire no event",
+			machine);
 		return;
 	}
 	if (btf_tracepoint_arguments(c->btf, "tlb_flush") != FLUSH_ARGUMENTS ||
 	    !btf_has_tracepoint(c->btf, "page_fault_kernel") ||
 	    btf__find_by_name_kind(c->btf, "tlb_flush_reason", BTF_KIND_ENUM) <= 0) {
-		features_set(c->features, "memory-cow", FEATURE_OFF,
-			     "cow_bytes is null: the kernel lacks tlb_flush, by which copies are known, or page_fault_kernel");
+		features_set(
+			c->features, "memory-cow", FEATURE_OFF,
+			"cow_bytes is null: the kernel lacks tlb_flush, by which copies are known, or page_fault_kernel");
 		return;
 	}
-	features_set(c->features, "memory-cow", FEATURE_ON,
-		     "by flushes in page faults; not what is written through pinned pages (O_DIRECT, ptrace, process_vm_writev)");
+	features_set(
+		c->features, "memory-cow", FEATURE_ON,
+		"by flushes in page faults; not what is written through pinned pages (O_DIRECT, ptrace, process_vm_writev)");
 	choice_want(c, PART_COW, "memory-cow", "cow_bytes is null");
 }
 
 static void choose_reclaim(const struct choice *c)
 {
-	static const char null[] = "reclaim_ns is null", only[] = "reclaim_ns is null: either kind alone would be too little";
+	static const char null[] = "reclaim_ns is null",
+			  only[] = "reclaim_ns is null: either kind alone would be too little";
 
 	if (!btf_has_tracepoint(c->btf, "mm_vmscan_direct_reclaim_begin")) {
-		features_set(c->features, "memory-reclaim", FEATURE_OFF, "%s: the kernel lacks mm_vmscan_direct_reclaim_begin", null);
+		features_set(c->features, "memory-reclaim", FEATURE_OFF,
+			     "%s: the kernel lacks mm_vmscan_direct_reclaim_begin", null);
 		return;
 	}
 	features_set(c->features, "memory-reclaim", FEATURE_ON, "%s",
-		     btf_has_tracepoint(c->btf, "mm_vmscan_memcg_reclaim_begin") ?
-			     "direct and cgroup reclaim" : "direct reclaim only: the kernel has no memory cgroups");
+		     btf_has_tracepoint(c->btf, "mm_vmscan_memcg_reclaim_begin")
+			     ? "direct and cgroup reclaim"
+			     : "direct reclaim only: the kernel has no memory cgroups");
 	if (choice_refused(c, PART_RECLAIM, "memory-reclaim", null) ||
 	    choice_refused(c, PART_CGROUP_RECLAIM, "memory-reclaim", only))
 		return;
@@ -138,12 +147,14 @@ void probe_memory_choose(const struct choice *c)
 	enum resident kind = c->settings->traces_memory ? ability_resident(c->btf) : RESIDENT_UNKNOWN;
 	bool refused = false;
 
-	features_set(c->features, "memory-heap", FEATURE_OFF, "heap_allocated_bytes and heap_freed_bytes are null: not built yet");
+	features_set(c->features, "memory-heap", FEATURE_OFF,
+		     "heap_allocated_bytes and heap_freed_bytes are null: not built yet");
 	if (kind == RESIDENT_UNKNOWN)
-		features_set(c->features, "memory", FEATURE_OFF,
-			     c->settings->traces_memory ?
-				     "needs the tracepoints rss_stat and exit_mmap, and resident sums of a known form: memory is null" :
-				     "switched off by --no-memory: memory is null, page faults are counted");
+		features_set(
+			c->features, "memory", FEATURE_OFF,
+			c->settings->traces_memory
+				? "needs the tracepoints rss_stat and exit_mmap, and resident sums of a known form: memory is null"
+				: "switched off by --no-memory: memory is null, page faults are counted");
 	else
 		refused = choice_refused(c, PART_MEMORY, "memory", "resident memory is null, page faults are counted");
 	if (kind == RESIDENT_UNKNOWN && !c->settings->traces_memory) {
@@ -157,8 +168,9 @@ void probe_memory_choose(const struct choice *c)
 	part_want(c->skeleton->obj, PART_MEMORY, c->refusals, c->btf);
 	load_resident(c->skeleton, kind);
 	features_set(c->features, "memory", FEATURE_ON,
-		     kind == RESIDENT_BY_CPU ? "rss_stat with per-CPU sums; hugetlbfs lies outside resident memory"
-					     : "rss_stat with counts, peaks to 64 pages; hugetlbfs lies outside resident memory");
+		     kind == RESIDENT_BY_CPU
+			     ? "rss_stat with per-CPU sums; hugetlbfs lies outside resident memory"
+			     : "rss_stat with counts, peaks to 64 pages; hugetlbfs lies outside resident memory");
 }
 
 struct memory_sources probe_memory_loaded(const struct reqmeter *skeleton)

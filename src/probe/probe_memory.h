@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The programs that follow memory: which of them this kernel has the events for. */
-#ifndef REQMETER_PROBE_MEMORY_H
-#define REQMETER_PROBE_MEMORY_H
+#ifndef REQMETER_PROBE_PROBE_MEMORY_H
+#define REQMETER_PROBE_PROBE_MEMORY_H
 
 #include "probe/probe.h"
 

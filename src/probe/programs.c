@@ -97,7 +97,7 @@ bool part_want(struct bpf_object *object, enum part part, const struct refusals 
 
 	if (part_refusal(refusals, part))
 		return false;
-	bpf_object__for_each_program(program, object) {
+	bpf_object__for_each_program (program, object) {
 		bool here = part_of(bpf_program__name(program)) == part &&
 			    ability_has_hook(btf, bpf_program__section_name(program));
 
@@ -112,7 +112,7 @@ void part_leave(struct bpf_object *object, enum part part)
 {
 	struct bpf_program *program;
 
-	bpf_object__for_each_program(program, object)
+	bpf_object__for_each_program (program, object)
 		if (part_of(bpf_program__name(program)) == part)
 			bpf_program__set_autoload(program, false);
 }

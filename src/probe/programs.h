@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which BPF programs belong together, and which of them this kernel has refused. The programs of a part are there
- * together or not at all; a part is what a feature, or one of its ways, needs. No policy: which parts are wanted, and what
- * is done without one, is the probe's to say.
+ * together or not at all; a part is what a feature, or one of its ways, needs. No policy: which parts are wanted, and
+ * what is done without one, is the probe's to say.
  */
-#ifndef REQMETER_PROGRAMS_H
-#define REQMETER_PROGRAMS_H
+#ifndef REQMETER_PROBE_PROGRAMS_H
+#define REQMETER_PROBE_PROGRAMS_H
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -52,7 +52,7 @@ struct refusal {
 	const char *program; /* of the table: lives for ever */
 	enum part part;
 	bool at_attach; /* else at load */
-	int error;	/* a positive errno */
+	int error;      /* a positive errno */
 	char answer[ANSWER_BYTES];
 };
 

@@ -34,7 +34,9 @@ static int forget(int fd)
 
 /* --- bpf() --- */
 
-/* Whoever filters system calls does not look whether a command exists. The kernel does, once it has let the caller in. */
+/*
+ * Whoever filters system calls does not look whether a command exists. The kernel does, once it has let the caller in.
+ */
 static int try_bpf(void)
 {
 	union bpf_attr nothing = { 0 };
@@ -55,9 +57,18 @@ static int load(const struct bpf_insn *instructions, size_t n)
 	return bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "reqmeter_check", "GPL", instructions, n, NULL);
 }
 
-#define SET(register, number) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = register, .imm = number }
-#define CALL(helper)	      { .code = BPF_JMP | BPF_CALL, .imm = helper }
-#define EXIT		      { .code = BPF_JMP | BPF_EXIT }
+#define SET(register, number)                                                                                          \
+	{                                                                                                              \
+		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = register, .imm = number                                \
+	}
+#define CALL(helper)                                                                                                   \
+	{                                                                                                              \
+		.code = BPF_JMP | BPF_CALL, .imm = helper                                                              \
+	}
+#define EXIT                                                                                                           \
+	{                                                                                                              \
+		.code = BPF_JMP | BPF_EXIT                                                                             \
+	}
 
 static int try_program(void)
 {
@@ -114,9 +125,9 @@ static pid_t proc_pid(void)
 }
 
 /*
- * The kernel's own threads have every capability, CAP_SYS_PTRACE among them: who lacks that may not look at them, who may
- * look at them may look at all. The first process is no such touchstone: some machines protect it. It stands in where
- * there is no second one; where neither is shown, others are hidden, too.
+ * The kernel's own threads have every capability, CAP_SYS_PTRACE among them: who lacks that may not look at them, who
+ * may look at them may look at all. The first process is no such touchstone: some machines protect it. It stands in
+ * where there is no second one; where neither is shown, others are hidden, too.
  */
 int trials_processes(void)
 {
@@ -196,7 +207,9 @@ static void read_status(struct trials *ret)
 	ret->has_seccomp_filter = at && atoi(at + strlen("\nSeccomp:")) == 2; /* SECCOMP_MODE_FILTER */
 }
 
-/* One that maps all numbers to themselves need not be the first, and one whose /proc is not there need not be another. */
+/*
+ * One that maps all numbers to themselves need not be the first, and one whose /proc is not there need not be another.
+ */
 static bool is_first_user_namespace(void)
 {
 	char link[64], text[256];

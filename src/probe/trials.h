@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this process is allowed to do, each learned by doing the smallest thing that needs it. No policy: what follows from
- * the answers is told by privileges.h. Nothing that is tried stays.
+ * What this process is allowed to do, each learned by doing the smallest thing that needs it. No policy: what follows
+ * from the answers is told by privileges.h. Nothing that is tried stays.
  */
-#ifndef REQMETER_AGENT_TRIALS_H
-#define REQMETER_AGENT_TRIALS_H
+#ifndef REQMETER_PROBE_TRIALS_H
+#define REQMETER_PROBE_TRIALS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,18 +15,18 @@
 
 /* Each answer is 0 or a negative errno. */
 struct trials {
-	int bpf;	   /* bpf() with a command that does not exist: 0 when the kernel itself answered */
-	int map;	   /* creating a map of a kind that wants CAP_BPF */
-	int program;	   /* loading the smallest program that traces: CAP_PERFMON */
+	int bpf;           /* bpf() with a command that does not exist: 0 when the kernel itself answered */
+	int map;           /* creating a map of a kind that wants CAP_BPF */
+	int program;       /* loading the smallest program that traces: CAP_PERFMON */
 	int kernel_memory; /* loading one that reads the kernel's memory */
-	int processes;	   /* following the links in /proc of a process that may do everything: CAP_SYS_PTRACE */
+	int processes;     /* following the links in /proc of a process that may do everything: CAP_SYS_PTRACE */
 	int closed_files;  /* reading what its owner has closed: CAP_DAC_READ_SEARCH */
 	int mapped_files;  /* following a link in /proc/self/map_files: CAP_CHECKPOINT_RESTORE */
-	int priority;	   /* a better one for the thread that drains: CAP_SYS_NICE */
+	int priority;      /* a better one for the thread that drains: CAP_SYS_NICE */
 
-	pid_t pid;	  /* this process's, in its own PID namespace */
+	pid_t pid;        /* this process's, in its own PID namespace */
 	pid_t kernel_pid; /* in the first one, as BPF programs see it; or the negative errno of asking */
-	pid_t proc_pid;	  /* as /proc has it; 0: /proc does not show it */
+	pid_t proc_pid;   /* as /proc has it; 0: /proc does not show it */
 
 	uint64_t capabilities; /* effective */
 	bool has_seccomp_filter;

@@ -6,7 +6,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-
 #define GIVE_UP_AFTER_NS 60000000000ull
 
 struct verdicts {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells the kernel side what the model has found of connections: which are no HTTP, so that their edges turn threads away
- * from requests and nothing is told of them any more; and where a body ends whose bytes look like requests. A connection that moves no more bytes is never asked for; what is told
- * of it is taken back after a while. One thread.
+ * Tells the kernel side what the model has found of connections: which are no HTTP, so that their edges turn threads
+ * away from requests and nothing is told of them any more; and where a body ends whose bytes look like requests. A
+ * connection that moves no more bytes is never asked for; what is told of it is taken back after a while. One thread.
  */
-#ifndef REQMETER_VERDICTS_H
-#define REQMETER_VERDICTS_H
+#ifndef REQMETER_PROBE_VERDICTS_H
+#define REQMETER_PROBE_VERDICTS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * One table of fields drives every format. A field is one line in a list macro: its name (dots make objects), its
  * value, and what it means. From the list come the JSON, the text tables and the reference in the manual.
  */
-#ifndef REQMETER_FIELD_H
-#define REQMETER_FIELD_H
+#ifndef REQMETER_REPORT_FIELD_H
+#define REQMETER_REPORT_FIELD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,12 +30,12 @@ struct value {
 	};
 };
 
-#define NOTHING	  ((struct value){ .kind = VALUE_NULL })
-#define U64(x)	  ((struct value){ .kind = VALUE_U64, .u64 = (x) })
-#define I64(x)	  ((struct value){ .kind = VALUE_I64, .i64 = (x) })
-#define REAL(x)	  ((struct value){ .kind = VALUE_DOUBLE, .real = (x) })
-#define STRING(x) ((struct value){ .kind = VALUE_STRING, .string = (x) })
-#define TRUTH(x)  ((struct value){ .kind = VALUE_BOOL, .truth = (x) })
+#define NOTHING        ((struct value){ .kind = VALUE_NULL })
+#define U64(x)         ((struct value){ .kind = VALUE_U64, .u64 = (x) })
+#define I64(x)         ((struct value){ .kind = VALUE_I64, .i64 = (x) })
+#define REAL(x)        ((struct value){ .kind = VALUE_DOUBLE, .real = (x) })
+#define STRING(x)      ((struct value){ .kind = VALUE_STRING, .string = (x) })
+#define TRUTH(x)       ((struct value){ .kind = VALUE_BOOL, .truth = (x) })
 #define LIST(write, x) ((struct value){ .kind = VALUE_LIST, .list = { (write), (x) } })
 
 struct field {
@@ -52,12 +52,18 @@ struct field_table {
 };
 
 #define LENGTH(a) (sizeof(a) / sizeof(*(a)))
-#define TABLE_OF_ROWS(title, place, fields)    { title, place, fields, LENGTH(fields), false }
-#define TABLE_OF_MEMBERS(title, place, fields) { title, place, fields, LENGTH(fields), true }
+#define TABLE_OF_ROWS(title, place, fields)                                                                            \
+	{                                                                                                              \
+		title, place, fields, LENGTH(fields), false                                                            \
+	}
+#define TABLE_OF_MEMBERS(title, place, fields)                                                                         \
+	{                                                                                                              \
+		title, place, fields, LENGTH(fields), true                                                             \
+	}
 
 /* For use in a list: the three things a line becomes. */
-#define FIELD_VALUE(name, value, meaning)   value,
-#define FIELD_ENTRY(name, value, meaning)   { name, meaning },
+#define FIELD_VALUE(name, value, meaning) value,
+#define FIELD_ENTRY(name, value, meaning) { name, meaning },
 
 /* Writes n fields into the object that is open; dotted names open and close objects of their own. */
 void fields_write(struct json *, const struct field *, const struct value *, size_t n);

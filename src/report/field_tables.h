@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of the report's objects and lists, beside those of rows.h: what the manual's reference is made from. */
-#ifndef REQMETER_TABLES_H
-#define REQMETER_TABLES_H
+#ifndef REQMETER_REPORT_FIELD_TABLES_H
+#define REQMETER_REPORT_FIELD_TABLES_H
 
 #include "report/field.h"
 

@@ -207,7 +207,9 @@ static void put_number(struct json *j, const char *name, const char *text, int n
 	put(j, text, (size_t)n);
 }
 
-/* Digits of a value, put before `end`; where they begin. A report has tens of thousands: printf would be a third of it. */
+/*
+ * Digits of a value, put before `end`; where they begin. A report has tens of thousands: printf would be a third of it.
+ */
 static char *digits(char *end, uint64_t value)
 {
 	do

@@ -4,8 +4,8 @@
  * Always valid: strings are checked as UTF-8 (bad bytes become U+FFFD), control characters escaped, numbers that are
  * UNKNOWN or not finite written as null. One failed allocation makes the whole text fail, told once at the end.
  */
-#ifndef REQMETER_JSON_H
-#define REQMETER_JSON_H
+#ifndef REQMETER_REPORT_JSON_H
+#define REQMETER_REPORT_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

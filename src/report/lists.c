@@ -61,8 +61,9 @@ static bool fits(const struct picking *p, const struct request *r)
 {
 	const struct query *q = p->query;
 
-	return (!q->id[0] || id_fits(q->id, r)) && status_fits(q, r->status) && (!q->since_unix_ns || start_unix_ns(p, r) >= q->since_unix_ns) &&
-	       measures_fit(p, r) && names_fit(q, r) && scope_has_request(p->scope, r);
+	return (!q->id[0] || id_fits(q->id, r)) && status_fits(q, r->status) &&
+	       (!q->since_unix_ns || start_unix_ns(p, r) >= q->since_unix_ns) && measures_fit(p, r) &&
+	       names_fit(q, r) && scope_has_request(p->scope, r);
 }
 
 /* --- picking --- */
@@ -84,8 +85,8 @@ static bool goes_before(const struct picked *a, const struct picked *b)
 {
 	if (a->value != b->value)
 		return a->value > b->value;
-	return a->request->seq != b->request->seq ? a->request->seq > b->request->seq :
-						    a->request->handle > b->request->handle;
+	return a->request->seq != b->request->seq ? a->request->seq > b->request->seq
+						  : a->request->handle > b->request->handle;
 }
 
 static int in_order(const void *a, const void *b)
@@ -280,8 +281,8 @@ static void pick_top(struct picking *p, struct request_list *list, enum measure 
 	size_t n = 0;
 
 	if (measure_is_known(m))
-		n = retention_top(p->in->ended, m, from_ns, p->scope->kind == SELECTOR_NODE ? NULL : in_scope,
-				  p->scope, rows);
+		n = retention_top(p->in->ended, m, from_ns, p->scope->kind == SELECTOR_NODE ? NULL : in_scope, p->scope,
+				  rows);
 	n = least(n, p->query->limit);
 	if (!make_room(p, list, n))
 		return;

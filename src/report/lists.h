@@ -3,8 +3,8 @@
  * Which rows a report lists, and in which order. Picking reads the model; what was picked is held by references and
  * copies, so that it can be written when the model has moved on.
  */
-#ifndef REQMETER_LISTS_H
-#define REQMETER_LISTS_H
+#ifndef REQMETER_REPORT_LISTS_H
+#define REQMETER_REPORT_LISTS_H
 
 #include "model/retention.h"
 #include "report/query.h"
@@ -12,8 +12,8 @@
 
 struct picked {
 	struct request *request; /* ended: a reference; in flight: a copy */
-	const char *because;	 /* NULL: in flight */
-	int64_t value;		 /* it was sorted by */
+	const char *because;     /* NULL: in flight */
+	int64_t value;           /* it was sorted by */
 };
 
 struct request_list {
@@ -23,7 +23,8 @@ struct request_list {
 
 struct request_lists {
 	bool asked; /* false: nothing was picked */
-	struct request_list active, recent, top[MEASURE_MAX]; /* `top` by measure, empty where the measure is not known */
+	/* `top` by measure, empty where the measure is not known */
+	struct request_list active, recent, top[MEASURE_MAX];
 	uint64_t next_after, missed;
 };
 
@@ -46,7 +47,8 @@ struct lists_input {
  *
  * top: of the rows that ended in the query's window, whatever else it says. 0 or -ENOMEM.
  */
-int lists_pick(struct request_lists *ret, const struct lists_input *, const struct query *, const struct report_scope *);
+int lists_pick(struct request_lists *ret, const struct lists_input *, const struct query *,
+	       const struct report_scope *);
 void lists_done(struct request_lists *);
 
 #endif

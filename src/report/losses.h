@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The members of agent.losses and what each means: for people, in tables and in the manual. */
-#ifndef REQMETER_LOSSES_H
-#define REQMETER_LOSSES_H
+#ifndef REQMETER_REPORT_LOSSES_H
+#define REQMETER_REPORT_LOSSES_H
 
 #include <stddef.h>
 

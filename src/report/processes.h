@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads of a sample gathered into processes. Pure. */
-#ifndef REQMETER_PROCESSES_H
-#define REQMETER_PROCESSES_H
+#ifndef REQMETER_REPORT_PROCESSES_H
+#define REQMETER_REPORT_PROCESSES_H
 
 #include "shared/sample.h"
 
@@ -10,7 +10,7 @@ struct process_row {
 	uint32_t n_threads;
 	uint64_t cgroup_id;
 	char comm[COMM_BYTES];
-	struct cost total; /* ended threads included */
+	struct cost total;    /* ended threads included */
 	struct memory memory; /* the same */
 	bool had_one_thread;
 	size_t first, n; /* its threads: sorted[first] to sorted[first + n - 1] */

@@ -25,9 +25,8 @@ struct parameter {
 };
 
 static const char *const section_names[] = {
-	"schema_version", "generated_unix_ns", "since_unix_ns", "host",    "mem_info", "drum_info",
-	"time_info",      "cgroups",           "processes",     "threads", "requests", "spikes",
-	"agent",
+	"schema_version", "generated_unix_ns", "since_unix_ns", "host",     "mem_info", "drum_info", "time_info",
+	"cgroups",        "processes",         "threads",       "requests", "spikes",   "agent",
 };
 _Static_assert((1u << N(section_names)) - 1 == SECTION_ALL, "one name for each section");
 
@@ -112,8 +111,7 @@ static bool take_method(const struct parameter *parameter, struct query *query, 
 
 static bool take_status(const struct parameter *parameter, struct query *query, const char *value)
 {
-	bool is_class =
-	    strlen(value) == 3 && value[0] >= '1' && value[0] <= '5' && strcmp(value + 1, "xx") == 0;
+	bool is_class = strlen(value) == 3 && value[0] >= '1' && value[0] <= '5' && strcmp(value + 1, "xx") == 0;
 	uint64_t code;
 
 	(void)parameter;
@@ -213,8 +211,7 @@ static int unknown_parameter(const char *name, char *error, size_t size)
 	size_t used = (size_t)snprintf(error, size, "there is no parameter '%.40s'; there are", name);
 
 	for (size_t i = 0; i < N(parameters) && used < size; i++)
-		used +=
-		    (size_t)snprintf(error + used, size - used, "%s %s", i ? "," : "", parameters[i].name);
+		used += (size_t)snprintf(error + used, size - used, "%s %s", i ? "," : "", parameters[i].name);
 	return -EINVAL;
 }
 
@@ -242,8 +239,7 @@ static int take_scope(struct query *query, const char *value, char *error, size_
 	return rc;
 }
 
-static int take(const struct parameter *parameter, struct query *query, const char *value, char *error,
-		size_t size)
+static int take(const struct parameter *parameter, struct query *query, const char *value, char *error, size_t size)
 {
 	if (!parameter->take)
 		return take_scope(query, value, error, size);

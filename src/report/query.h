@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_REPORT_QUERY_H
-#define REQMETER_REPORT_QUERY_H
 /*
  * What the reader of a report asked for: the parameters of /stats/. Pure, and the same for the agent, which
  * reads them from a URL, and for `reqmeter stats`, which checks its options before it asks.
  */
+#ifndef REQMETER_REPORT_QUERY_H
+#define REQMETER_REPORT_QUERY_H
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,7 +77,7 @@ bool query_is_same(const struct query *a, const struct query *b);
 
 /* The values of sort=, as they stand in messages and --help. */
 #define QUERY_SORT_WORD(name, word) ", " word
-#define QUERY_SORT_KEYS		    "start" MEASURES(QUERY_SORT_WORD)
+#define QUERY_SORT_KEYS             "start" MEASURES(QUERY_SORT_WORD)
 
 /* The name of the section with the bit 1 << index as it stands in the report; NULL beyond the last. */
 const char *query_section_name(unsigned index);

@@ -142,7 +142,8 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 		return -ENOMEM;
 	}
 	report->part = part;
-	if (query->sections & (part == REPORT_COMMON ? SECTION_AGENT : SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_AGENT))
+	if (query->sections &
+	    (part == REPORT_COMMON ? SECTION_AGENT : SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_AGENT))
 		compat_gather(w);
 	json_init(&w->j, query->pretty);
 	write_part(report);
@@ -174,7 +175,8 @@ bool report_has_own(const struct query *query)
 	return query->sections & OWN_SECTIONS;
 }
 
-char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope, size_t *n)
+char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope,
+		   size_t *n)
 {
 	struct report *report;
 

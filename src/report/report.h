@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The /stats/ report: what the model knows, as JSON. Changes nothing, and reads no file but through its input. */
-#ifndef REQMETER_REPORT_H
-#define REQMETER_REPORT_H
+#ifndef REQMETER_REPORT_REPORT_H
+#define REQMETER_REPORT_REPORT_H
 
 #include "probe/features.h"
 #include "cgroups/ledger.h"
@@ -19,14 +19,14 @@
 /* What the files of a cgroup say beyond its CPU. */
 struct cgroup_facts {
 	const char *memory_path, *v2_path; /* where it lies in the other hierarchies; NULL: not known */
-	struct cgroup_memory memory;	   /* UNKNOWN, all of it: not readable */
+	struct cgroup_memory memory;       /* UNKNOWN, all of it: not readable */
 	bool has_pressure;
 	struct cgroup_pressure pressure;
 };
 
 /* What /proc says of a process beyond the sample. */
 struct process_facts {
-	uint64_t rss_bytes; /* UNKNOWN: not readable */
+	uint64_t rss_bytes;   /* UNKNOWN: not readable */
 	char cmdline[8][256]; /* arguments, as far as they may be shown */
 	size_t n_args;
 };
@@ -66,8 +66,8 @@ enum report_part { REPORT_WHOLE, REPORT_COMMON, REPORT_OWN };
 
 /*
  * The report in two steps, so that whoever owns the input need not stand still while rows are written: the first reads
- * the input and takes references to rows; the second, in any thread, touches the input no more, but for texts that never
- * change, and frees the report. 0 or -ENOMEM; the text, malloc'd, its length in *n, or NULL without memory.
+ * the input and takes references to rows; the second, in any thread, touches the input no more, but for texts that
+ * never change, and frees the report. 0 or -ENOMEM; the text, malloc'd, its length in *n, or NULL without memory.
  */
 int report_begin(struct report **ret, const struct report_input *, const struct query *, const struct report_scope *,
 		 enum report_part);

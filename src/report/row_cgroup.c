@@ -9,17 +9,20 @@
 	F("path", STRING(facts->memory_path ? facts->memory_path : c->path),                                           \
 	  "in the memory controller's hierarchy; where that is not known, in the one that accounts CPU")               \
 	F("paths.cpu", STRING(c->path), "in the hierarchy that accounts CPU")                                          \
-	F("paths.memory", STRING(facts->memory_path), "in the memory controller's; null when its processes are in several") \
+	F("paths.memory", STRING(facts->memory_path),                                                                  \
+	  "in the memory controller's; null when its processes are in several")                                        \
 	F("paths.v2", STRING(facts->v2_path), "in the unified hierarchy; null when its processes are in several")      \
 	F("version", U64((uint64_t)version), "of the hierarchy that accounts CPU: 1 or 2")
 
 #define CONTAINER_FIELDS(F)                                                                                            \
 	F("container.id", STRING(container.id), "the last run of 64 hex digits in the path")                           \
-	F("container.runtime", STRING(container.runtime), "docker, containerd, cri-o, podman; null: the path does not say") \
+	F("container.runtime", STRING(container.runtime),                                                              \
+	  "docker, containerd, cri-o, podman; null: the path does not say")                                            \
 	F("container.name", NOTHING, "not known")                                                                      \
 	F("container.pod", NOTHING, "not known")                                                                       \
 	F("container.namespace", NOTHING, "not known")                                                                 \
-	F("container.pod_uid", STRING(container.pod_uid[0] ? container.pod_uid : NULL), "of the pod, where the path has it")
+	F("container.pod_uid", STRING(container.pod_uid[0] ? container.pod_uid : NULL),                                \
+	  "of the pod, where the path has it")
 
 #define RESOURCE_FIELDS(F)                                                                                             \
 	F("cpu.usage_ns", U64(c->cpu.usage_ns), "the kernel's lifetime figure")                                        \
@@ -45,7 +48,8 @@
 	F("memory.events.oom_kill", U64(m->events.oom_kill), "processes killed; on v1 without those below it")
 
 #define STALL_FIELDS(F, what)                                                                                          \
-	F("pressure." #what ".some_total_ns", U64(facts->pressure.what.some_total_ns), "some of its tasks waited for it") \
+	F("pressure." #what ".some_total_ns", U64(facts->pressure.what.some_total_ns),                                 \
+	  "some of its tasks waited for it")                                                                           \
 	F("pressure." #what ".full_total_ns", U64(facts->pressure.what.full_total_ns), "all of them did")
 
 #define PRESSURE_FIELDS(F)                                                                                             \
@@ -54,17 +58,25 @@
 	STALL_FIELDS(F, io)
 
 #define LEDGER_FIELDS(F)                                                                                               \
-	F("ledger.cpu.cgroup_ns", U64(has_ledger ? c->cgroup_ns : UNKNOWN), "the kernel's figure since the agent began") \
+	F("ledger.cpu.cgroup_ns", U64(has_ledger ? c->cgroup_ns : UNKNOWN),                                            \
+	  "the kernel's figure since the agent began")                                                                 \
 	F("ledger.cpu.requests_ns", U64(has_ledger ? c->requests_ns : UNKNOWN), "credited to requests")                \
-	F("ledger.cpu.background_ns", has_ledger ? I64((int64_t)(c->threads_ns - c->requests_ns)) : NOTHING, "of watched threads, for no request") \
+	F("ledger.cpu.background_ns", has_ledger ? I64((int64_t)(c->threads_ns - c->requests_ns)) : NOTHING,           \
+	  "of watched threads, for no request")                                                                        \
 	F("ledger.cpu.residual_ns", residual(c, has_ledger), "cgroup_ns - requests_ns - background_ns")                \
-	F("ledger.memory.rss_delta_bytes", IF(has_memory, I64(resident_change(c))), "resident memory of its processes, now less when the agent began; without what moved in or out") \
-	F("ledger.memory.moved_bytes", IF(has_memory, I64(c->memory.moved_bytes)), "came with processes that were moved in, less what went with those that left; no part of rss_delta_bytes") \
-	F("ledger.memory.requests_bytes", IF(has_memory, I64(c->memory.requests_bytes)), "of rss_delta_bytes: by threads that worked for requests") \
-	F("ledger.memory.background_bytes", IF(has_memory, I64(c->memory.own_bytes - c->memory.requests_bytes)), "by threads that worked for none") \
+	F("ledger.memory.rss_delta_bytes", IF(has_memory, I64(resident_change(c))),                                    \
+	  "resident memory of its processes, now less when the agent began; without what moved in or out")             \
+	F("ledger.memory.moved_bytes", IF(has_memory, I64(c->memory.moved_bytes)),                                     \
+	  "came with processes that were moved in, less what went with those that left; no part of rss_delta_bytes")   \
+	F("ledger.memory.requests_bytes", IF(has_memory, I64(c->memory.requests_bytes)),                               \
+	  "of rss_delta_bytes: by threads that worked for requests")                                                   \
+	F("ledger.memory.background_bytes", IF(has_memory, I64(c->memory.own_bytes - c->memory.requests_bytes)),       \
+	  "by threads that worked for none")                                                                           \
 	F("ledger.memory.fork_bytes", IF(has_memory, I64(c->memory.fork_bytes)), "what new address spaces began with") \
-	F("ledger.memory.teardown_bytes", IF(has_memory, I64(c->memory.teardown_bytes)), "given back by exit and exec") \
-	F("ledger.memory.foreign_bytes", IF(has_memory, I64(c->memory.foreign_bytes)), "by others: reclaim, khugepaged, ptrace") \
+	F("ledger.memory.teardown_bytes", IF(has_memory, I64(c->memory.teardown_bytes)),                               \
+	  "given back by exit and exec")                                                                               \
+	F("ledger.memory.foreign_bytes", IF(has_memory, I64(c->memory.foreign_bytes)),                                 \
+	  "by others: reclaim, khugepaged, ptrace")                                                                    \
 	F("ledger.memory.residual_bytes", IF(has_memory, I64(memory_residual(c))), "rss_delta_bytes less all of these")
 
 static const struct field name_fields[] = { NAME_FIELDS(FIELD_ENTRY) };
@@ -131,8 +143,8 @@ static void write_pressure(struct json *j, const struct cgroup_facts *facts)
 		json_null(j, "pressure");
 }
 
-void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version, bool has_ledger,
-		bool has_memory)
+void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version,
+		bool has_ledger, bool has_memory)
 {
 	const struct value ledger[] = { LEDGER_FIELDS(FIELD_VALUE) };
 
@@ -148,8 +160,8 @@ void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_
 /* As one list, for whoever reads about it. */
 const struct field *row_cgroup_fields(size_t *n)
 {
-	static const struct field all[] = { NAME_FIELDS(FIELD_ENTRY) CONTAINER_FIELDS(FIELD_ENTRY) RESOURCE_FIELDS(FIELD_ENTRY)
-					    PRESSURE_FIELDS(FIELD_ENTRY) LEDGER_FIELDS(FIELD_ENTRY) };
+	static const struct field all[] = { NAME_FIELDS(FIELD_ENTRY) CONTAINER_FIELDS(FIELD_ENTRY) RESOURCE_FIELDS(
+		FIELD_ENTRY) PRESSURE_FIELDS(FIELD_ENTRY) LEDGER_FIELDS(FIELD_ENTRY) };
 
 	*n = LENGTH(all);
 	return all;

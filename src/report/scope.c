@@ -63,5 +63,6 @@ bool scope_has_route(const struct report_scope *scope, const struct route_source
 /* A process is no cgroup, and neither is a name: those scopes show the cgroups that their threads are in. */
 bool scope_has_cgroup(const struct report_scope *scope, const char *path)
 {
-	return scope->kind != SELECTOR_CGROUP || scope_path_holds(scope->text, path) || scope_path_holds(path, scope->text);
+	return scope->kind != SELECTOR_CGROUP || scope_path_holds(scope->text, path) ||
+	       scope_path_holds(path, scope->text);
 }

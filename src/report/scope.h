@@ -28,7 +28,8 @@ struct scope_subject {
 };
 
 /* kind, pid and text: as in struct report_scope. */
-bool scope_means(enum selector_kind, uint32_t pid, const char *text, const struct ledger *, const struct scope_subject *);
+bool scope_means(enum selector_kind, uint32_t pid, const char *text, const struct ledger *,
+		 const struct scope_subject *);
 
 bool scope_has_thread(const struct report_scope *, const struct thread_row *, const char *process_comm);
 bool scope_has_request(const struct report_scope *, const struct request *);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One report being written, and the sections that have files of their own. Each writes one top-level key. */
-#ifndef REQMETER_SECTION_H
-#define REQMETER_SECTION_H
+#ifndef REQMETER_REPORT_SECTION_H
+#define REQMETER_REPORT_SECTION_H
 
 #include "report/processes.h"
 #include "report/report.h"

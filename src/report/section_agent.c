@@ -7,18 +7,22 @@
 	F("version", STRING(REQMETER_VERSION), "of reqmeter")                                                          \
 	F("pid", U64(w->in->pid), "in its own PID namespace")                                                          \
 	F("uptime_ns", U64(w->in->now_ns - w->in->since_ns), "since it began to count")                                \
-	F("cpu_ns", U64(w->in->cpu_ns), "CPU time of its own threads; without its BPF programs, which run as part of others") \
+	F("cpu_ns", U64(w->in->cpu_ns),                                                                                \
+	  "CPU time of its own threads; without its BPF programs, which run as part of others")                        \
 	F("rss_bytes", U64(w->in->rss_bytes), "its resident memory")                                                   \
 	F("bpf_map_bytes", U64(w->in->map_bytes), "memory of its BPF maps, as the kernel says")                        \
-	F("memory_bound_bytes", U64(b->rows + b->routes + b->in_flight), "what follows from the settings: the most that it keeps") \
-	F("memory_bound.rows_bytes", U64(b->rows), "of that: rows, with the lists that keep them")                                      \
-	F("memory_bound.routes_bytes", U64(b->routes), "routes")                                           \
-	F("memory_bound.in_flight_bytes", U64(b->in_flight), "requests in flight, and connections with heads that are coming in")
+	F("memory_bound_bytes", U64(b->rows + b->routes + b->in_flight),                                               \
+	  "what follows from the settings: the most that it keeps")                                                    \
+	F("memory_bound.rows_bytes", U64(b->rows), "of that: rows, with the lists that keep them")                     \
+	F("memory_bound.routes_bytes", U64(b->routes), "routes")                                                       \
+	F("memory_bound.in_flight_bytes", U64(b->in_flight),                                                           \
+	  "requests in flight, and connections with heads that are coming in")
 
 #define PROGRAM_FIELDS(F)                                                                                              \
 	F("name", STRING(p->name), "of the BPF program")                                                               \
 	F("attach", STRING(p->attach), "the hook")                                                                     \
-	F("run_count", U64(p->run_count), "runs that the kernel counted; null while it does not (kernel.bpf_stats_enabled)") \
+	F("run_count", U64(p->run_count),                                                                              \
+	  "runs that the kernel counted; null while it does not (kernel.bpf_stats_enabled)")                           \
 	F("run_ns", U64(p->run_ns), "time in them")
 
 #define FEATURE_FIELDS(F)                                                                                              \

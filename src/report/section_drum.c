@@ -6,8 +6,8 @@
 
 #include "report/field_tables.h"
 
-#define BYTES_PER_MIB  1048576.0
-#define NS_PER_SECOND  1e9
+#define BYTES_PER_MIB 1048576.0
+#define NS_PER_SECOND 1e9
 
 static bool is_node(const struct writing *w)
 {
@@ -87,7 +87,8 @@ static struct compat_memory memory_of(const struct writing *w)
 	F("avail", mebibytes(within(machine->available_bytes, limits->available_bytes)),                               \
 	  "the least that a memory limit on the path leaves, inactive file cache counted as free")                     \
 	F("free", mebibytes(within(machine->free_bytes, limits->free_bytes)), "the same, without that cache")          \
-	F("drum_rss", mebibytes(is_node(w) ? UNKNOWN : drum_rss_bytes(w)), "sum of drum_info[].mem; null for the node") \
+	F("drum_rss", mebibytes(is_node(w) ? UNKNOWN : drum_rss_bytes(w)),                                             \
+	  "sum of drum_info[].mem; null for the node")                                                                 \
 	F("container_limit", mebibytes(limits->limit_bytes), "the tightest memory limit on the path; null: none")      \
 	F("container_max_used", mebibytes(memory.peak_bytes), "peak of the scope's own cgroup")                        \
 	F("container_used", mebibytes(memory.current_bytes), "charged to the scope's own cgroup now")
@@ -147,9 +148,10 @@ static void remember(struct writing *w)
 
 #define DRUM_FIELDS(F)                                                                                                 \
 	F("pid", U64(row->process->key.pid), "in the agent's PID namespace")                                           \
-	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")                              \
+	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")        \
 	F("mem", mebibytes(row->rss_bytes), "resident memory")                                                         \
-	F("cpu_percent", REAL(cpu_percent(w, row->process)), "of one core, since this client's last read; 0.0 at the first")
+	F("cpu_percent", REAL(cpu_percent(w, row->process)),                                                           \
+	  "of one core, since this client's last read; 0.0 at the first")
 
 static const struct field drum_fields[] = { DRUM_FIELDS(FIELD_ENTRY) };
 const struct field_table drum_info_table = TABLE_OF_ROWS("Processes, in MiB", "drum_info", drum_fields);
@@ -184,13 +186,14 @@ void section_drum_info(struct writing *w)
 #define TIME_FIELDS(F)                                                                                                 \
 	F("min", sum->count ? seconds(sum->min_ns) : NOTHING, "the shortest, in seconds")                              \
 	F("max", sum->count ? seconds(sum->max_ns) : NOTHING, "the longest")                                           \
-	F("avg", sum->count ? REAL((double)sum->total_ns / (double)sum->count / NS_PER_SECOND) : NOTHING, "total / count") \
+	F("avg", sum->count ? REAL((double)sum->total_ns / (double)sum->count / NS_PER_SECOND) : NOTHING,              \
+	  "total / count")                                                                                             \
 	F("total", sum->count ? seconds(sum->total_ns) : NOTHING, "their sum")                                         \
 	F("count", U64(sum->count), "requests that ended since this client's last read")
 
 static const struct field time_fields[] = { TIME_FIELDS(FIELD_ENTRY) };
-const struct field_table time_info_table = TABLE_OF_MEMBERS(
-	"Times, in seconds", "time_info.run_predictor_total, time_info.all_requests", time_fields);
+const struct field_table time_info_table =
+	TABLE_OF_MEMBERS("Times, in seconds", "time_info.run_predictor_total, time_info.all_requests", time_fields);
 
 static void write_times(struct json *j, const char *name, const struct time_sum *sum)
 {
@@ -252,7 +255,8 @@ static void name_container(struct writing *w)
 		return;
 	}
 	if (memory->limits.unreadable)
-		name_unreadable(w, "mem_info.container_limit", "a file on the path cannot be read: there may be a tighter one");
+		name_unreadable(w, "mem_info.container_limit",
+				"a file on the path cannot be read: there may be a tighter one");
 	if (memory->peak_bytes == UNKNOWN && !memory->is_root)
 		name_unreadable(w, "mem_info.container_max_used", file);
 	if (memory->current_bytes == UNKNOWN && !memory->is_root)

@@ -8,7 +8,7 @@
 #define PROCESS_FIELDS(F)                                                                                              \
 	F("pid", U64(p->key.pid), "in the agent's PID namespace")                                                      \
 	F("comm", STRING(comm), "its name")                                                                            \
-	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")                              \
+	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")        \
 	F("cgroup_id", U64(p->cgroup_id), "of its first thread")                                                       \
 	F("n_threads", U64(p->n_threads), "that live")                                                                 \
 	F("rss_bytes", U64(facts.rss_bytes), "resident memory, at most a second old")                                  \

@@ -4,7 +4,7 @@
 #include "report/field_tables.h"
 
 #define COUNT_FIELDS(F)                                                                                                \
-	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")       \
+	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")  \
 	F("counts.finished", U64(counts->finished + counts->rows + skipped), "of these: those that have ended")        \
 	F("counts.in_flight", U64(counts->in_flight), "those that have not")
 

@@ -26,8 +26,8 @@ int selector_number(const char *text, uint64_t max, uint64_t *value)
 	for (; *text; text++) {
 		unsigned digit = (unsigned char)*text - (unsigned)'0';
 
-		if (digit > 9 || __builtin_mul_overflow(sum, 10, &sum) ||
-		    __builtin_add_overflow(sum, digit, &sum) || sum > max)
+		if (digit > 9 || __builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum) ||
+		    sum > max)
 			return -EINVAL;
 	}
 	*value = sum;
@@ -141,9 +141,8 @@ int selector_parse(struct selector *selector, const char *text, char *error, siz
 		return 0;
 	}
 	return bad_selector(
-	    text,
-	    "write node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
-	    error, size);
+		text, "write node, self, pid:N, cgroup:PATH, container:ID-PREFIX, pod:NAMESPACE/NAME or comm:NAME",
+		error, size);
 }
 
 const char *selector_kind_name(enum selector_kind kind)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_REPORT_SELECTOR_H
-#define REQMETER_REPORT_SELECTOR_H
 /* SELECTOR: which processes a scope means, as written by a person. Pure: whether anything matches is not
  * known here. */
+#ifndef REQMETER_REPORT_SELECTOR_H
+#define REQMETER_REPORT_SELECTOR_H
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,9 +26,8 @@ enum selector_kind {
 
 struct selector {
 	enum selector_kind kind;
-	pid_t pid; /* of pid:N, else 0 */
-	char text[SELECTOR_TEXT_MAX +
-		  1]; /* what follows the colon, else ""; a cgroup path without a trailing '/' */
+	pid_t pid;                        /* of pid:N, else 0 */
+	char text[SELECTOR_TEXT_MAX + 1]; /* what follows the colon, else ""; a cgroup path without a trailing '/' */
 };
 
 /* 0, or -EINVAL with one line in error; *selector is written only on success. */

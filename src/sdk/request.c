@@ -11,10 +11,9 @@ _Static_assert(REQMETER_REQUESTS_MAX == SDK_SLOTS, "slots");
 _Static_assert(REQMETER_ID_BYTES == SDK_ID_BYTES && REQMETER_ROUTE_BYTES == SDK_ROUTE_BYTES, "texts");
 _Static_assert(REQMETER_METHOD_BYTES == SDK_METHOD_BYTES - 1, "methods");
 
-#define TEXT_OF(x) #x
-#define TEXT(x)    TEXT_OF(x)
-#define VERSION_TEXT                                                                                         \
-	TEXT(REQMETER_VERSION_MAJOR) "." TEXT(REQMETER_VERSION_MINOR) "." TEXT(REQMETER_VERSION_PATCH)
+#define TEXT_OF(x)   #x
+#define TEXT(x)      TEXT_OF(x)
+#define VERSION_TEXT TEXT(REQMETER_VERSION_MAJOR) "." TEXT(REQMETER_VERSION_MINOR) "." TEXT(REQMETER_VERSION_PATCH)
 
 static uint64_t load(const __u64 *at)
 {
@@ -75,8 +74,8 @@ static struct sdk_request *slot_take(struct sdk_table *table)
 		return r;
 	n = __atomic_load_n(&table->counts.n_slots_used, __ATOMIC_RELAXED);
 	while (n < SDK_SLOTS)
-		if (__atomic_compare_exchange_n(&table->counts.n_slots_used, (__u64 *)&n, n + 1, 1,
-						__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&table->counts.n_slots_used, (__u64 *)&n, n + 1, 1, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED))
 			return &table->slots[n];
 	__atomic_fetch_add(&table->counts.n_requests_full, 1, __ATOMIC_RELAXED);
 	return NULL;
@@ -310,8 +309,7 @@ void reqmeter_end(uint64_t request)
 	if (reqmeter_current() == request)
 		reqmeter_switch(0);
 	/* From here on it is nobody's but ours: of two that end it at once, one. */
-	if (!__atomic_compare_exchange_n(&r->state, (__u64 *)&expected, 0, 0, __ATOMIC_ACQ_REL,
-					 __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&r->state, (__u64 *)&expected, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
 	r->end_ns = sdk_now();
 	credit_others(table, r, request, r->end_ns);

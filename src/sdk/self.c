@@ -50,8 +50,7 @@ static void raise_used(__u64 *n_used, __u64 to)
 {
 	__u64 n = __atomic_load_n(n_used, __ATOMIC_RELAXED);
 
-	while (n < to &&
-	       !__atomic_compare_exchange_n(n_used, &n, to, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	while (n < to && !__atomic_compare_exchange_n(n_used, &n, to, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 }
 

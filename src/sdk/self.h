@@ -34,7 +34,7 @@ struct sdk_thread *sdk_self_find(void);
 static inline struct sdk_thread *sdk_self_record(void)
 {
 	if (__builtin_expect(sdk_self.life == *sdk_life && sdk_self.record &&
-				 sdk_self.record->announced == sdk_self.table->agent + 1,
+				     sdk_self.record->announced == sdk_self.table->agent + 1,
 			     1))
 		return sdk_self.record;
 	return sdk_self_find();

@@ -23,8 +23,8 @@
 /* After a failure (no descriptor free, no memory) the next attempt. */
 #define RETRY_NS 1000000000u
 /*
- * Another thread is making the table: so long a request waits for it before it goes unmeasured. Its maker takes well below
- * a millisecond on the CPU, but it may be without one for several periods of a throttled cgroup (100 ms each).
+ * Another thread is making the table: so long a request waits for it before it goes unmeasured. Its maker takes well
+ * below a millisecond on the CPU, but it may be without one for several periods of a throttled cgroup (100 ms each).
  */
 #define MAKING_MAX_NS 1000000000u
 
@@ -35,7 +35,7 @@ static const uint64_t no_life;
 const volatile uint64_t *sdk_life = &no_life;
 
 static struct {
-	int state; /* enum state */
+	int state;             /* enum state */
 	uint64_t n_unmeasured; /* requests begun without a table, until there is one to say so in */
 	struct sdk_table *table;
 	volatile uint64_t *guard; /* sdk_life, to write */
@@ -46,8 +46,7 @@ static int memory_file(void)
 {
 	int fd = memfd_create(SDK_TABLE_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
-	return fd >= 0 || errno != EINVAL ? fd
-					  : memfd_create(SDK_TABLE_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd >= 0 || errno != EINVAL ? fd : memfd_create(SDK_TABLE_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 }
 
 /* A file that may not become so large would cost the process its life: SIGXFSZ. */
@@ -68,8 +67,7 @@ static struct sdk_table *table_map(void)
 	fd = memory_file();
 	if (fd < 0)
 		return NULL;
-	if (ftruncate(fd, sizeof(struct sdk_table)) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0)
+	if (ftruncate(fd, sizeof(struct sdk_table)) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0)
 		at = mmap(NULL, sizeof(struct sdk_table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (at == MAP_FAILED)
@@ -160,8 +158,9 @@ static void make(void)
 }
 
 /*
- * Waits while another thread is making the table; returns the state. A signal's handler on the maker's own thread does not
- * wait for itself. The futex is called directly: a wait of the C library would be a point of cancellation in the caller.
+ * Waits while another thread is making the table; returns the state. A signal's handler on the maker's own thread does
+ * not wait for itself. The futex is called directly: a wait of the C library would be a point of cancellation in the
+ * caller.
  */
 static int made_by_another(void)
 {

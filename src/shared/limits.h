@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /* Every bound that the kernel side and user space share, each with its reason. */
-#ifndef REQMETER_LIMITS_H
-#define REQMETER_LIMITS_H
+#ifndef REQMETER_SHARED_LIMITS_H
+#define REQMETER_SHARED_LIMITS_H
 
 #define COMM_BYTES 16 /* TASK_COMM_LEN */
 
@@ -36,8 +36,9 @@
 /* Listening ports at the agent's start, over all network namespaces. */
 #define LISTENERS_MAX 16384
 /*
- * Drained every 100 ms, but a machine with too much to do may keep the agent waiting. A record takes 384 bytes, 8 of the
- * ring's own and its payload: room for 18,500 with a head of HEAD_SMALL, 42,800 without any, 3,700 with one of HEAD_COPY.
+ * Drained every 100 ms, but a machine with too much to do may keep the agent waiting. A record takes 384 bytes, 8 of
+ * the ring's own and its payload: room for 18,500 with a head of HEAD_SMALL, 42,800 without any, 3,700 with one of
+ * HEAD_COPY.
  */
 #define RING_BYTES (16 << 20)
 
@@ -45,15 +46,15 @@
  * Requests told by programs during which a thread was switched, until their rows are made. Those that never are need
  * none; 2.2 MiB. And the places where one may lie: 8 of 16,384 are all taken once in 10^5 at half load.
  */
-#define SDK_COSTS_MAX	16384
+#define SDK_COSTS_MAX   16384
 #define SDK_COST_PLACES 8
 
 /*
  * Processes, by cgroup, that serve requests above the row limit within some seconds: 1,024 of 104 bytes; and the places
  * where one may lie.
  */
-#define UNSEEN_MAX	1024
-#define UNSEEN_PLACES	8
+#define UNSEEN_MAX    1024
+#define UNSEEN_PLACES 8
 
 /* Exchanges of which work was handed on, by --infer-handoff: 0.5 MiB; and the places where one may lie. */
 #define HANDED_MAX    4096
@@ -63,7 +64,7 @@
  * What is noted of processes by a few bits of their number, where nothing may be looked up: two that share a place only
  * lose some sharpness. 4,096 of 13 bytes.
  */
-#define PROCESS_SLOTS 4096
+#define PROCESS_SLOTS     4096
 #define PROCESS_SLOT(pid) ((pid) & (PROCESS_SLOTS - 1))
 
 /* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */

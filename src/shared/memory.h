@@ -3,8 +3,8 @@
  * What a piece of work did to memory, and how two pieces become one. Both worlds include this file, after the types of
  * their own: the kernel side adds up threads with it, user space adds up requests.
  */
-#ifndef REQMETER_MEMORY_H
-#define REQMETER_MEMORY_H
+#ifndef REQMETER_SHARED_MEMORY_H
+#define REQMETER_SHARED_MEMORY_H
 
 /* Fields of 64 bits and nothing else; all but the peak are sums. Of the first four, each may be below 0. */
 struct memory {
@@ -67,8 +67,8 @@ static inline __attribute__((always_inline)) void memory_prepend(struct memory *
 }
 
 /*
- * Why resident memory of a cgroup's processes changed: what its ledger is made of. Bytes, each may be below 0. Sums over
- * the tasks and address spaces that belonged to the cgroup when it happened.
+ * Why resident memory of a cgroup's processes changed: what its ledger is made of. Bytes, each may be below 0. Sums
+ * over the tasks and address spaces that belonged to the cgroup when it happened.
  */
 struct memory_terms {
 	__s64 start_bytes;    /* what was resident when counting began */

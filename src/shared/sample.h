@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One look at the kernel side: what the collector fills and the model reads. No policy, no pointers into the kernel. */
-#ifndef REQMETER_SAMPLE_H
-#define REQMETER_SAMPLE_H
+#ifndef REQMETER_SHARED_SAMPLE_H
+#define REQMETER_SHARED_SAMPLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -68,7 +68,7 @@ struct told_losses {
 };
 
 struct sample {
-	uint64_t now_ns;	 /* CLOCK_MONOTONIC when it was begun */
+	uint64_t now_ns;            /* CLOCK_MONOTONIC when it was begun */
 	int64_t unix_minus_mono_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC then */
 	struct thread_row *threads;
 	size_t n_threads;
@@ -78,20 +78,26 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
-	/* What threads to which work was handed on have cost exchanges so far (--infer-handoff), not told with an end yet. */
+	/*
+	 * What threads to which work was handed on have cost exchanges so far (--infer-handoff), not told with an end
+	 * yet.
+	 */
 	const struct handed *handed;
 	size_t n_handed;
 	/* Times of requests above the row limit that have come since the last sample. */
 	const struct unseen *unseen;
 	size_t n_unseen;
-	/* Unix connections that are open: of all network namespaces (has_open_unix), or of those that were looked through. */
+	/*
+	 * Unix connections that are open: of all network namespaces (has_open_unix), or of those that were looked
+	 * through.
+	 */
 	uint64_t *open_unix;
 	size_t n_open_unix;
 	bool has_open_unix;
 	uint32_t unix_seen[UNIX_NAMESPACES_MAX];
 	size_t n_unix_seen;
 	size_t n_unix_unseen; /* asked for, and not to be entered */
-	int unix_error;	      /* why, of the last of them: a positive errno */
+	int unix_error;       /* why, of the last of them: a positive errno */
 	uint64_t losses[LOSS_MAX];
 };
 

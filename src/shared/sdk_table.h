@@ -6,8 +6,8 @@
  * readers believe nothing. Times are CLOCK_MONOTONIC nanoseconds. Both worlds include this file; a change of
  * layout is a new SDK_TABLE_MAGIC.
  */
-#ifndef REQMETER_SDK_TABLE_H
-#define REQMETER_SDK_TABLE_H
+#ifndef REQMETER_SHARED_SDK_TABLE_H
+#define REQMETER_SHARED_SDK_TABLE_H
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
@@ -66,7 +66,7 @@ struct sdk_request {
 	__u64 handle;
 	__u64 start_ns;
 	__u64 end_ns;
-	__u64 worked_ns; /* wall time of threads that worked for it, as far as they have turned away */
+	__u64 worked_ns;   /* wall time of threads that worked for it, as far as they have turned away */
 	__u64 answered_ns; /* its response began then; 0: not told */
 	__u32 status;
 	__u32 thread;  /* number of the one that began it; SDK_THREADS: without a record */

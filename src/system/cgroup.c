@@ -99,8 +99,8 @@ enum cgroup_cpu_kind cgroup_cpu_kind(const struct cgroup_tree *tree)
 	return version < 0 ? CGROUP_CPU_NONE : version == 1 ? CGROUP_CPU_V1 : CGROUP_CPU_V2;
 }
 
-int cgroup_of_process(const struct cgroup_tree *tree, pid_t pid, enum cgroup_controller controller,
-		      char *path, size_t size)
+int cgroup_of_process(const struct cgroup_tree *tree, pid_t pid, enum cgroup_controller controller, char *path,
+		      size_t size)
 {
 	const struct hierarchy *hierarchy = hierarchy_of(tree, controller);
 	__attribute__((cleanup(file_free))) char *text = NULL;
@@ -164,8 +164,7 @@ bool cgroup_is_root(const struct cgroup_tree *tree, enum cgroup_controller contr
 	return faccessat(fd, "cgroup.events", F_OK, 0) < 0;
 }
 
-int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn,
-		void *arg)
+int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn, void *arg)
 {
 	const struct hierarchy *hierarchy = hierarchy_of(tree, controller);
 

@@ -11,8 +11,8 @@
  *   -EXDEV   the cgroup lies outside of what is mounted  -EINVAL  not a cgroup path, or a malformed file
  *   -ENAMETOOLONG  the path does not fit
  */
-#ifndef REQMETER_CGROUP_H
-#define REQMETER_CGROUP_H
+#ifndef REQMETER_SYSTEM_CGROUP_H
+#define REQMETER_SYSTEM_CGROUP_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,8 +42,8 @@ enum cgroup_cpu_kind cgroup_cpu_kind(const struct cgroup_tree *tree);
 int cgroup_version(const struct cgroup_tree *tree, enum cgroup_controller controller);
 
 /*
- * Where the hierarchy that answers for the controller is mounted; NULL if there is none. *inode: of the mount point, which is
- * 1 for the root of the whole hierarchy, and something else where only a part is mounted. Owned by the tree.
+ * Where the hierarchy that answers for the controller is mounted; NULL if there is none. *inode: of the mount point,
+ * which is 1 for the root of the whole hierarchy, and something else where only a part is mounted. Owned by the tree.
  */
 const char *cgroup_mount(const struct cgroup_tree *tree, enum cgroup_controller controller, uint64_t *inode);
 
@@ -51,8 +51,8 @@ const char *cgroup_mount(const struct cgroup_tree *tree, enum cgroup_controller 
  * The path of a process's cgroup. -ESRCH: no such process. A removed cgroup's path comes without the kernel's
  * " (deleted)": the process in it is about to end, and another cgroup may have that path by now.
  */
-int cgroup_of_process(const struct cgroup_tree *tree, pid_t pid, enum cgroup_controller controller,
-		      char *path, size_t size);
+int cgroup_of_process(const struct cgroup_tree *tree, pid_t pid, enum cgroup_controller controller, char *path,
+		      size_t size);
 
 /*
  * st_ino of its directory, which on 64-bit machines is the id that BPF programs see. Only unique within
@@ -71,7 +71,6 @@ int cgroup_open(const struct cgroup_tree *tree, enum cgroup_controller controlle
 bool cgroup_is_root(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path);
 
 /* Every cgroup of a hierarchy, as cgroup_walk_dir() has it. */
-int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn,
-		void *arg);
+int cgroup_walk(const struct cgroup_tree *tree, enum cgroup_controller controller, cgroup_walk_fn *fn, void *arg);
 
 #endif

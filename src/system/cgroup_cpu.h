@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CPU of one cgroup as the kernel accounts it, v1 or v2. Errors are negative errno, as in cgroup.h. */
-#ifndef REQMETER_CGROUP_CPU_H
-#define REQMETER_CGROUP_CPU_H
+#ifndef REQMETER_SYSTEM_CGROUP_CPU_H
+#define REQMETER_SYSTEM_CGROUP_CPU_H
 
 #include <stdint.h>
 

@@ -128,7 +128,7 @@ static void tighten(int fd, int version, struct cgroup_memory_limits *limits)
 	limits->limit_bytes = unknown_min(limits->limit_bytes, limit);
 	limits->free_bytes = unknown_min(limits->free_bytes, unknown_minus(limit, current));
 	limits->available_bytes =
-	    unknown_min(limits->available_bytes, unknown_minus(limit, unknown_minus(current, cache)));
+		unknown_min(limits->available_bytes, unknown_minus(limit, unknown_minus(current, cache)));
 }
 
 /* `/a/b` to `/a`, `/a` to `/`; false at the top. */
@@ -142,8 +142,7 @@ static bool go_up(char *path)
 	return true;
 }
 
-int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,
-			      struct cgroup_memory_limits *ret)
+int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path, struct cgroup_memory_limits *ret)
 {
 	struct cgroup_memory_limits limits = { UNKNOWN, UNKNOWN, UNKNOWN, false };
 	int version = cgroup_version(tree, CGROUP_MEMORY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory of one cgroup as the kernel accounts it, v1 or v2. Errors are negative errno, as in cgroup.h. */
-#ifndef REQMETER_CGROUP_MEMORY_H
-#define REQMETER_CGROUP_MEMORY_H
+#ifndef REQMETER_SYSTEM_CGROUP_MEMORY_H
+#define REQMETER_SYSTEM_CGROUP_MEMORY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,8 +43,7 @@ struct cgroup_memory_limits {
 	bool unreadable; /* a limit, or what it is to be compared with, could not be read: there may be a tighter one */
 };
 
-int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path,
-			      struct cgroup_memory_limits *ret);
+int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path, struct cgroup_memory_limits *ret);
 
 /* The pure parts: what memory.stat and memory.events tell; the rest is left as it is. */
 void cgroup_memory_parse_v1(const char *memory_stat, struct cgroup_memory *memory);

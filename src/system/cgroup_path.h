@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Paths of cgroups as text. Pure; errors are negative errno. */
-#ifndef REQMETER_CGROUP_PATH_H
-#define REQMETER_CGROUP_PATH_H
+#ifndef REQMETER_SYSTEM_CGROUP_PATH_H
+#define REQMETER_SYSTEM_CGROUP_PATH_H
 
 #include <stddef.h>
 

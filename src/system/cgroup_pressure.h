@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pressure stall information of one cgroup (v2 only). Errors are negative errno, as in cgroup.h. */
-#ifndef REQMETER_CGROUP_PRESSURE_H
-#define REQMETER_CGROUP_PRESSURE_H
+#ifndef REQMETER_SYSTEM_CGROUP_PRESSURE_H
+#define REQMETER_SYSTEM_CGROUP_PRESSURE_H
 
 #include <stdint.h>
 

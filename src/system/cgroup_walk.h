@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* All cgroups below a directory. Tolerant of what comes and goes meanwhile; bounded. */
-#ifndef REQMETER_CGROUP_WALK_H
-#define REQMETER_CGROUP_WALK_H
+#ifndef REQMETER_SYSTEM_CGROUP_WALK_H
+#define REQMETER_SYSTEM_CGROUP_WALK_H
 
 #include <stdint.h>
 

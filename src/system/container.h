@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which container a cgroup is, from its path alone. Pure. */
-#ifndef REQMETER_CONTAINER_H
-#define REQMETER_CONTAINER_H
+#ifndef REQMETER_SYSTEM_CONTAINER_H
+#define REQMETER_SYSTEM_CONTAINER_H
 
 #define CONTAINER_ID_BYTES  65 /* 64 hex digits */
 #define CONTAINER_UID_BYTES 37 /* 8-4-4-4-12 hex digits; a static pod's is 32 of them */

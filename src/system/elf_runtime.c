@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * By hand and not by libelf: that sizes its tables by what the file's header says, before one can ask how much that is,
- * and loads a file's names whole. Here every read has a size of its own. Go's linker marks its programs twice: by a note
- * with the build's id, and by a section, which is there too where the id was left out (-ldflags=-buildid=).
+ * and loads a file's names whole. Here every read has a size of its own. Go's linker marks its programs twice: by a
+ * note with the build's id, and by a section, which is there too where the id was left out (-ldflags=-buildid=).
  */
 #include "system/elf_runtime.h"
 
@@ -19,12 +19,12 @@
 #include "system/file.h"
 
 /* Programs have about 10 segments and 40 sections. */
-#define SEGMENTS_MAX	   32
-#define SECTIONS_MAX	   128
-#define NOTES_BYTES	   2048
-#define NAMES_BYTES	   4096
-#define GO_NOTE_TYPE	   4
-#define GO_SECTION	   ".go.buildinfo"
+#define SEGMENTS_MAX 32
+#define SECTIONS_MAX 128
+#define NOTES_BYTES  2048
+#define NAMES_BYTES  4096
+#define GO_NOTE_TYPE 4
+#define GO_SECTION   ".go.buildinfo"
 
 static const char go_note_name[4] = "Go\0"; /* with both of its NULs */
 
@@ -81,7 +81,8 @@ static int find_note(int fd, const Elf64_Ehdr *file, bool *ret)
 
 	if (file->e_phentsize == sizeof(*segments))
 		n = read_at(fd, file->e_phoff, segments, least(file->e_phnum, SEGMENTS_MAX) * sizeof(*segments));
-	for (size_t i = 0, n_segments = n > 0 ? (size_t)n / sizeof(*segments) : 0; i < n_segments && n >= 0 && !*ret; i++) {
+	for (size_t i = 0, n_segments = n > 0 ? (size_t)n / sizeof(*segments) : 0; i < n_segments && n >= 0 && !*ret;
+	     i++) {
 		if (segments[i].p_type != PT_NOTE)
 			continue;
 		n = read_at(fd, segments[i].p_offset, notes, least(segments[i].p_filesz, sizeof(notes)));

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which runtime a program brings along that switches between tasks by itself, below what the kernel can see. Asked of
- * the ELF file of the program. Files are foreign: at most some 16 KiB of one are read, at places that are checked, whatever
- * it says of itself. Errors are negative errno. Any thread may call any of these.
+ * the ELF file of the program. Files are foreign: at most some 16 KiB of one are read, at places that are checked,
+ * whatever it says of itself. Errors are negative errno. Any thread may call any of these.
  */
-#ifndef REQMETER_ELF_RUNTIME_H
-#define REQMETER_ELF_RUNTIME_H
+#ifndef REQMETER_SYSTEM_ELF_RUNTIME_H
+#define REQMETER_SYSTEM_ELF_RUNTIME_H
 
 #include <sys/types.h>
 
 enum elf_runtime {
-	ELF_RUNTIME_OTHER, /* none of those below, or not to be told: a script's interpreter, a 32-bit program, no ELF */
+	/* none of those below, or not to be told: a script's interpreter, a 32-bit program, no ELF */
+	ELF_RUNTIME_OTHER,
 	ELF_RUNTIME_GO,
 };
 

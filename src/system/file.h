@@ -3,8 +3,8 @@
  * Small files of /proc, /sys and cgroups, read whole and bounded. Their contents are foreign: nothing is
  * trusted, nothing printed. Any thread may call any of these. Errors are negative errno.
  */
-#ifndef REQMETER_FILE_H
-#define REQMETER_FILE_H
+#ifndef REQMETER_SYSTEM_FILE_H
+#define REQMETER_SYSTEM_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

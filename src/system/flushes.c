@@ -8,8 +8,8 @@
 #include "system/text.h"
 
 /* Of CPUID, by the manuals of processors and hypervisors. */
-#define LEAF_FEATURES	1
-#define HAS_HYPERVISOR	(1u << 31) /* of ECX there */
+#define LEAF_FEATURES   1
+#define HAS_HYPERVISOR  (1u << 31) /* of ECX there */
 #define LEAF_HYPERVISOR 0x40000000
 
 void flushes_hypervisor(char ret[HYPERVISOR_BYTES])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Flushes of other CPUs' TLBs, where the kernel leaves them to the machine: of those no event tells. x86 only. */
-#ifndef REQMETER_FLUSHES_H
-#define REQMETER_FLUSHES_H
+#ifndef REQMETER_SYSTEM_FLUSHES_H
+#define REQMETER_SYSTEM_FLUSHES_H
 
 #include <stdbool.h>
 
@@ -11,8 +11,8 @@
 void flushes_hypervisor(char ret[HYPERVISOR_BYTES]);
 
 /*
- * Who makes some of them, for a message; NULL: all of them are the kernel's own. root_fd is the machine's root directory,
- * recorded or real; what cannot be read is taken not to be there.
+ * Who makes some of them, for a message; NULL: all of them are the kernel's own. root_fd is the machine's root
+ * directory, recorded or real; what cannot be read is taken not to be there.
  */
 const char *flushes_by_machine(int root_fd, const char *hypervisor);
 

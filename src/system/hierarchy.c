@@ -106,8 +106,7 @@ static char *find_own(int root_fd, int fd, unsigned up, const char *line)
 	struct process_stat self;
 
 	/* Of the recorded machine, if it is one: not getpid(). */
-	if (file_read(root_fd, "proc/self/stat", stat, sizeof(stat)) < 0 ||
-	    process_stat_parse(stat, &self) < 0 ||
+	if (file_read(root_fd, "proc/self/stat", stat, sizeof(stat)) < 0 || process_stat_parse(stat, &self) < 0 ||
 	    file_read_whole(root_fd, "proc/self/cgroup", PROC_CGROUP_MAX, &text) < 0 ||
 	    cgroup_path_parse(text, line, seen, sizeof(seen)) < 0)
 		return NULL;
@@ -143,8 +142,7 @@ static int open_mount(struct hierarchy *ret, int root_fd, const struct cgroup_mo
 	return 0;
 }
 
-int hierarchy_open(struct hierarchy *ret, int root_fd, const struct mounts *mounts,
-		   enum cgroup_controller controller)
+int hierarchy_open(struct hierarchy *ret, int root_fd, const struct mounts *mounts, enum cgroup_controller controller)
 {
 	const struct cgroup_mount *mount = NULL;
 	struct hierarchy spare = { .fd = -1 }, next;

@@ -3,8 +3,8 @@
  * This machine. root_fd is its root directory, recorded or real. Nothing here fails: what cannot be read
  * is "" or UNKNOWN.
  */
-#ifndef REQMETER_HOST_H
-#define REQMETER_HOST_H
+#ifndef REQMETER_SYSTEM_HOST_H
+#define REQMETER_SYSTEM_HOST_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  * Where cgroup hierarchies are mounted, from /proc/self/mountinfo. It opens none of them: what a mount point
  * leads to now is found out by who opens it (cgroup.h).
  */
-#ifndef REQMETER_MOUNTS_H
-#define REQMETER_MOUNTS_H
+#ifndef REQMETER_SYSTEM_MOUNTS_H
+#define REQMETER_SYSTEM_MOUNTS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ struct cgroup_mount {
 	const char *point;    /* path, escapes undone */
 	const char *root;     /* the cgroup seen at the mount point, relative to our cgroup namespace */
 	unsigned controllers; /* v1: 1 << enum cgroup_controller, more than one when mounted together */
-	unsigned up; /* levels from our namespace's own cgroup up to root, when root is all `/..`; else 0 */
+	unsigned up;          /* levels from our namespace's own cgroup up to root, when root is all `/..`; else 0 */
 	bool v2;
 };
 

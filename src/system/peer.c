@@ -128,8 +128,7 @@ static void close_stream(FILE **stream)
 }
 
 /* The inode of the socket that has these ends, from one of the two tables. */
-static int find_inode_in(const char *path, const struct peer_end *local, const struct peer_end *remote,
-			 uint64_t *ret)
+static int find_inode_in(const char *path, const struct peer_end *local, const struct peer_end *remote, uint64_t *ret)
 {
 	__attribute__((cleanup(close_stream))) FILE *table = fopen(path, "re");
 	struct peer_socket found;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is at the other end of a connection that came from this machine. */
-#ifndef REQMETER_PEER_H
-#define REQMETER_PEER_H
+#ifndef REQMETER_SYSTEM_PEER_H
+#define REQMETER_SYSTEM_PEER_H
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -12,7 +12,7 @@
 
 /* Some 280 KB. */
 #define CONFIG_BYTES_MAX (4u << 20)
-#define LINE_BYTES_MAX	 4096
+#define LINE_BYTES_MAX   4096
 
 enum preemption preemption_of_version(const char *version)
 {
@@ -51,8 +51,8 @@ enum preemption preemption_of_config(const char *config)
 		const char *line;
 		enum preemption preemption;
 	} choices[] = {
-		{ "\nCONFIG_PREEMPT=y\n", PREEMPTION_ON },	     { "\nCONFIG_PREEMPT_LAZY=y\n", PREEMPTION_ON },
-		{ "\nCONFIG_PREEMPT_RT=y\n", PREEMPTION_ON },	     { "\nCONFIG_PREEMPT_VOLUNTARY=y\n", PREEMPTION_OFF },
+		{ "\nCONFIG_PREEMPT=y\n", PREEMPTION_ON },       { "\nCONFIG_PREEMPT_LAZY=y\n", PREEMPTION_ON },
+		{ "\nCONFIG_PREEMPT_RT=y\n", PREEMPTION_ON },    { "\nCONFIG_PREEMPT_VOLUNTARY=y\n", PREEMPTION_OFF },
 		{ "\nCONFIG_PREEMPT_NONE=y\n", PREEMPTION_OFF },
 	};
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * May the kernel switch to another thread in the middle of its own work? Decided when it is built, or at boot. Pure but for
- * preemption_read(). Any thread may call any of these.
+ * May the kernel switch to another thread in the middle of its own work? Decided when it is built, or at boot. Pure but
+ * for preemption_read(). Any thread may call any of these.
  */
-#ifndef REQMETER_PREEMPTION_H
-#define REQMETER_PREEMPTION_H
+#ifndef REQMETER_SYSTEM_PREEMPTION_H
+#define REQMETER_SYSTEM_PREEMPTION_H
 
 #include <stddef.h>
 
 enum preemption {
 	PREEMPTION_UNKNOWN, /* decided at boot, and not found out how */
-	PREEMPTION_OFF,	    /* none, voluntary */
-	PREEMPTION_ON,	    /* full, lazy, realtime */
+	PREEMPTION_OFF,     /* none, voluntary */
+	PREEMPTION_ON,      /* full, lazy, realtime */
 };
 
 /* Of the kernel's version text (`uname -v`): "#1 SMP PREEMPT_DYNAMIC Debian …". */
@@ -29,8 +29,8 @@ enum preemption preemption_of_config(const char *config);
 enum preemption preemption_read(int root_fd, const char *version, const char *release);
 
 /*
- * Where the kernel keeps it while it runs, as the kernel's table of symbols tells: the address of `preempt_dynamic_mode`;
- * 0: not told.
+ * Where the kernel keeps it while it runs, as the kernel's table of symbols tells: the address of
+ * `preempt_dynamic_mode`; 0: not told.
  */
 unsigned long preemption_address(int root_fd);
 

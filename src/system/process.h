@@ -4,8 +4,8 @@
  * Processes may end at any moment: then every reader returns -ESRCH. Other errors are negative errno; -EINVAL
  * is a file that is not what it should be. Any thread may call any of these.
  */
-#ifndef REQMETER_PROCESS_H
-#define REQMETER_PROCESS_H
+#ifndef REQMETER_SYSTEM_PROCESS_H
+#define REQMETER_SYSTEM_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>

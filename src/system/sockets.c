@@ -127,8 +127,7 @@ static void look_at_tcp(struct look *look, const char *name, bool listeners)
 	char line[512];
 
 	while (table && fgets(line, sizeof(line), table))
-		if (peer_parse_line(line, &socket) == 0 && socket.inode &&
-		    map_get(&look->inodes, socket.inode))
+		if (peer_parse_line(line, &socket) == 0 && socket.inode && map_get(&look->inodes, socket.inode))
 			take_tcp(look, &socket, listeners);
 }
 
@@ -151,8 +150,8 @@ int unix_socket_parse(const char *line, struct unix_socket *ret)
 }
 
 /*
- * The kernel hands out this table by the page, and where sockets come and go between two pages others are left out: so it
- * is read more than once, and each socket counts once.
+ * The kernel hands out this table by the page, and where sockets come and go between two pages others are left out: so
+ * it is read more than once, and each socket counts once.
  */
 #define UNIX_PASSES 3
 
@@ -163,8 +162,7 @@ static void look_at_unix(struct look *look)
 	char line[512];
 
 	while (table && fgets(line, sizeof(line), table)) {
-		if (unix_socket_parse(line, &socket) || !socket.is_stream ||
-		    !map_get(&look->inodes, socket.inode))
+		if (unix_socket_parse(line, &socket) || !socket.is_stream || !map_get(&look->inodes, socket.inode))
 			continue;
 		look->ret->n_listening += socket.is_listening;
 		look->ret->n_connected += !socket.is_listening && socket.is_named;

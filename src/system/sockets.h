@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What /proc tells about the stream sockets that a process holds, and about other ways in which it may talk.
  */
-#ifndef REQMETER_SOCKETS_H
-#define REQMETER_SOCKETS_H
+#ifndef REQMETER_SYSTEM_SOCKETS_H
+#define REQMETER_SYSTEM_SOCKETS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,8 +13,8 @@
 #define SOCKETS_PORTS_MAX 8
 
 struct process_sockets {
-	uint32_t n_listening; /* TCP and Unix */
-	uint32_t n_connected; /* TCP at a port that it listens on, and Unix with its listener's path */
+	uint32_t n_listening;              /* TCP and Unix */
+	uint32_t n_connected;              /* TCP at a port that it listens on, and Unix with its listener's path */
 	uint16_t ports[SOCKETS_PORTS_MAX]; /* TCP ports that it listens on, the lowest */
 	uint32_t n_ports;
 	bool has_io_uring;

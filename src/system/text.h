@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers in the text of /proc and cgroup files. Pure; errors are negative errno. */
-#ifndef REQMETER_TEXT_H
-#define REQMETER_TEXT_H
+#ifndef REQMETER_SYSTEM_TEXT_H
+#define REQMETER_SYSTEM_TEXT_H
 
 #include <stdint.h>
 

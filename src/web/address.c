@@ -63,9 +63,8 @@ static bool host_looks_right(const char *host, bool in_brackets)
 	char bare[sizeof(((struct web_address *)0)->host)];
 
 	if (!in_brackets) /* a second colon means an IPv6 address without its brackets */
-		return host[0] &&
-		       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
-			   strlen(host);
+		return host[0] && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
+					  strlen(host);
 	snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(host, "%"), host);
 	return inet_pton(AF_INET6, bare, &v6) == 1;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* One answer to one HTTP request, filled by a handler and sent by the server. */
 #ifndef REQMETER_WEB_ANSWER_H
 #define REQMETER_WEB_ANSWER_H
-/* One answer to one HTTP request, filled by a handler and sent by the server. */
+
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -26,7 +27,7 @@ struct web_answer {
  * it is.
  */
 void web_error(struct web_answer *answer, int status, const char *code, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+	__attribute__((format(printf, 4, 5)));
 
 /* A short text of ours as the answer. */
 void web_text(struct web_answer *answer, int status, const char *text);

@@ -105,8 +105,7 @@ static int failure(CURL *curl, CURLcode code, char *why, size_t size)
 	return -EIO;
 }
 
-int web_fetch(struct web_reply *reply, const char *agent, const char *target, const char *token, char *why,
-	      size_t size)
+int web_fetch(struct web_reply *reply, const char *agent, const char *target, const char *token, char *why, size_t size)
 {
 	struct web_reply out = { 0 };
 	struct curl_slist *headers = headers_with(token);
@@ -140,8 +139,7 @@ static int refused(const struct web_reply *reply, const char *agent, char *error
 	cJSON *root = reply->body ? cJSON_ParseWithLength(reply->body, reply->length) : NULL;
 	const cJSON *problem = cJSON_GetObjectItemCaseSensitive(root, "error");
 	const char *message = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(problem, "message"));
-	size_t used =
-	    (size_t)snprintf(error, size, "the agent at %.200s answered %ld: ", agent, reply->status);
+	size_t used = (size_t)snprintf(error, size, "the agent at %.200s answered %ld: ", agent, reply->status);
 
 	for (message = message ? message : "it gave no reason"; *message && used + 1 < size; message++)
 		error[used++] = (unsigned char)*message < ' ' || *message == 0x7f ? '?' : *message;
@@ -168,8 +166,7 @@ int web_ask(struct web_reply *reply, const char **agent, const char *target, con
 			return reply->status == 200 && reply->body ? 0 : refused(reply, *agent, error, size);
 		}
 		is_denied |= rc == -EACCES;
-		used += (size_t)snprintf(error + used, size - used, "%s %.200s (%s)", i ? " or" : "",
-					 agents[i], why);
+		used += (size_t)snprintf(error + used, size - used, "%s %.200s (%s)", i ? " or" : "", agents[i], why);
 	}
 	if (used < size)
 		snprintf(error + used, size - used, ": %s",

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* Asks an agent over HTTP. Blocks, with time limits; no redirects, no proxies. */
 #ifndef REQMETER_WEB_CLIENT_H
 #define REQMETER_WEB_CLIENT_H
-/* Asks an agent over HTTP. Blocks, with time limits; no redirects, no proxies. */
+
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -10,8 +10,7 @@
 typedef void route_function(const struct web_routes *routes, const struct web_request *request,
 			    struct web_answer *answer);
 
-static void answer_stats(const struct web_routes *routes, const struct web_request *request,
-			 struct web_answer *answer)
+static void answer_stats(const struct web_routes *routes, const struct web_request *request, struct web_answer *answer)
 {
 	routes->stats(routes->context, request, answer);
 }
@@ -45,8 +44,7 @@ static void answer_healthz(const struct web_routes *routes, const struct web_req
 		web_error(answer, 503, "stuck", "the agent's loop does not turn");
 }
 
-static void answer_readyz(const struct web_routes *routes, const struct web_request *request,
-			  struct web_answer *answer)
+static void answer_readyz(const struct web_routes *routes, const struct web_request *request, struct web_answer *answer)
 {
 	(void)request;
 	if (routes->ready(routes->context))
@@ -59,11 +57,8 @@ static const struct {
 	const char *path;
 	route_function *answer;
 } table[] = {
-	{ "/stats/", answer_stats },
-	{ "/stats", redirect_to_stats },
-	{ WEB_QUICK_PATH, answer_request },
-	{ "/healthz", answer_healthz },
-	{ "/readyz", answer_readyz },
+	{ "/stats/", answer_stats },    { "/stats", redirect_to_stats }, { WEB_QUICK_PATH, answer_request },
+	{ "/healthz", answer_healthz }, { "/readyz", answer_readyz },
 };
 
 void web_routes_answer(void *routes, const struct web_request *request, struct web_answer *answer)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_WEB_ROUTES_H
-#define REQMETER_WEB_ROUTES_H
 /* Which path is answered by whom. The paths are the contract's. */
+#ifndef REQMETER_WEB_DISPATCH_H
+#define REQMETER_WEB_DISPATCH_H
+
 #include "web/server.h"
 
 struct web_routes {
 	void *context;
 	int (*ready)(void *context); /* non-zero once the programs are attached */
 	void (*stats)(void *context, const struct web_request *request, struct web_answer *answer);
-	void (*request)(void *context, const struct web_request *request, struct web_answer *answer); /* answers at once */
+	/* answers at once */
+	void (*request)(void *context, const struct web_request *request, struct web_answer *answer);
 	int (*turns)(void *context); /* non-zero while the agent's loop turns; NULL: it is the server's own */
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* Who may ask: the Host header against DNS rebinding, and the bearer token. */
 #ifndef REQMETER_WEB_GUARD_H
 #define REQMETER_WEB_GUARD_H
-/* Who may ask: the Host header against DNS rebinding, and the bearer token. */
+
 #include <stdbool.h>
 #include <stddef.h>
 

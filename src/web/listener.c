@@ -81,8 +81,7 @@ static void hand_to_group(const char *path)
 		return; /* not root: the file keeps our own group, still 0660 */
 }
 
-static int bind_unix(struct web_listener *out, const struct sockaddr_storage *to, socklen_t length,
-		     const char *path)
+static int bind_unix(struct web_listener *out, const struct sockaddr_storage *to, socklen_t length, const char *path)
 {
 	struct stat made;
 	mode_t before;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+/* One listening socket, TCP or Unix. */
 #ifndef REQMETER_WEB_LISTENER_H
 #define REQMETER_WEB_LISTENER_H
-/* One listening socket, TCP or Unix. */
+
 #include <stddef.h>
 #include <sys/types.h>
 

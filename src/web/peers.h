@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_WEB_PEERS_H
-#define REQMETER_WEB_PEERS_H
 /*
  * The open connections: who is at the other end, since when each waits, and which one has to go when there
  * are too many. libmicrohttpd only knows an idle timeout; a client that sends one byte every nine seconds is
  * never idle.
  */
+#ifndef REQMETER_WEB_PEERS_H
+#define REQMETER_WEB_PEERS_H
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>

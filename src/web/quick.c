@@ -21,7 +21,8 @@ static bool cut(char *text, size_t n, char **target, char **host)
 {
 	char *end;
 
-	if (n < sizeof(start) || memcmp(text, start, sizeof(start) - 1) != 0 || memcmp(text + n - 4, "\r\n\r\n", 4) != 0)
+	if (n < sizeof(start) || memcmp(text, start, sizeof(start) - 1) != 0 ||
+	    memcmp(text + n - 4, "\r\n\r\n", 4) != 0)
 		return false;
 	text[n - 4] = '\0';
 	*target = text + 4;

@@ -116,8 +116,7 @@ int web_listen(struct web *web, const char *address, char *error, size_t size)
 	int rc;
 
 	if (web->n_listeners == WEB_MAX_LISTENERS) {
-		snprintf(error, size, "cannot listen on %.200s: at most %d addresses", address,
-			 WEB_MAX_LISTENERS);
+		snprintf(error, size, "cannot listen on %.200s: at most %d addresses", address, WEB_MAX_LISTENERS);
 		return -E2BIG;
 	}
 	rc = web_listener_open(listener, address, error, size);
@@ -130,8 +129,7 @@ int web_listen(struct web *web, const char *address, char *error, size_t size)
 		return rc;
 	}
 	web->n_listeners++;
-	snprintf(web->addresses + used, sizeof(web->addresses) - used, "%s%s", used ? ", " : "",
-		 listener->name);
+	snprintf(web->addresses + used, sizeof(web->addresses) - used, "%s%s", used ? ", " : "", listener->name);
 	return 0;
 }
 

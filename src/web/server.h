@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_WEB_SERVER_H
-#define REQMETER_WEB_SERVER_H
 /*
  * A small HTTP/1.1 server, GET and HEAD only, for the agent's single-threaded epoll loop. It has no threads
  * and never blocks: wait on web_fd() for at most web_timeout_ms(), then call web_turn(). It knows nothing of
@@ -11,6 +9,9 @@
  * has too many parameters or is not decodable (400). Every error is {"error":{"code","message"}}, except what
  * libmicrohttpd itself says to a head larger than WEB_HEAD_BYTES (431 or 414, as HTML).
  */
+#ifndef REQMETER_WEB_SERVER_H
+#define REQMETER_WEB_SERVER_H
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +41,7 @@ struct web_request {
 	bool is_unix;
 	pid_t peer_pid;                 /* Unix: who connected, in our PID namespace; 0: not known, or TCP */
 	char peer_ip[INET6_ADDRSTRLEN]; /* TCP: without the port; Unix: "" */
-	struct web_ticket *ticket;	/* the server's own */
+	struct web_ticket *ticket;      /* the server's own */
 	struct web_peer *peer;          /* for web_peer_process() */
 };
 
@@ -55,8 +56,8 @@ pid_t web_peer_process(struct web_peer *peer);
 typedef void (*web_handler)(void *context, const struct web_request *request, struct web_answer *answer);
 
 /*
- * For a handler that has no answer yet: it leaves *answer as it is and gives the ticket to somebody who calls web_resolve
- * with it, once, in any thread. The connection's fd stays open until then, even if the client has gone.
+ * For a handler that has no answer yet: it leaves *answer as it is and gives the ticket to somebody who calls
+ * web_resolve with it, once, in any thread. The connection's fd stays open until then, even if the client has gone.
  */
 struct web_ticket *web_defer(const struct web_request *request);
 /* The answer is the server's from here on; *answer is emptied. */

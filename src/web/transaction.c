@@ -27,8 +27,7 @@ struct exchange {
 
 static struct web_peer *peer_of(struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info ? info->socket_context : NULL;
 }
@@ -56,8 +55,8 @@ void *web_exchange_begin(void *cls, const char *target, struct MHD_Connection *c
 	if (exchange)
 		exchange->ticket = (struct web_ticket){ .site = cls, .connection = connection };
 	if (exchange)
-		exchange->uri_result = web_uri_parse(&exchange->uri, target ? target : "",
-						     exchange->uri_error, sizeof(exchange->uri_error));
+		exchange->uri_result = web_uri_parse(&exchange->uri, target ? target : "", exchange->uri_error,
+						     sizeof(exchange->uri_error));
 	/*
 	 * libmicrohttpd would now cut the query once more and take a record for every pair from the
 	 * connection's memory, which thousands of "&a&a" exhaust: hide it. The buffer is its own, writable
@@ -68,8 +67,7 @@ void *web_exchange_begin(void *cls, const char *target, struct MHD_Connection *c
 	return exchange;
 }
 
-void web_exchange_end(void *cls, struct MHD_Connection *connection, void **state,
-		      enum MHD_RequestTerminationCode why)
+void web_exchange_end(void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
 {
 	struct web_site *site = cls;
 	struct exchange *exchange = *state;
@@ -129,13 +127,12 @@ static bool check_host(struct MHD_Connection *connection, const char *version, s
 	return answer->status == 0;
 }
 
-static bool check_token(const struct web_site *site, struct MHD_Connection *connection,
-			struct web_answer *answer)
+static bool check_token(const struct web_site *site, struct MHD_Connection *connection, struct web_answer *answer)
 {
 	if (!site->token.is_set)
 		return true;
-	if (web_token_matches(&site->token, MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-									MHD_HTTP_HEADER_AUTHORIZATION)))
+	if (web_token_matches(&site->token,
+			      MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION)))
 		return true;
 	web_error(answer, 401, "unauthorized",
 		  "this address wants 'Authorization: Bearer TOKEN' with the agent's token");
@@ -214,8 +211,8 @@ pid_t web_peer_process(struct web_peer *peer)
 	return web_peer_pid(peer);
 }
 
-static void call_handler(struct web_site *site, struct exchange *exchange, struct web_peer *peer,
-			 const char *method, struct web_answer *answer)
+static void call_handler(struct web_site *site, struct exchange *exchange, struct web_peer *peer, const char *method,
+			 struct web_answer *answer)
 {
 	struct web_request request = {
 		.method = method,
@@ -240,7 +237,7 @@ static void call_handler(struct web_site *site, struct exchange *exchange, struc
 static struct MHD_Response *own_response(struct web_answer *answer)
 {
 	struct MHD_Response *response =
-	    MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
+		MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
 
 	if (response)
 		answer->body = NULL; /* the response's from here */
@@ -303,8 +300,8 @@ static struct MHD_Response *to_response(const struct web_peer *peer, struct web_
 	return response;
 }
 
-static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection *connection,
-				   struct web_peer *peer, struct web_answer *answer)
+static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection *connection, struct web_peer *peer,
+				   struct web_answer *answer)
 {
 	size_t length = answer->length;
 	unsigned status = (unsigned)answer->status;
@@ -321,9 +318,8 @@ static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection 
 	return result;
 }
 
-enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, const char *url,
-				 const char *method, const char *version, const char *upload,
-				 size_t *n_upload, void **state)
+enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+				 const char *version, const char *upload, size_t *n_upload, void **state)
 {
 	struct web_site *site = cls;
 	struct exchange *exchange = *state;
@@ -336,14 +332,12 @@ enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, c
 		return MHD_NO;
 	if (exchange->ticket.is_answered)
 		return send_answer(site, connection, peer, &exchange->ticket.answer);
-	if (!exchange->is_announced ||
-	    *n_upload) { /* an answer before the body's end would cost the connection */
+	if (!exchange->is_announced || *n_upload) { /* an answer before the body's end would cost the connection */
 		exchange->is_announced = true;
 		*n_upload = 0;
 		return MHD_YES;
 	}
-	if ((peer->is_unix ||
-	     (check_host(connection, version, &answer) && check_token(site, connection, &answer))) &&
+	if ((peer->is_unix || (check_host(connection, version, &answer) && check_token(site, connection, &answer))) &&
 	    check_method(method, &answer) && check_target(exchange, &answer) && check_room(site, &answer))
 		call_handler(site, exchange, peer, method, &answer);
 	if (exchange->ticket.is_deferred) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_WEB_EXCHANGE_H
-#define REQMETER_WEB_EXCHANGE_H
 /*
  * One request in, one answer out: the callbacks that libmicrohttpd runs, and the checks that come before the
  * handler. Internal to src/web; the callbacks' closure is a struct web_site.
  */
+#ifndef REQMETER_WEB_TRANSACTION_H
+#define REQMETER_WEB_TRANSACTION_H
+
 #include <microhttpd.h>
 #include <pthread.h>
 
@@ -27,9 +28,8 @@ struct web_site {
 void web_exchange_resume(struct web_site *site);
 
 void *web_exchange_begin(void *site, const char *target, struct MHD_Connection *connection);
-enum MHD_Result web_exchange_run(void *site, struct MHD_Connection *connection, const char *url,
-				 const char *method, const char *version, const char *upload,
-				 size_t *n_upload, void **exchange);
+enum MHD_Result web_exchange_run(void *site, struct MHD_Connection *connection, const char *url, const char *method,
+				 const char *version, const char *upload, size_t *n_upload, void **exchange);
 void web_exchange_end(void *site, struct MHD_Connection *connection, void **exchange,
 		      enum MHD_RequestTerminationCode why);
 void web_exchange_connection(void *site, struct MHD_Connection *connection, void **peer,

@@ -83,8 +83,7 @@ int web_uri_parse(struct web_uri *uri, const char *target, char *error, size_t s
 		snprintf(error, size, "the request's target is empty or holds spaces or control characters");
 		return -EINVAL;
 	}
-	uri->memory =
-	    malloc(2 * (n + 1)); /* the text as it came, and the query again to be decoded in place */
+	uri->memory = malloc(2 * (n + 1)); /* the text as it came, and the query again to be decoded in place */
 	if (!uri->memory)
 		return -ENOMEM;
 	uri->path = strcpy(uri->memory, target);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-#ifndef REQMETER_WEB_URI_H
-#define REQMETER_WEB_URI_H
 /*
  * A request target, cut into path and query pairs. Pure, strict, for foreign bytes: "%00", a broken escape
  * and control characters are errors, because what follows compares C strings.
  */
+#ifndef REQMETER_WEB_URI_H
+#define REQMETER_WEB_URI_H
+
 #include <stddef.h>
 
 enum {

@@ -74,7 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	same(feed_skipping(data, n), whole);
 	/* Unseen bytes beyond the data are never taken. */
 	if (whole.result == 0)
-		assert(http_chunked_skip(&body, UINT64_MAX) == -EINVAL &&
-		       feed(&body, data, n).result == -EINVAL);
+		assert(http_chunked_skip(&body, UINT64_MAX) == -EINVAL && feed(&body, data, n).result == -EINVAL);
 	return 0;
 }

@@ -31,8 +31,7 @@ static void check(const struct http_request *got, const char *bytes, size_t n, b
 	assert(!memchr(got->id.text, 0, got->id.length));
 	assert(got->id.length <= HTTP_ID_MAX && (got->id.length == 0) == (got->id.source == HTTP_ID_NONE));
 	assert(got->id.source == HTTP_ID_NONE || http_id_source_name(&got->id, &extra));
-	assert(got->content_length <= HTTP_LENGTH_MAX &&
-	       (got->framing == HTTP_LENGTH || got->content_length == 0));
+	assert(got->content_length <= HTTP_LENGTH_MAX && (got->framing == HTTP_LENGTH || got->content_length == 0));
 	assert(got->framing != HTTP_UNTIL_CLOSE && got->framing != HTTP_TUNNEL);
 	assert(got->minor_version >= 0 && got->minor_version <= 9);
 	assert(got->head_bytes <= n && got->cut == (got->head_bytes == 0) && (cut || !got->cut));

@@ -19,13 +19,11 @@ static void check(const struct http_response *got, size_t n, bool cut)
 	assert(!memchr(got->id.text, 0, got->id.length));
 	assert(got->id.length <= HTTP_ID_MAX && (got->id.length == 0) == (got->id.source == HTTP_ID_NONE));
 	assert(got->id.source != HTTP_ID_CUSTOM);
-	assert(got->content_length <= HTTP_LENGTH_MAX &&
-	       (got->framing == HTTP_LENGTH || got->content_length == 0));
+	assert(got->content_length <= HTTP_LENGTH_MAX && (got->framing == HTTP_LENGTH || got->content_length == 0));
 	assert(got->framing != HTTP_NONE && got->framing != HTTP_TUNNEL);
 	assert(got->head_bytes <= n && got->cut == (got->head_bytes == 0) && (cut || !got->cut));
 	assert(http_response_framing(got, methods[1]) == HTTP_NONE || got->upgrade);
-	assert((http_response_framing(got, methods[2]) == HTTP_TUNNEL) ==
-	       (got->upgrade || got->status / 100 == 2));
+	assert((http_response_framing(got, methods[2]) == HTTP_TUNNEL) == (got->upgrade || got->status / 100 == 2));
 	bool bodiless = got->status / 100 == 1 || got->status == 204 || got->status == 304;
 	assert(!bodiless || got->upgrade || http_response_framing(got, methods[0]) == HTTP_NONE);
 	assert(http_response_framing(got, methods[0]) == http_response_framing(got, methods[3]));

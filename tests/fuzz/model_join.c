@@ -12,13 +12,16 @@
 
 #define THREADS 4
 #define SOCKETS 4
-#define CPU_NS	10
+#define CPU_NS  10
 
 struct world {
 	struct kernel k;
 	struct join *join;
 	uint64_t row_cpu_ns;
-	/* What threads ran since they last slept, when they were seen: the kernel side may yet find that it was nobody's. */
+	/*
+	 * What threads ran since they last slept, when they were seen: the kernel side may yet find that it was
+	 * nobody's.
+	 */
 	uint64_t doubtful_ns;
 	size_t n_rows;
 };

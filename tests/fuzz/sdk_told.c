@@ -18,9 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (tables_told(&told, &table, r, now)) {
 		uint64_t most = told.end_ns - told.start_ns;
 
-		if (told.start_ns > told.end_ns || told.end_ns > now || told.start_ns < table.since_ns || told.status > 999 ||
-		    told.key >> SDK_HANDLE_BITS != table.pid || told.cost.wall_ns > most * (told.n_threads ? told.n_threads : 1) ||
-		    told.n_threads > 64 || told.answered_ns > told.end_ns || strnlen(told.id, sizeof(told.id)) >= sizeof(told.id) ||
+		if (told.start_ns > told.end_ns || told.end_ns > now || told.start_ns < table.since_ns ||
+		    told.status > 999 || told.key >> SDK_HANDLE_BITS != table.pid ||
+		    told.cost.wall_ns > most * (told.n_threads ? told.n_threads : 1) || told.n_threads > 64 ||
+		    told.answered_ns > told.end_ns || strnlen(told.id, sizeof(told.id)) >= sizeof(told.id) ||
 		    strnlen(told.route, sizeof(told.route)) >= sizeof(told.route) ||
 		    strnlen(told.method, sizeof(told.method)) >= sizeof(told.method) || strlen(told.trace_id) > 32)
 			abort();

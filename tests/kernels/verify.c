@@ -113,8 +113,7 @@ static int load(const struct btf *kernel, enum knobs knobs, const bool *wanted, 
 	if (!skeleton)
 		return -1;
 	set_knobs(skeleton, kernel, knobs);
-	bpf_object__for_each_program(program, skeleton->obj)
-	{
+	bpf_object__for_each_program (program, skeleton->obj) {
 		bool whole = log_of && strcmp(bpf_program__name(program), log_of) == 0;
 
 		bpf_program__set_autoload(program, wanted[i]);
@@ -126,8 +125,9 @@ static int load(const struct btf *kernel, enum knobs knobs, const bool *wanted, 
 	rc = reqmeter__load(skeleton);
 	if (rc == 0) {
 		i = 0;
-		bpf_object__for_each_program(program, skeleton->obj) if (wanted[i++])
-		    print_share(program, log_of ? long_log : short_logs[i - 1]);
+		bpf_object__for_each_program (program, skeleton->obj)
+			if (wanted[i++])
+				print_share(program, log_of ? long_log : short_logs[i - 1]);
 	}
 	reqmeter__destroy(skeleton);
 	return rc;
@@ -159,8 +159,7 @@ static size_t choose(const struct btf *kernel, bool *wanted, char (*names)[64])
 
 	if (!skeleton)
 		return 0;
-	bpf_object__for_each_program(program, skeleton->obj)
-	{
+	bpf_object__for_each_program (program, skeleton->obj) {
 		if (n == PROGRAMS_MAX)
 			break;
 		snprintf(names[n], sizeof(names[n]), "%s", bpf_program__name(program));
@@ -173,8 +172,9 @@ static size_t choose(const struct btf *kernel, bool *wanted, char (*names)[64])
 /* Is the program ever loaded with these knobs? By address are sockets known to on_call and those beside it. */
 static bool fits(enum knobs knobs, const char *name)
 {
-	static const char *const beside[] = { "on_socket_state",  "on_socket_state_second", "on_tcp_destroyed",
-					      "on_unix_release", "find_unix",		    "on_data_ready" };
+	static const char *const beside[] = { "on_socket_state",  "on_socket_state_second",
+					      "on_tcp_destroyed", "on_unix_release",
+					      "find_unix",        "on_data_ready" };
 	bool is_of_calls = strcmp(name, "on_call") == 0 || strcmp(name, "forget_unix") == 0;
 
 	if (knobs != MOST_BY_ADDRESS)

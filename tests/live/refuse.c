@@ -2,9 +2,9 @@
 /*
  * A kernel that refuses BPF programs: a preload that stands between a program and bpf(2) and answers for the kernel.
  *
- * REQMETER_REFUSE: a list of ENTRY[/attach][:ERRNO], with commas between. ENTRY is the name of a program ("on_send"), or a
- * hook ("fexit/", "iter/unix": every program for it; a kind alone ends in '/'). Without /attach it is refused at load.
- * ERRNO is a number; without it EPERM.
+ * REQMETER_REFUSE: a list of ENTRY[/attach][:ERRNO], with commas between. ENTRY is the name of a program ("on_send"),
+ * or a hook ("fexit/", "iter/unix": every program for it; a kind alone ends in '/'). Without /attach it is refused at
+ * load. ERRNO is a number; without it EPERM.
  */
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -19,12 +19,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FDS_MAX 4096
+#define FDS_MAX    4096
 #define NAME_BYTES 64
 
 static char names[FDS_MAX][NAME_BYTES]; /* of the programs that were loaded, by descriptor */
-static __u32 hooks[FDS_MAX];		/* what they are attached to, in the kernel's BTF */
-static __u32 kinds[FDS_MAX];		/* enum bpf_attach_type */
+static __u32 hooks[FDS_MAX];            /* what they are attached to, in the kernel's BTF */
+static __u32 kinds[FDS_MAX];            /* enum bpf_attach_type */
 
 static const struct {
 	const char *section, *prefix;

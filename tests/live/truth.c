@@ -44,10 +44,9 @@ struct request {
 	pid_t tid;
 	int fd;
 	struct truth_edge start, end, last_send;
-	struct truth_edge
-	    checkpoint;      /* the thread is known not to have blocked before this, after its last send */
-	int64_t switches;    /* voluntary switches at the checkpoint */
-	uint64_t cpu_low_ns; /* cpu clock at the last checkpoint before a block that no wrapper saw */
+	struct truth_edge checkpoint; /* the thread is known not to have blocked before this, after its last send */
+	int64_t switches;             /* voluntary switches at the checkpoint */
+	uint64_t cpu_low_ns;          /* cpu clock at the last checkpoint before a block that no wrapper saw */
 	const char *why;
 	bool unseen, late, pipelined;
 	_Atomic uint64_t received, sent;
@@ -78,8 +77,7 @@ static struct request requests[MAX_THREADS];
 static struct pending pendings[MAX_THREADS]; /* by the slot of the thread that took it */
 static _Atomic int n_fds, n_slots;           /* high-water marks */
 static _Atomic unsigned lost;                /* requests without a slot, lines that were cut */
-static _Atomic unsigned
-    strays; /* responses for which no request was open: the library misunderstood the server */
+static _Atomic unsigned strays; /* responses for which no request was open: the library misunderstood the server */
 static int out_fd = -1;
 static pid_t pid;
 static pthread_key_t thread_key;
@@ -168,10 +166,10 @@ static void request_write(const struct request *r)
 		     "\"received_bytes\":%llu,\"sent_bytes\":%llu,\"end\":\"%s\",\"cpu_low_ns\":%llu,"
 		     "\"cpu_sent_ns\":%llu,\"late\":%d,\"pipelined\":%d}\n",
 		     (int)pid, (int)r->tid, r->id, r->path, (unsigned long long)r->start.mono_ns,
-		     (unsigned long long)r->start.read_ns,
-		     (unsigned long long)r->end.mono_ns, (unsigned long long)r->last_send.mono_ns,
-		     (unsigned long long)cpu, (unsigned long long)(r->end.mono_ns - r->start.mono_ns),
-		     (unsigned long long)r->received, (unsigned long long)r->sent, r->why,
+		     (unsigned long long)r->start.read_ns, (unsigned long long)r->end.mono_ns,
+		     (unsigned long long)r->last_send.mono_ns, (unsigned long long)cpu,
+		     (unsigned long long)(r->end.mono_ns - r->start.mono_ns), (unsigned long long)r->received,
+		     (unsigned long long)r->sent, r->why,
 		     (unsigned long long)(r->unseen ? r->cpu_low_ns - r->start.cpu_ns : cpu),
 		     (unsigned long long)(r->responded ? r->last_send.cpu_ns - r->start.cpu_ns : 0), r->late,
 		     r->pipelined);
@@ -272,7 +270,10 @@ static void request_begin(struct conn *c, int fd, const struct truth_edge *edge)
 	if (!r)
 		return;
 	request_seal(r);
-	/* Another thread, to whom the connection went, may just be writing it down: it must stay, and that one ends last. */
+	/*
+	 * Another thread, to whom the connection went, may just be writing it down: it must stay, and that one ends
+	 * last.
+	 */
 	while (atomic_load(&r->state) == SEALED)
 		sched_yield();
 	r->fd = fd;
@@ -310,8 +311,7 @@ static const char *header(const struct conn *c, size_t head_len, const char *nam
 	size_t n = strlen(name);
 	const char *end = c->head + head_len;
 
-	for (const char *line = find(c->head, head_len, "\r\n"); line;
-	     line = find(line, end - line, "\r\n")) {
+	for (const char *line = find(c->head, head_len, "\r\n"); line; line = find(line, end - line, "\r\n")) {
 		line += 2;
 		if ((size_t)(end - line) <= n || strncasecmp(line, name, n) || line[n] != ':')
 			continue;
@@ -423,8 +423,7 @@ void truth_block_leave(struct truth_guard *guard)
 /* Ends this thread's request if it has answered, or in any case when `unconditional`. */
 static void end_mine(const char *why, bool unconditional)
 {
-	if (!mine || (mine->state != ACTIVE && mine->state != DETACHED) ||
-	    (!mine->responded && !unconditional))
+	if (!mine || (mine->state != ACTIVE && mine->state != DETACHED) || (!mine->responded && !unconditional))
 		return;
 	if (watching)
 		note_unseen(mine, voluntary_switches());
@@ -464,8 +463,7 @@ void truth_read_enter(struct truth_guard *guard, int fd)
 	errno = saved;
 }
 
-void truth_read_leave(struct truth_guard *guard, int fd, const struct iovec *iov, size_t n_iov, ssize_t n,
-		      int flags)
+void truth_read_leave(struct truth_guard *guard, int fd, const struct iovec *iov, size_t n_iov, ssize_t n, int flags)
 {
 	struct truth_edge edge;
 	struct conn *c = conn_of(fd);

@@ -10,8 +10,8 @@
  * connection, pools, keep-alive). Not understood: pipelining (counted to the first of them, "pipelined":1),
  * event loops, dup'ed connections, fd passing.
  */
-#ifndef TRUTH_H
-#define TRUTH_H
+#ifndef REQMETER_TESTS_LIVE_TRUTH_H
+#define REQMETER_TESTS_LIVE_TRUTH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,8 +42,8 @@ TRUTH_API bool truth_watching(void);
 
 /* Calls that take bytes from fd. n is what the real call returned; iov are its buffers. */
 TRUTH_API void truth_read_enter(struct truth_guard *guard, int fd);
-TRUTH_API void truth_read_leave(struct truth_guard *guard, int fd, const struct iovec *iov, size_t n_iov,
-				ssize_t n, int flags);
+TRUTH_API void truth_read_leave(struct truth_guard *guard, int fd, const struct iovec *iov, size_t n_iov, ssize_t n,
+				int flags);
 /* Calls that give bytes to fd. */
 TRUTH_API void truth_send_enter(struct truth_guard *guard, int fd);
 TRUTH_API void truth_send_leave(struct truth_guard *guard, int fd, ssize_t n);

@@ -34,44 +34,42 @@ static void *real_symbol(const char *name, const char *version)
 	return symbol;
 }
 
-#define REAL_VERSION(name, version)                                                                          \
-	({                                                                                                   \
-		static __typeof__(&name) found_;                                                             \
-		__typeof__(&name) real_ = __atomic_load_n(&found_, __ATOMIC_ACQUIRE);                        \
-		if (!real_)                                                                                  \
-			__atomic_store_n(&found_, real_ = real_symbol(#name, version), __ATOMIC_RELEASE);    \
-		real_;                                                                                       \
+#define REAL_VERSION(name, version)                                                                                    \
+	({                                                                                                             \
+		static __typeof__(&name) found_;                                                                       \
+		__typeof__(&name) real_ = __atomic_load_n(&found_, __ATOMIC_ACQUIRE);                                  \
+		if (!real_)                                                                                            \
+			__atomic_store_n(&found_, real_ = real_symbol(#name, version), __ATOMIC_RELEASE);              \
+		real_;                                                                                                 \
 	})
 #define REAL(name) REAL_VERSION(name, NULL)
 
 /* A wrapper of a call that may block and has nothing to do with connections. */
-#define BLOCKING_VERSION(type, name, version, parameters, arguments)                                         \
-	type name parameters                                                                                 \
-	{                                                                                                    \
-		struct truth_guard guard;                                                                    \
-		truth_block_enter(&guard);                                                                   \
-		type result = REAL_VERSION(name, version) arguments;                                         \
-		truth_block_leave(&guard);                                                                   \
-		return result;                                                                               \
+#define BLOCKING_VERSION(type, name, version, parameters, arguments)                                                   \
+	type name parameters                                                                                           \
+	{                                                                                                              \
+		struct truth_guard guard;                                                                              \
+		truth_block_enter(&guard);                                                                             \
+		type result = REAL_VERSION(name, version) arguments;                                                   \
+		truth_block_leave(&guard);                                                                             \
+		return result;                                                                                         \
 	}
 #define BLOCKING(type, name, parameters, arguments) BLOCKING_VERSION(type, name, NULL, parameters, arguments)
 
 /* ---- bytes in ---- */
 
-#define READING(name, fd, iov, n_iov, flags, arguments)                                                      \
-	struct truth_guard guard;                                                                            \
-	truth_read_enter(&guard, fd);                                                                        \
-	ssize_t result = REAL(name) arguments;                                                               \
-	truth_read_leave(&guard, fd, iov, n_iov, result, flags);                                             \
+#define READING(name, fd, iov, n_iov, flags, arguments)                                                                \
+	struct truth_guard guard;                                                                                      \
+	truth_read_enter(&guard, fd);                                                                                  \
+	ssize_t result = REAL(name) arguments;                                                                         \
+	truth_read_leave(&guard, fd, iov, n_iov, result, flags);                                                       \
 	return result
 
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t size);
 ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags);
-ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG from,
-		       socklen_t *len);
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *len);
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
-int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
-		size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
 
 ssize_t read(int fd, void *buf, size_t n)
 {
@@ -98,17 +96,14 @@ ssize_t __recv_chk(int fd, void *buf, size_t n, size_t size, int flags)
 	READING(__recv_chk, fd, (&(struct iovec){ buf, n }), 1, flags, (fd, buf, n, size, flags));
 }
 
-ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags, __SOCKADDR_ARG from,
-		 socklen_t *restrict len)
+ssize_t recvfrom(int fd, void *restrict buf, size_t n, int flags, __SOCKADDR_ARG from, socklen_t *restrict len)
 {
 	READING(recvfrom, fd, (&(struct iovec){ buf, n }), 1, flags, (fd, buf, n, flags, from, len));
 }
 
-ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG from,
-		       socklen_t *len)
+ssize_t __recvfrom_chk(int fd, void *buf, size_t n, size_t size, int flags, __SOCKADDR_ARG from, socklen_t *len)
 {
-	READING(__recvfrom_chk, fd, (&(struct iovec){ buf, n }), 1, flags,
-		(fd, buf, n, size, flags, from, len));
+	READING(__recvfrom_chk, fd, (&(struct iovec){ buf, n }), 1, flags, (fd, buf, n, size, flags, from, len));
 }
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
@@ -118,11 +113,11 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 
 /* ---- bytes out ---- */
 
-#define SENDING(name, fd, arguments)                                                                         \
-	struct truth_guard guard;                                                                            \
-	truth_send_enter(&guard, fd);                                                                        \
-	ssize_t result = REAL(name) arguments;                                                               \
-	truth_send_leave(&guard, fd, result);                                                                \
+#define SENDING(name, fd, arguments)                                                                                   \
+	struct truth_guard guard;                                                                                      \
+	truth_send_enter(&guard, fd);                                                                                  \
+	ssize_t result = REAL(name) arguments;                                                                         \
+	truth_send_leave(&guard, fd, result);                                                                          \
 	return result
 
 ssize_t write(int fd, const void *buf, size_t n)
@@ -162,11 +157,11 @@ ssize_t sendfile64(int out, int in, off64_t *offset, size_t n)
 
 /* ---- descriptors ---- */
 
-#define ACCEPTING(name, arguments)                                                                           \
-	struct truth_guard guard;                                                                            \
-	truth_accept_enter(&guard);                                                                          \
-	int result = REAL(name) arguments;                                                                   \
-	truth_accept_leave(&guard, result);                                                                  \
+#define ACCEPTING(name, arguments)                                                                                     \
+	struct truth_guard guard;                                                                                      \
+	truth_accept_enter(&guard);                                                                                    \
+	int result = REAL(name) arguments;                                                                             \
+	truth_accept_leave(&guard, result);                                                                            \
 	return result
 
 int accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict len)
@@ -228,8 +223,7 @@ BLOCKING(int, epoll_wait, (int fd, struct epoll_event *events, int n, int timeou
 BLOCKING(int, epoll_pwait, (int fd, struct epoll_event *events, int n, int timeout, const sigset_t *mask),
 	 (fd, events, n, timeout, mask))
 BLOCKING(int, nanosleep, (const struct timespec *want, struct timespec *left), (want, left))
-BLOCKING(int, clock_nanosleep,
-	 (clockid_t clock, int flags, const struct timespec *want, struct timespec *left),
+BLOCKING(int, clock_nanosleep, (clockid_t clock, int flags, const struct timespec *want, struct timespec *left),
 	 (clock, flags, want, left))
 BLOCKING_VERSION(int, pthread_cond_wait, "GLIBC_2.3.2",
 		 (pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex), (cond, mutex))

@@ -89,8 +89,9 @@ static const struct compat *look(struct machine *m, enum selector_kind asked, en
 	m->asked = (struct selector){ .kind = asked, .pid = pid };
 	m->scope = (struct report_scope){ .kind = meant, .pid = (uint32_t)pid, .ledger = m->ledger };
 	snprintf(m->scope.text, sizeof(m->scope.text), "%s", text);
-	m->reading = (struct reading){ .query = &m->query, .asked = &m->asked, .scope = &m->scope, .reader = &m->reader,
-				       .model = m->model };
+	m->reading = (struct reading){
+		.query = &m->query, .asked = &m->asked, .scope = &m->scope, .reader = &m->reader, .model = m->model
+	};
 	readers_begin(m->readers, &m->reading);
 	return &m->reading.compat;
 }
@@ -164,7 +165,8 @@ static void serve(struct machine *m, uint64_t duration_ns)
 }
 
 /* One read of a section: how many requests it shows. */
-static uint64_t read_as(struct machine *m, const char *client, const char *ip, pid_t pid, uint32_t sections, bool answered)
+static uint64_t read_as(struct machine *m, const char *client, const char *ip, pid_t pid, uint32_t sections,
+			bool answered)
 {
 	uint64_t count;
 

@@ -31,8 +31,8 @@ struct bench {
 
 static struct bench *bench;
 
-static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part, struct report **ret,
-				uint64_t *fresh_until_ns, char *error, size_t size)
+static enum agent_refusal begin(void *context, const struct reporter_ask *ask, enum report_part part,
+				struct report **ret, uint64_t *fresh_until_ns, char *error, size_t size)
 {
 	struct bench *b = context;
 	struct report *r = calloc(1, sizeof(*r));

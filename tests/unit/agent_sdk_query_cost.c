@@ -7,12 +7,12 @@
 #include "agent/sdk_query_cost.h"
 #include "base/unknown.h"
 
-#define PID	  100u
-#define HANDLE	  8193u
-#define OTHER	  8194u
-#define AT	  0x7f0000000080ull
+#define PID       100u
+#define HANDLE    8193u
+#define OTHER     8194u
+#define AT        0x7f0000000080ull
 #define RECORD(i) (AT + (i) * sizeof(struct sdk_thread))
-#define MS	  1000000ull
+#define MS        1000000ull
 
 static struct sdk_request slot_new(void)
 {
@@ -34,7 +34,12 @@ Test(self_figure, asks_itself)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = HANDLE, .since_ns = 1020 * MS } };
-	struct thread_row rows[] = { { .pid = PID, .tid = PID, .comm = "app", .now_ns = 1090 * MS, .sdk_at = RECORD(0), .sdk_handle = HANDLE } };
+	struct thread_row rows[] = { { .pid = PID,
+				       .tid = PID,
+				       .comm = "app",
+				       .now_ns = 1090 * MS,
+				       .sdk_at = RECORD(0),
+				       .sdk_handle = HANDLE } };
 	struct self_figures f = figures_new(&slot);
 	struct request r = { 0 };
 
@@ -64,8 +69,10 @@ Test(self_figure, turned_away)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = OTHER, .since_ns = 1020 * MS }, { .handle = OTHER } };
-	struct thread_row rows[] = { { .pid = PID, .tid = 101, .now_ns = 1090 * MS, .sdk_at = RECORD(0), .sdk_handle = HANDLE },
-				     { .pid = PID, .tid = PID, .now_ns = 1090 * MS, .sdk_at = RECORD(1), .sdk_handle = OTHER } };
+	struct thread_row rows[] = {
+		{ .pid = PID, .tid = 101, .now_ns = 1090 * MS, .sdk_at = RECORD(0), .sdk_handle = HANDLE },
+		{ .pid = PID, .tid = PID, .now_ns = 1090 * MS, .sdk_at = RECORD(1), .sdk_handle = OTHER }
+	};
 	struct self_figures f = figures_new(&slot);
 	struct request r = { 0 };
 

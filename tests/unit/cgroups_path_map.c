@@ -13,8 +13,8 @@
 TestSuite(agent_places, .fini = tree_remove);
 
 #define SECOND_NS 1000000000ull
-#define ID_A	  "9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
-#define ID_B	  "9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60719"
+#define ID_A      "9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
+#define ID_B      "9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60719"
 #define DOCKER_A  "/docker/" ID_A
 
 /* Two v1 hierarchies and an empty unified one. */
@@ -307,8 +307,10 @@ Test(agent_places, containers_by_the_beginning_of_their_id)
 	cr_expect_eq(containers_watched(m.ledger, m.places, "9b1c5d2e", path, error, sizeof(error)), 0);
 	cr_expect_str_eq(path, DOCKER_A);
 	cr_expect_eq(containers_watched(m.ledger, m.places, ID_A, path, error, sizeof(error)), 0);
-	cr_expect_eq(containers_watched(m.ledger, m.places, ID_B, path, error, sizeof(error)), -ENOENT, "a monitor is no container");
-	cr_expect_eq(containers_watched(m.ledger, m.places, "1c5d", path, error, sizeof(error)), -ENOENT, "not its beginning");
+	cr_expect_eq(containers_watched(m.ledger, m.places, ID_B, path, error, sizeof(error)), -ENOENT,
+		     "a monitor is no container");
+	cr_expect_eq(containers_watched(m.ledger, m.places, "1c5d", path, error, sizeof(error)), -ENOENT,
+		     "not its beginning");
 	cr_expect_eq(containers_existing(m.tree, "9b1c", path, error, sizeof(error)), 0);
 	cr_expect_str_eq(path, DOCKER_A);
 	/* Only the memory controller's hierarchy has the second; its cgroup in the other is where it is. */

@@ -32,7 +32,9 @@ static const struct {
 	{ { THERE, BUSY }, "no-agent", "may have some" },
 	{ { THERE, BUSY, .loads_tls = true }, "no-agent-tls", "those of its connections that speak TLS" },
 	{ { THERE, .sockets = { .n_listening = 1, .has_io_uring = true } }, "io_uring", "reads through that" },
-	{ { THERE, .sockets = { .n_connected = 1, .has_io_uring = true } }, "io_uring", "it has connections of a Unix socket" },
+	{ { THERE, .sockets = { .n_connected = 1, .has_io_uring = true } },
+	  "io_uring",
+	  "it has connections of a Unix socket" },
 	{ { THERE, .sockets_error = -EACCES }, "unknown", "ask as root" },
 	{ { THERE, AGENT, .sockets_error = -ENOMEM }, "unknown", "Cannot allocate memory" },
 	{ { THERE, AGENT, LISTEN, .n_rows = 12 }, "has-rows", "has rows: 12" },
@@ -60,8 +62,12 @@ static const struct {
 	{ { THERE, LISTEN, .has_agent = true, .measures_requests = true, .is_new = true }, "not-watched", "--scope" },
 	{ { THERE, AGENT, .is_agent = true, .n_other = 4 }, "agent", "it is the agent" },
 	/* Whose numbers mean others: not even rows under this one are its. */
-	{ { THERE, AGENT, LISTEN, .n_rows = 12, .has_other_pids = true }, "other-pids", "nothing is known of its rows: the agent" },
-	{ { THERE, AGENT, .is_agent = true, .is_other_namespace = true }, "other-pids", "this command runs in a PID namespace" },
+	{ { THERE, AGENT, LISTEN, .n_rows = 12, .has_other_pids = true },
+	  "other-pids",
+	  "nothing is known of its rows: the agent" },
+	{ { THERE, AGENT, .is_agent = true, .is_other_namespace = true },
+	  "other-pids",
+	  "this command runs in a PID namespace" },
 	{ { THERE, AGENT, LISTEN, .n_rows = 12, .is_other_machine = true }, "other-machine", "not of this machine" },
 	{ { THERE, LISTEN, .is_other_namespace = true }, "no-connection", "no connection now" },
 	{ { THERE, AGENT, LISTEN, .n_tls = 2 }, "tls", "of the connections that the agent saw, 2 spoke TLS" },
@@ -100,22 +106,21 @@ Test(check_pid, sentence_is_bounded)
 	cr_expect_eq(strlen(sentence), sizeof(sentence) - 1);
 }
 
-#define FEATURES                                                                                             \
-	"{\"agent\":{\"pid\":9,\"features\":[{\"name\":\"x\"},{\"name\":\"whole-node\",\"state\":\"on\"}]}}"
+#define FEATURES "{\"agent\":{\"pid\":9,\"features\":[{\"name\":\"x\"},{\"name\":\"whole-node\",\"state\":\"on\"}]}}"
 
 Test(check_pid, takes_a_report)
 {
 	struct check_facts facts = { .pid = 7 };
 
 	cr_assert_eq(
-	    check_take(
-		&facts,
-		"{\"requests\":{\"recent\":[{\"pid\":7},{\"pid\":8},{\"pid\":7}],\"active\":[{\"pid\":8}]},"
-		"\"processes\":[{\"pid\":8,\"connections\":{\"http1\":9}},"
-		"{\"pid\":7,\"connections\":{\"http1\":1,\"http2\":2,\"tls\":3,\"other\":null}}]}",
-		FEATURES),
-	    0);
-	cr_expect(facts.has_agent && facts.is_whole_node && facts.is_watched && !facts.is_agent && !facts.measures_requests);
+		check_take(&facts,
+			   "{\"requests\":{\"recent\":[{\"pid\":7},{\"pid\":8},{\"pid\":7}],\"active\":[{\"pid\":8}]},"
+			   "\"processes\":[{\"pid\":8,\"connections\":{\"http1\":9}},"
+			   "{\"pid\":7,\"connections\":{\"http1\":1,\"http2\":2,\"tls\":3,\"other\":null}}]}",
+			   FEATURES),
+		0);
+	cr_expect(facts.has_agent && facts.is_whole_node && facts.is_watched && !facts.is_agent &&
+		  !facts.measures_requests);
 	cr_expect_eq(facts.n_rows, 2);
 	cr_expect_eq(facts.n_rows_below, 2);
 	cr_expect(facts.n_http1 == 1 && facts.n_http2 == 2 && facts.n_tls == 3 && facts.n_other == 0);
@@ -134,13 +139,12 @@ Test(check_pid, takes_features)
 {
 	struct check_facts facts = { .pid = 7, .boot_id = "here" };
 
-	cr_assert_eq(
-	    check_take(&facts, NULL,
-		       "{\"host\":{\"boot_id\":\"there\"},\"agent\":{\"pid\":9,\"features\":["
-		       "{\"name\":\"requests\",\"state\":\"off\",\"reason\":\"no hooks\"},"
-		       "{\"name\":\"pid-namespace\",\"state\":\"failed\",\"reason\":\"r\"},"
-		       "{\"name\":\"older-connections\",\"state\":\"failed\",\"reason\":\"grant it\"}]}}"),
-	    0);
+	cr_assert_eq(check_take(&facts, NULL,
+				"{\"host\":{\"boot_id\":\"there\"},\"agent\":{\"pid\":9,\"features\":["
+				"{\"name\":\"requests\",\"state\":\"off\",\"reason\":\"no hooks\"},"
+				"{\"name\":\"pid-namespace\",\"state\":\"failed\",\"reason\":\"r\"},"
+				"{\"name\":\"older-connections\",\"state\":\"failed\",\"reason\":\"grant it\"}]}}"),
+		     0);
 	cr_expect(!facts.measures_requests && facts.has_other_pids && facts.is_other_machine);
 	cr_expect_str_eq(facts.requests_reason, "no hooks");
 	cr_expect_str_eq(facts.older_reason, "grant it");
@@ -151,11 +155,12 @@ Test(check_pid, takes_good_features)
 {
 	struct check_facts facts = { .pid = 7, .boot_id = "here" };
 
-	cr_assert_eq(check_take(&facts, NULL,
-				"{\"host\":{\"boot_id\":\"here\"},\"agent\":{\"features\":["
-				"{\"name\":\"requests\",\"state\":\"on\"},{\"name\":\"pid-namespace\",\"state\":\"on\"},"
-				"{\"name\":\"older-connections\",\"state\":\"on\",\"reason\":\"all\"}]}}"),
-		     0);
+	cr_assert_eq(
+		check_take(&facts, NULL,
+			   "{\"host\":{\"boot_id\":\"here\"},\"agent\":{\"features\":["
+			   "{\"name\":\"requests\",\"state\":\"on\"},{\"name\":\"pid-namespace\",\"state\":\"on\"},"
+			   "{\"name\":\"older-connections\",\"state\":\"on\",\"reason\":\"all\"}]}}"),
+		0);
 	cr_expect(facts.measures_requests && !facts.has_other_pids && !facts.is_other_machine);
 	cr_expect(!*facts.older_reason && !*facts.failed);
 }
@@ -186,12 +191,11 @@ Test(check_pid, survives_any_json)
 	cr_expect_eq(check_take(&facts, texts[4], FEATURES), 0);
 	cr_expect_eq(facts.n_rows, 0);
 	cr_expect_eq(
-	    check_take(
-		&facts,
-		"{\"requests\":{},\"processes\":[null,{\"pid\":7,\"connections\":[]},{\"pid\":7,"
-		"\"connections\":{\"tls\":-5}}]}",
-		"{\"agent\":{\"features\":[null,1,{\"name\":5},{\"name\":\"whole-node\",\"state\":7}]}}"),
-	    0);
+		check_take(&facts,
+			   "{\"requests\":{},\"processes\":[null,{\"pid\":7,\"connections\":[]},{\"pid\":7,"
+			   "\"connections\":{\"tls\":-5}}]}",
+			   "{\"agent\":{\"features\":[null,1,{\"name\":5},{\"name\":\"whole-node\",\"state\":7}]}}"),
+		0);
 	cr_expect(!facts.is_whole_node && facts.n_tls == 0);
 }
 
@@ -200,8 +204,8 @@ Test(check_pid, looks_at_itself)
 	struct check_facts facts;
 
 	check_look(getpid(), &facts);
-	cr_expect(facts.exists && facts.process == getpid() && !facts.sockets_error && !facts.is_kernel && facts.is_new &&
-		  !facts.is_zombie);
+	cr_expect(facts.exists && facts.process == getpid() && !facts.sockets_error && !facts.is_kernel &&
+		  facts.is_new && !facts.is_zombie);
 	check_look(4194304, &facts);
 	cr_expect_not(facts.exists || facts.is_hidden);
 }

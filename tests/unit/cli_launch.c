@@ -128,11 +128,10 @@ Test(launch, what_sudo_says)
 		unsetenv("SUDO_GID");
 		if (cases[i].gid)
 			setenv("SUDO_GID", cases[i].gid, 1);
-		cr_expect_eq(launch_user_find(&user, NULL, error, sizeof(error)) == 0, cases[i].is_right,
-			     "%zu", i);
+		cr_expect_eq(launch_user_find(&user, NULL, error, sizeof(error)) == 0, cases[i].is_right, "%zu", i);
 		if (cases[i].is_right)
-			cr_expect(user.switches && user.uid == 1234567 && user.gid == 7654321 &&
-				  user.n_groups == 1 && user.groups[0] == 7654321 && !user.home);
+			cr_expect(user.switches && user.uid == 1234567 && user.gid == 7654321 && user.n_groups == 1 &&
+				  user.groups[0] == 7654321 && !user.home);
 		launch_user_done(&user);
 	}
 }
@@ -209,10 +208,8 @@ struct settings {
 };
 
 static const struct config_row rows[] = {
-	{ "output", "FILE", NULL, NULL, "", &config_text, .offset = offsetof(struct settings, output),
-	  .letter = 'o' },
-	{ "json", NULL, NULL, NULL, "", &config_switch, .offset = offsetof(struct settings, json),
-	  .letter = 'j' },
+	{ "output", "FILE", NULL, NULL, "", &config_text, .offset = offsetof(struct settings, output), .letter = 'o' },
+	{ "json", NULL, NULL, NULL, "", &config_switch, .offset = offsetof(struct settings, json), .letter = 'j' },
 };
 
 Test(launch, options_end_where_the_command_begins)

@@ -127,11 +127,9 @@ Test(man, every_option_is_documented)
 
 	read_page();
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		char *help = help_of(commands[i].main, commands[i].name),
-		     *section = section_of(commands[i].section);
+		char *help = help_of(commands[i].main, commands[i].name), *section = section_of(commands[i].section);
 
-		cr_expect_geq(compare(help, section, commands[i].name), commands[i].least, "%s",
-			      commands[i].name);
+		cr_expect_geq(compare(help, section, commands[i].name), commands[i].least, "%s", commands[i].name);
 		compare_environment(help);
 		free(help);
 		free(section);

@@ -63,13 +63,12 @@ Test(options, takes_them_all)
 {
 	struct agent_options options;
 
-	cr_assert_eq(
-	    read_line(&options,
-		      "--listen [::1]:0 --listen=unix:/tmp/x --scope pid:7 --scope cgroup:/a "
-		      "--default-scope self --recent 1 --keep 500ms --keep 1h --id-header X-My-Id "
-		      "--id-header x_other --show-args --max-rows-per-second 1000000 --state-dir /tmp/s "
-		      "--token-file /t --insecure-listen --allow-pid-namespace"),
-	    0, "%s", error);
+	cr_assert_eq(read_line(&options,
+			       "--listen [::1]:0 --listen=unix:/tmp/x --scope pid:7 --scope cgroup:/a "
+			       "--default-scope self --recent 1 --keep 500ms --keep 1h --id-header X-My-Id "
+			       "--id-header x_other --show-args --max-rows-per-second 1000000 --state-dir /tmp/s "
+			       "--token-file /t --insecure-listen --allow-pid-namespace"),
+		     0, "%s", error);
 	cr_assert_eq(options.listen.n, 2);
 	cr_expect_str_eq(options.listen.items[1], "unix:/tmp/x");
 	cr_expect_not(options.listen_is_default);
@@ -134,8 +133,8 @@ Test(options, refuses_in_one_line)
 		struct agent_options options;
 
 		cr_expect_lt(read_line(&options, cases[i].line), 0, "%s", cases[i].line);
-		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s: %s",
-			     cases[i].line, error);
+		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s: %s", cases[i].line,
+			     error);
 		cr_expect_null(strchr(error, '\n'));
 		agent_options_done(&options);
 	}
@@ -173,8 +172,7 @@ Test(options, lists_have_a_limit)
 
 Test(options, help_wins_over_wrong_values)
 {
-	static const char *const lines[] = { "--help", "-h", "--recent x --help",
-					     "--config /nonexistent -h" };
+	static const char *const lines[] = { "--help", "-h", "--recent x --help", "--config /nonexistent -h" };
 
 	for (size_t i = 0; i < N(lines); i++) {
 		struct agent_options options;
@@ -229,8 +227,7 @@ Test(options, usage_error_is_one_line_and_2, .init = cr_redirect_stderr)
 	cr_expect_eq(agent_options_parse(&options, 2, argv), 2);
 	agent_options_done(&options);
 	fflush(stderr);
-	cr_assert_stderr_eq_str(
-	    "reqmeter agent: unknown option '--nope'; 'reqmeter agent --help' lists them\n");
+	cr_assert_stderr_eq_str("reqmeter agent: unknown option '--nope'; 'reqmeter agent --help' lists them\n");
 }
 
 Test(options, environment)
@@ -266,9 +263,8 @@ Test(options, environment)
 
 Test(options, sources_in_order)
 {
-	static const char json[] =
-	    "{\"listen\": [\"unix:/f\", \"unix:/g\"], \"recent\": 7, \"keep\": \"1m\", "
-	    "\"id-header\": [\"A\"], \"show-args\": true, \"scope\": [\"pid:1\", \"node\"]}";
+	static const char json[] = "{\"listen\": [\"unix:/f\", \"unix:/g\"], \"recent\": 7, \"keep\": \"1m\", "
+				   "\"id-header\": [\"A\"], \"show-args\": true, \"scope\": [\"pid:1\", \"node\"]}";
 	char path[] = "/tmp/options_agent.XXXXXX", line[200];
 	int fd = mkstemp(path);
 	struct agent_options options;
@@ -361,8 +357,8 @@ Test(options_json, refuses)
 		struct agent_options options;
 
 		cr_expect_eq(read_json(&options, cases[i].text), -EINVAL, "%s", cases[i].text);
-		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s: %s",
-			     cases[i].text, error);
+		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s: %s", cases[i].text,
+			     error);
 		agent_options_done(&options);
 	}
 }

@@ -12,12 +12,12 @@
 #include "cli/stats_view.h"
 #include "cli/routes_view.h"
 
-#define ROW(route, status, cpu, duration, more)                                                              \
-	"{\"method\":\"GET\",\"route\":" route ",\"status\":" #status ",\"cpu_ns\":" #cpu                    \
+#define ROW(route, status, cpu, duration, more)                                                                        \
+	"{\"method\":\"GET\",\"route\":" route ",\"status\":" #status ",\"cpu_ns\":" #cpu                              \
 	",\"duration_ns\":" #duration more "}"
-#define REPORT(rows, losses)                                                                                 \
-	"{\"requests\":{\"counts\":{\"started\":3,\"finished\":2,\"in_flight\":1},\"routes\":null,"          \
-	"\"active\":[],"                                                                                     \
+#define REPORT(rows, losses)                                                                                           \
+	"{\"requests\":{\"counts\":{\"started\":3,\"finished\":2,\"in_flight\":1},\"routes\":null,"                    \
+	"\"active\":[],"                                                                                               \
 	"\"recent\":[" rows "]},\"agent\":{\"losses\":{" losses "}}}"
 
 static char *printed;
@@ -54,11 +54,14 @@ static double number(const cJSON *list, int i, const char *path)
 
 Test(view, rows_are_grouped_into_routes)
 {
-	cJSON *rows =
-	    cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW("\"/a\"", 200, 1, 5, ",\"outcome\":\"client-gone\"") "," ROW(
-		"\"/b\"", 503, 30, 300,
-		"") "," ROW("null", 0, 7, 7, ",\"outcome\":\"process-died\"") "," ROW("\"/b\"", 404, 20, 200,
-										      "") "]");
+	cJSON *rows = cJSON_Parse("[" ROW("\"/b\"", 200, 10, 100, "") "," ROW(
+		"\"/a\"", 200, 1, 5,
+		",\"outcome\":\"client-gone\"") "," ROW("\"/b\"", 503, 30, 300,
+							"") "," ROW("null", 0, 7, 7,
+								    ",\"outcome\":\"process-died\"") "," ROW("\"/b\"",
+													     404, 20,
+													     200,
+													     "") "]");
 	cJSON *routes = view_group(rows);
 
 	cr_assert_eq(cJSON_GetArraySize(routes), 3);
@@ -114,12 +117,11 @@ Test(view, grouping_survives_any_json)
 /* The report's own routes win over grouping, and are printed the most expensive first. */
 Test(view, routes_of_the_report)
 {
-	cJSON *requests =
-	    cJSON_Parse("{\"recent\":[],\"routes\":["
-			"{\"method\":\"GET\",\"route\":\"/cheap\",\"count\":2,\"errors\":0,"
-			"\"cpu_ns\":{\"sum\":4000,\"max\":3000},\"duration_ns\":{\"sum\":8000}},"
-			"{\"method\":\"GET\",\"route\":\"/dear\",\"count\":4,\"errors\":1,"
-			"\"cpu_ns\":{\"sum\":8000000,\"max\":5000000},\"duration_ns\":null}]}");
+	cJSON *requests = cJSON_Parse("{\"recent\":[],\"routes\":["
+				      "{\"method\":\"GET\",\"route\":\"/cheap\",\"count\":2,\"errors\":0,"
+				      "\"cpu_ns\":{\"sum\":4000,\"max\":3000},\"duration_ns\":{\"sum\":8000}},"
+				      "{\"method\":\"GET\",\"route\":\"/dear\",\"count\":4,\"errors\":1,"
+				      "\"cpu_ns\":{\"sum\":8000000,\"max\":5000000},\"duration_ns\":null}]}");
 	struct view view = view_of(120);
 	const char *text, *dear, *cheap;
 
@@ -138,8 +140,7 @@ Test(view, routes_of_the_report)
 
 Test(view, a_column_without_values_takes_no_room)
 {
-	cJSON *with =
-	    cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":{\"growth_bytes\":-4194304}") "]");
+	cJSON *with = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":{\"growth_bytes\":-4194304}") "]");
 	cJSON *without = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":null") "]");
 	struct view view = view_of(150);
 
@@ -181,12 +182,11 @@ Test(view, the_column_sorted_by_stays)
 /* The route that leaks leaves little each time: the sum says which it is, not the highest of one request. */
 Test(view, routes_by_what_they_left_behind)
 {
-	cJSON *requests =
-	    cJSON_Parse("{\"recent\":[],\"routes\":["
-			"{\"method\":\"GET\",\"route\":\"/once\",\"count\":1,\"cpu_ns\":{\"sum\":9000},"
-			"\"growth_bytes\":{\"sum\":1048576,\"max\":1048576}},"
-			"{\"method\":\"GET\",\"route\":\"/leak\",\"count\":100,\"cpu_ns\":{\"sum\":10},"
-			"\"growth_bytes\":{\"sum\":10485760,\"max\":104857}}]}");
+	cJSON *requests = cJSON_Parse("{\"recent\":[],\"routes\":["
+				      "{\"method\":\"GET\",\"route\":\"/once\",\"count\":1,\"cpu_ns\":{\"sum\":9000},"
+				      "\"growth_bytes\":{\"sum\":1048576,\"max\":1048576}},"
+				      "{\"method\":\"GET\",\"route\":\"/leak\",\"count\":100,\"cpu_ns\":{\"sum\":10},"
+				      "\"growth_bytes\":{\"sum\":10485760,\"max\":104857}}]}");
 	struct view view = view_of(60);
 	const char *once, *leak;
 
@@ -204,11 +204,12 @@ Test(view, routes_by_what_they_left_behind)
 /* Where memory is traced, and on a terminal of 80 columns whole: a sum without one of its terms is a riddle. */
 Test(view, memory_ledger)
 {
-	static const char known[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/system.slice/w.service\","
-				    "\"memory\":{\"current_bytes\":9437184,\"limit_bytes\":null},\"ledger\":{\"memory\":{"
-				    "\"rss_delta_bytes\":1048576,\"requests_bytes\":2097152,\"background_bytes\":0,"
-				    "\"fork_bytes\":0,\"teardown_bytes\":-1048576,\"foreign_bytes\":0,"
-				    "\"residual_bytes\":4096}}}]}",
+	static const char known[] =
+		"{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/system.slice/w.service\","
+		"\"memory\":{\"current_bytes\":9437184,\"limit_bytes\":null},\"ledger\":{\"memory\":{"
+		"\"rss_delta_bytes\":1048576,\"requests_bytes\":2097152,\"background_bytes\":0,"
+		"\"fork_bytes\":0,\"teardown_bytes\":-1048576,\"foreign_bytes\":0,"
+		"\"residual_bytes\":4096}}}]}",
 			  unknown[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"ledger\":{"
 				      "\"memory\":null}}]}";
 	static const char no_ledger[] = "{\"requests\":{\"recent\":[]},\"cgroups\":[{\"path\":\"/a\",\"cpu\":{"
@@ -235,8 +236,7 @@ Test(view, memory_ledger)
 Test(view, losses_in_words_or_not_at_all)
 {
 	struct view view = view_of(80);
-	cJSON *none = cJSON_Parse("{\"rows\":0,\"stacks\":null}"),
-	      *some = cJSON_Parse("{\"rows\":3,\"odd\\u001b\":1}");
+	cJSON *none = cJSON_Parse("{\"rows\":0,\"stacks\":null}"), *some = cJSON_Parse("{\"rows\":3,\"odd\\u001b\":1}");
 
 	view_losses(&view, none);
 	view_losses(&view, NULL);
@@ -262,9 +262,7 @@ Test(run_view, text)
 {
 	struct view view = view_of(80);
 
-	cr_expect_eq(
-	    run_print(&view, &summary, REPORT(ROW("\"/a\"", 200, 5000000, 7000000, ""), "\"rows\":2"), 10),
-	    0);
+	cr_expect_eq(run_print(&view, &summary, REPORT(ROW("\"/a\"", 200, 5000000, 7000000, ""), "\"rows\":2"), 10), 0);
 	text_of(&view);
 	cr_expect(strstr(printed, "reqmeter run: server --port=1?[31m: exit 0 after 1.50s\n"), "%s", printed);
 	cr_expect(strstr(printed, "requests  3: 2 finished, 1 still in flight\n"), "%s", printed);

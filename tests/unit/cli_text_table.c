@@ -155,8 +155,7 @@ Test(table, fits_what_it_is_given)
 Test(table, never_wider_than_asked_while_something_gives)
 {
 	static const char *const cells[] = { "a-very-long-name-of-a-process",
-					     "/kubepods.slice/kubepods-burstable.slice/x", "123ms",
-					     "inferred" };
+					     "/kubepods.slice/kubepods-burstable.slice/x", "123ms", "inferred" };
 
 	for (unsigned width = 11; width < 100; width++) {
 		char *got = print(cells, N(cells), width, false), *end = strchr(got, '\n');
@@ -206,9 +205,7 @@ Test(table, foreign_bytes_stay_harmless)
 
 Test(table, wide_characters_keep_columns_straight)
 {
-	static const char *const cells[] = {
-		"\xe6\x97\xa5\xe6\x9c\xac", "/a", "1ns", "x", "abcd", "/b", "2ns", "y"
-	};
+	static const char *const cells[] = { "\xe6\x97\xa5\xe6\x9c\xac", "/a", "1ns", "x", "abcd", "/b", "2ns", "y" };
 	char *got = print(cells, N(cells), 100, false);
 
 	cr_expect_str_eq(got, "NAME PATH CPU NOTE\n"

@@ -204,7 +204,8 @@ Test(model_clients, like_a_recount_of_everything)
 		if (random() % 10) {
 			struct told *t = &told[n++];
 
-			*t = (struct told){ (uint32_t)(random() % PIDS + 1), (uint64_t)random() % 1000000, random() % 2 };
+			*t = (struct told){ (uint32_t)(random() % PIDS + 1), (uint64_t)random() % 1000000,
+					    random() % 2 };
 			end(c, t->pid, 9, t->duration_ns, t->prediction ? "/p/chat/completions" : "/completions");
 			continue;
 		}
@@ -261,7 +262,7 @@ Test(model_clients, who_goes_takes_nothing_along)
 	end(c, 1, 5, 10, NULL);
 	read_times(c, "goes", &everything);
 	end(c, 1, 5, 30, NULL);
-	clients_settle(c, holds, NULL, NULL); /* lies with "goes" now */
+	clients_settle(c, holds, NULL, NULL);  /* lies with "goes" now */
 	clients_find(c, "keeps", &everything); /* used, not read */
 	for (int i = 0; i < CLIENTS_MAX - 1; i++) {
 		snprintf(name, sizeof(name), "c%d", i);
@@ -276,7 +277,8 @@ Test(model_clients, who_goes_takes_nothing_along)
 Test(model_clients, processes_of_long_ago_count_by_cgroup)
 {
 	enum { N = 3 * SERVED_MAX };
-	const struct client_scope cgroup = { 2, 0, "5" }, late = { 2, 0, "5" }, old = pid_scope(10), young = pid_scope(N + 9);
+	const struct client_scope cgroup = { 2, 0, "5" }, late = { 2, 0, "5" }, old = pid_scope(10),
+				  young = pid_scope(N + 9);
 	struct clients *c;
 	struct time_sums sums;
 
@@ -339,8 +341,8 @@ Test(model_clients, ends_are_cheap_with_many_clients)
 		end(c, (uint32_t)(i % 100), 5, 1000, "/v1/chat/completions");
 	}
 	before = seconds() - before;
-	fprintf(stderr, "clients: %.0f ns an end, with %d clients that read every %d ends\n", before / ENDS * 1e9, CLIENTS_MAX,
-		PER_READ);
+	fprintf(stderr, "clients: %.0f ns an end, with %d clients that read every %d ends\n", before / ENDS * 1e9,
+		CLIENTS_MAX, PER_READ);
 	cr_expect_lt(before, 10.0, "ten seconds of load took %.1f s", before);
 	clients_free(c);
 }
@@ -423,7 +425,7 @@ Test(model_clients, programs_say_how_long_they_took)
 	cr_assert_eq(clients_new(&c), 0);
 	end_told(c, 500, "/predict/", "/predict/");
 	end_told(c, 300, NULL, "/v1/chat/completions"); /* seen at no socket */
-	end_told(c, 100, "/other", "/predict/"); /* what was asked for goes before what it is called */
+	end_told(c, 100, "/other", "/predict/");        /* what was asked for goes before what it is called */
 	sums = read_times(c, "one", &everything);
 	expect(&sums.all, 3, 900, 100, 500);
 	expect(&sums.predictions, 2, 800, 300, 500);

@@ -68,8 +68,7 @@ Test(http_chunked, whole)
 		size_t used = 77, n = strlen(bodies[i].bytes);
 		http_chunked_init(&scan);
 		cr_expect_eq(feed(&scan, bodies[i].bytes, n, &used), bodies[i].result, "%s", bodies[i].bytes);
-		cr_expect_eq(used, bodies[i].result < 0 ? n : bodies[i].used, "%s: %zu", bodies[i].bytes,
-			     used);
+		cr_expect_eq(used, bodies[i].result < 0 ? n : bodies[i].used, "%s: %zu", bodies[i].bytes, used);
 	}
 }
 
@@ -80,8 +79,7 @@ static void split_at(const struct body *body, size_t n)
 	http_chunked_init(&scan);
 	int r = feed(&scan, body->bytes, n, &first);
 	cr_expect_eq(r, body->result != 0 && n >= body->used ? body->result : 0, "%s at %zu", body->bytes, n);
-	cr_expect_eq(feed(&scan, body->bytes + n, length - n, &second), body->result, "%s at %zu",
-		     body->bytes, n);
+	cr_expect_eq(feed(&scan, body->bytes + n, length - n, &second), body->result, "%s at %zu", body->bytes, n);
 	if (body->result >= 0)
 		cr_expect_eq(first + second, body->used, "%s at %zu", body->bytes, n);
 }
@@ -151,7 +149,6 @@ Test(http_chunked, unseen_data)
 		if (table[i].skipped == 0)
 			cr_expect(http_chunked_in_data(&scan) && scan.left >= table[i].skip, "%zu", i);
 		cr_expect_eq(http_chunked_skip(&scan, table[i].skip), table[i].skipped, "%zu", i);
-		cr_expect_eq(feed(&scan, table[i].after, strlen(table[i].after), &used), table[i].result,
-			     "%zu", i);
+		cr_expect_eq(feed(&scan, table[i].after, strlen(table[i].after), &used), table[i].result, "%zu", i);
 	}
 }

@@ -10,8 +10,7 @@
 #define SPAN   "00f067aa0ba902b7"
 #define PARENT "00-" TRACE "-" SPAN "-01"
 
-static struct http_request parse(const char *fields, const struct http_id_headers *extra, char *head,
-				 size_t size)
+static struct http_request parse(const char *fields, const struct http_id_headers *extra, char *head, size_t size)
 {
 	struct http_request got;
 	int n = snprintf(head, size, "GET / HTTP/1.1\r\n%s\r\n", fields);
@@ -20,15 +19,13 @@ static struct http_request parse(const char *fields, const struct http_id_header
 	return got;
 }
 
-static void expect_id(const char *fields, const struct http_id_headers *extra, const char *source,
-		      const char *id)
+static void expect_id(const char *fields, const struct http_id_headers *extra, const char *source, const char *id)
 {
 	char head[1024];
 	struct http_request got = parse(fields, extra, head, sizeof(head));
 	const char *name = http_id_source_name(&got.id, extra);
 	cr_expect_str_eq(name ? name : "", source, "%s: source %s", fields, name ? name : "none");
-	cr_expect(http_view_equals(http_id_view(&got.id), id), "%s: id '%.*s'", fields, got.id.length,
-		  got.id.text);
+	cr_expect(http_view_equals(http_id_view(&got.id), id), "%s: id '%.*s'", fields, got.id.length, got.id.text);
 }
 
 Test(http_ids, forms)
@@ -60,8 +57,8 @@ Test(http_ids, forms)
 		{ "X-Amzn-Trace-Id: Self=1-6;NotRoot=1-5\r\n", "", "" },
 		{ "X-Amzn-Trace-Id: Root\r\n", "", "" },
 		{ "X-Amzn-Trace-Id: Root=;Root=1-5\r\n", "", "" },
-		{ "X-Cloud-Trace-Context: 105445aa7843bc8bf206b12000100000/1;o=1\r\n",
-		  "x-cloud-trace-context", "105445aa7843bc8bf206b12000100000" },
+		{ "X-Cloud-Trace-Context: 105445aa7843bc8bf206b12000100000/1;o=1\r\n", "x-cloud-trace-context",
+		  "105445aa7843bc8bf206b12000100000" },
 		{ "X-Cloud-Trace-Context: 105445\r\n", "x-cloud-trace-context", "105445" },
 		{ "X-Cloud-Trace-Context: 105445;o=1\r\n", "x-cloud-trace-context", "105445" },
 		{ "X-Cloud-Trace-Context: /1;o=1\r\n", "", "" },
@@ -204,8 +201,7 @@ Test(http_ids, traceparent)
 		struct http_request got = parse(fields, NULL, head, sizeof(head));
 		cr_expect_eq(got.id.source, HTTP_ID_X_REQUEST_ID);
 		cr_expect(http_view_equals(got.trace_id, table[i].valid ? TRACE : ""), "%s", table[i].value);
-		cr_expect(http_view_equals(got.parent_span_id, table[i].valid ? SPAN : ""), "%s",
-			  table[i].value);
+		cr_expect(http_view_equals(got.parent_span_id, table[i].valid ? SPAN : ""), "%s", table[i].value);
 		*strchr(fields, 'X') = '\0';
 		expect_id(fields, NULL, table[i].valid ? "traceparent" : "", table[i].valid ? TRACE : "");
 		cr_expect(got.trace_id.length == 0 || got.trace_id.at > head, "not a view into the head");
@@ -214,8 +210,7 @@ Test(http_ids, traceparent)
 
 Test(http_ids, first_valid_traceparent)
 {
-	static const char other[] =
-	    "traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n";
+	static const char other[] = "traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n";
 	char fields[512], head[1024];
 	snprintf(fields, sizeof(fields), "traceparent: 00\r\ntraceparent: " PARENT "\r\n%s", other);
 	struct http_request got = parse(fields, NULL, head, sizeof(head));
@@ -227,9 +222,8 @@ Test(http_ids, first_valid_traceparent)
 /* A NUL ends neither a name nor a value, and is no digit of base64; an id that holds one is none. */
 Test(http_ids, nul_bytes)
 {
-	static const char none[] =
-	    "GET / HTTP/1.1\r\nX-Request-ID\0: b\r\nX-Request-ID: a\0b\r\nX-Request-ID: \0\r\n"
-	    "uber-trace-id: a\0b:1\r\nsw8: 1-YQ\0=-x\r\nsw8: 1-AGE=-x\r\n\r\n";
+	static const char none[] = "GET / HTTP/1.1\r\nX-Request-ID\0: b\r\nX-Request-ID: a\0b\r\nX-Request-ID: \0\r\n"
+				   "uber-trace-id: a\0b:1\r\nsw8: 1-YQ\0=-x\r\nsw8: 1-AGE=-x\r\n\r\n";
 	static const char behind[] = "GET / HTTP/1.1\r\nX-Request-ID: \0\r\nuber-trace-id: a:\0\r\n\r\n";
 	struct http_request got;
 	cr_assert_eq(http_request_parse(none, sizeof(none) - 1, false, NULL, &got), 1);
@@ -241,8 +235,8 @@ Test(http_ids, nul_bytes)
 
 Test(http_ids, of_a_response)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\ntraceparent: " PARENT
-				   "\r\nb3: t-1\r\nX-Correlation-ID: c\r\nX-Mine: m\r\n\r\n";
+	static const char head[] =
+		"HTTP/1.1 200 OK\r\ntraceparent: " PARENT "\r\nb3: t-1\r\nX-Correlation-ID: c\r\nX-Mine: m\r\n\r\n";
 	static const char *const names[] = { "x-mine" };
 	const struct http_id_headers extra = { names, 1 };
 	struct http_response got;

@@ -21,9 +21,18 @@ static bool ends(const char *bytes, size_t n)
 Test(http_last_chunk, ends)
 {
 	static const char *const table[] = {
-		"0\r\n\r\n", "0\n\n", "000\r\n\r\n", "0;last=1\r\n\r\n", "0 \t;a\r\n\r\n", "00 \n\n",
-		"0\r\nServer-Timing: total;dur=1\r\n\r\n", "0\nA: 1\nB:2\n\n", "0;x\r\nA: 1\r\n folded\r\n\r\n",
-		"2\r\nok\r\n0\r\n\r\n", "k\r\n0\r\nT:\r\n\r\n", "0\r\n0: a field of that name\r\n\r\n",
+		"0\r\n\r\n",
+		"0\n\n",
+		"000\r\n\r\n",
+		"0;last=1\r\n\r\n",
+		"0 \t;a\r\n\r\n",
+		"00 \n\n",
+		"0\r\nServer-Timing: total;dur=1\r\n\r\n",
+		"0\nA: 1\nB:2\n\n",
+		"0;x\r\nA: 1\r\n folded\r\n\r\n",
+		"2\r\nok\r\n0\r\n\r\n",
+		"k\r\n0\r\nT:\r\n\r\n",
+		"0\r\n0: a field of that name\r\n\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -33,9 +42,27 @@ Test(http_last_chunk, ends)
 Test(http_last_chunk, does_not_end)
 {
 	static const char *const table[] = {
-		"", "\n", "\r\n", "\r\n\r\n", "0", "0\r\n", "10\r\n\r\n", "a0\r\n\r\n", "0x\r\n\r\n", ";a\r\n\r\n", "A: 1\r\n\r\n",
-		"0\r\nno field\r\n\r\n", "0\r\n: no name\r\n\r\n", "0\r\nna me: x\r\n\r\n", "0\r\n\r\nmore", "0\r\n\r\nA: 1\r\n\r\n",
-		"0\r\n\r\n\r\n", "0;a\rb\r\n\r\n", "7\r\na0\r\n\r\nb\r\n", "HTTP/1.1 200 OK\r\nA: 1\r\n\r\n", "event: x\n\n",
+		"",
+		"\n",
+		"\r\n",
+		"\r\n\r\n",
+		"0",
+		"0\r\n",
+		"10\r\n\r\n",
+		"a0\r\n\r\n",
+		"0x\r\n\r\n",
+		";a\r\n\r\n",
+		"A: 1\r\n\r\n",
+		"0\r\nno field\r\n\r\n",
+		"0\r\n: no name\r\n\r\n",
+		"0\r\nna me: x\r\n\r\n",
+		"0\r\n\r\nmore",
+		"0\r\n\r\nA: 1\r\n\r\n",
+		"0\r\n\r\n\r\n",
+		"0;a\rb\r\n\r\n",
+		"7\r\na0\r\n\r\nb\r\n",
+		"HTTP/1.1 200 OK\r\nA: 1\r\n\r\n",
+		"event: x\n\n",
 		"data: 0\n\n",
 	};
 

@@ -71,18 +71,19 @@ static void found_is(const struct feed *f, size_t i, const char *path, uint64_t 
 	cr_expect_str_eq(f->heads[i].path, path, "line %d", line);
 	cr_expect_eq(f->heads[i].offset, offset, "line %d: offset %lu", line, (unsigned long)f->heads[i].offset);
 	if (begin_ns)
-		cr_expect_eq(f->heads[i].begin_ns, begin_ns, "line %d: begin %lu", line, (unsigned long)f->heads[i].begin_ns);
+		cr_expect_eq(f->heads[i].begin_ns, begin_ns, "line %d: begin %lu", line,
+			     (unsigned long)f->heads[i].begin_ns);
 }
 #define FOUND(f, i, path, offset, begin_ns) found_is(f, i, path, offset, begin_ns, __LINE__)
 
-#define GET(path)	     "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
+#define GET(path)            "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
 #define POST(path, n, body)  "POST " path " HTTP/1.1\r\nHost: x\r\nContent-Length: " n "\r\n\r\n" body
 #define CHUNKS(path, chunks) "POST " path " HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" chunks
 
 /* Heads with and without bodies, bodies that look like heads, pipelined, chunked with trailers. */
 static const char conversation[] = GET("/1") POST("/2", "23", "GET /no HTTP/1.1\r\n\r\n...") GET("/3")
 	CHUNKS("/4", "5\r\nGET /\r\n12;ext=1\r\nnot HTTP/1.1\r\n\r\nab\r\n0\r\nT: 1\r\n\r\n") "\n" GET("/5")
-	POST("/6", "0", "") CHUNKS("/7", "0\r\n\r\n") "GET /8 HTTP/1.0\n\n" GET("/9");
+		POST("/6", "0", "") CHUNKS("/7", "0\r\n\r\n") "GET /8 HTTP/1.0\n\n" GET("/9");
 
 static void conversation_is_found(const struct feed *f, const char *how, size_t a, size_t b)
 {
@@ -98,7 +99,8 @@ static void conversation_is_found(const struct feed *f, const char *how, size_t 
 		/* The first byte of its method; an empty line before it may count as its own or not. */
 		at = strstr(conversation, line);
 		cr_assert_leq(f->heads[i].offset, (uint64_t)(at - conversation));
-		cr_assert_geq(f->heads[i].offset + 5, (uint64_t)(at - conversation), "%s %zu %zu: head %zu", how, a, b, i);
+		cr_assert_geq(f->heads[i].offset + 5, (uint64_t)(at - conversation), "%s %zu %zu: head %zu", how, a, b,
+			      i);
 	}
 	cr_assert_eq(f->losses.heads_cut + f->losses.head_parse, 0);
 	cr_assert(receiver_idle(&f->receiver));
@@ -147,7 +149,8 @@ Test(model_receiver, begin_is_the_first_byte)
 
 	read_text(&f, "GET /a HT");
 	read_text(&f, "TP/1.1\r\n");
-	read_text(&f, "\r\n" "GET /b");
+	read_text(&f, "\r\n"
+		      "GET /b");
 	read_text(&f, " HTTP/1.1\r\n\r\n");
 	cr_assert_eq(f.n_heads, 2);
 	FOUND(&f, 0, "/a", 0, 1);
@@ -324,8 +327,13 @@ Test(model_receiver, resume_in_a_head)
 
 Test(model_receiver, junk)
 {
-	static const char *const junk[] = { "\x16\x03\x01\x02\x01junk", "SSH-2.0-OpenSSH\r\n", "* OK IMAP\r\n", "\0\0\0\0",
-					    "GET\r\n\r\n", "GET / HTTP/2.0\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" };
+	static const char *const junk[] = { "\x16\x03\x01\x02\x01junk",
+					    "SSH-2.0-OpenSSH\r\n",
+					    "* OK IMAP\r\n",
+					    "\0\0\0\0",
+					    "GET\r\n\r\n",
+					    "GET / HTTP/2.0\r\n\r\n",
+					    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" };
 
 	for (size_t i = 0; i < sizeof(junk) / sizeof(*junk); i++) {
 		struct feed f = { 0 };
@@ -358,7 +366,8 @@ static size_t large_head(char *to, size_t n, const char *path)
 Test(model_receiver, large_heads_shown)
 {
 	static char bytes[HEAD_TOTAL + 100];
-	static const size_t sizes[] = { HEAD_COPY, HEAD_COPY + 1, HEAD_TOTAL - 1, HEAD_TOTAL }, cuts[] = { 4096, 1000, 16384 };
+	static const size_t sizes[] = { HEAD_COPY, HEAD_COPY + 1, HEAD_TOTAL - 1, HEAD_TOTAL },
+			    cuts[] = { 4096, 1000, 16384 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		for (size_t c = 0; c < sizeof(cuts) / sizeof(*cuts); c++) {
@@ -531,7 +540,8 @@ Test(model_receiver, gaps_invent_nothing)
 			if (rand_r(&seed) % 6 == 0)
 				read_untold(&f, take);
 			else
-				read_shown(&f, bytes + at, take, rand_r(&seed) % 4 ? take : (size_t)rand_r(&seed) % (take + 1));
+				read_shown(&f, bytes + at, take,
+					   rand_r(&seed) % 4 ? take : (size_t)rand_r(&seed) % (take + 1));
 			at += take;
 		}
 		for (size_t i = 0; i < f.n_heads; i++) {

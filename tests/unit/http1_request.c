@@ -45,8 +45,8 @@ static const struct shape {
 	{ "M-SEARCH * HTTP/1.1\r\n\r\n", "M-SEARCH", "*", 1, HTTP_NONE, 0, "" },
 	{ "OPTIONS * HTTP/1.1\r\n\r\n", "OPTIONS", "*", 1, HTTP_NONE, 0, "" },
 	{ "!#$%&'*+-.^_`|~ / HTTP/1.1\r\n\r\n", "!#$%&'*+-.^_`|~", "/", 1, HTTP_NONE, 0, "" },
-	{ "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\n\r\n", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF", "/", 1,
-	  HTTP_NONE, 0, "" },
+	{ "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF / HTTP/1.1\r\n\r\n", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF", "/", 1, HTTP_NONE,
+	  0, "" },
 	{ "GET /a?b=c#d HTTP/1.1\r\n\r\n", "GET", "/a", 1, HTTP_NONE, 0, "" },
 	{ "GET /a#d?b HTTP/1.1\r\n\r\n", "GET", "/a", 1, HTTP_NONE, 0, "" },
 	{ "GET /? HTTP/1.1\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
@@ -73,27 +73,22 @@ static const struct shape {
 	{ "POST / HTTP/1.1\r\ncontent-length:\t0005 \r\n\r\n", "POST", "/", 1, HTTP_LENGTH, 5, "" },
 	{ "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "POST", "/", 1, HTTP_LENGTH, 0, "" },
 	{ "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", "POST", "/", 1, HTTP_CHUNKED, 0, "" },
-	{ "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0,
-	  "u" },
-	{ "GET / HTTP/1.1\r\nConnection: keep-alive, upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/", 1,
-	  HTTP_NONE, 0, "uk" },
+	{ "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "u" },
+	{ "GET / HTTP/1.1\r\nConnection: keep-alive, upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0,
+	  "uk" },
 	{ "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade:\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
 	{ "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
-	{ "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "GET", "/", 0, HTTP_NONE, 0,
-	  "" },
+	{ "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "GET", "/", 0, HTTP_NONE, 0, "" },
 	{ "GET / HTTP/1.1\r\nConnection: CLOSE\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "c" },
 	{ "GET / HTTP/1.0\r\nConnection: x,,Keep-Alive\r\n\r\n", "GET", "/", 0, HTTP_NONE, 0, "k" },
-	{ "GET / HTTP/1.1\r\nConnection: x\r\nConnection:\r\n close\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0,
-	  "c" },
+	{ "GET / HTTP/1.1\r\nConnection: x\r\nConnection:\r\n close\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "c" },
 	{ "GET / HTTP/1.1\r\nConnection: closed, xclose\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
-	{ "PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 9\r\n\r\n", "PUT", "/", 1, HTTP_LENGTH,
-	  9, "e" },
-	{ "PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", "PUT", "/", 0, HTTP_LENGTH,
-	  9, "" },
+	{ "PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 9\r\n\r\n", "PUT", "/", 1, HTTP_LENGTH, 9, "e" },
+	{ "PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n", "PUT", "/", 0, HTTP_LENGTH, 9, "" },
 	{ "PUT / HTTP/1.1\r\nExpect: 200-ok\r\n\r\n", "PUT", "/", 1, HTTP_NONE, 0, "" },
 	/* Lines that are no fields are passed over, and end nothing. */
-	{ "GET / HTTP/1.1\r\njunk\r\n: x\r\n \r\n lost fold: 1\r\n:\r\nConnection: close\r\n\r\n", "GET", "/",
-	  1, HTTP_NONE, 0, "c" },
+	{ "GET / HTTP/1.1\r\njunk\r\n: x\r\n \r\n lost fold: 1\r\n:\r\nConnection: close\r\n\r\n", "GET", "/", 1,
+	  HTTP_NONE, 0, "c" },
 	{ "GET / HTTP/1.1\r\nA: b\r\n \t\r\nConnection: close\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "c" },
 	{ "GET / HTTP/1.1\r\nA: b\r\n\tConnection: close\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
 	{ "GET / HTTP/1.1\r\n Connection: close\r\n\r\n", "GET", "/", 1, HTTP_NONE, 0, "" },
@@ -177,9 +172,9 @@ static const struct junk {
 	const char *bytes;
 	size_t n, known;
 } junk[] = {
-#define JUNK(text, known)                                                                                    \
-	{                                                                                                    \
-		text, sizeof(text) - 1, known                                                                \
+#define JUNK(text, known)                                                                                              \
+	{                                                                                                              \
+		text, sizeof(text) - 1, known                                                                          \
 	}
 	JUNK("\x16\x03\x01\x02\x00", 1),
 	JUNK("\0GET / HTTP/1.1\r\n\r\n", 1),
@@ -225,8 +220,8 @@ Test(http_request, junk_is_refused_at_its_first_byte)
 		for (size_t n = 0; n <= junk[i].n; n++) {
 			struct http_request got = { .minor_version = 77 };
 			char *bytes = exact_copy(junk[i].bytes, n);
-			cr_expect_eq(http_request_parse(bytes, n, false, NULL, &got),
-				     n < junk[i].known ? 0 : -EINVAL, "%s at %zu", junk[i].bytes, n);
+			cr_expect_eq(http_request_parse(bytes, n, false, NULL, &got), n < junk[i].known ? 0 : -EINVAL,
+				     "%s at %zu", junk[i].bytes, n);
 			cr_expect_eq(http_request_parse(bytes, n, true, NULL, &got), -EINVAL, "%s at %zu",
 				     junk[i].bytes, n);
 			cr_expect_eq(got.minor_version, 77);
@@ -336,8 +331,7 @@ Test(http_request, cut_head_keeps_whole_lines_only)
 
 Test(http_request, pipelined)
 {
-	static const char bytes[] =
-	    "GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\nA: b\r\n\r\nGET /3 HTTP/1.1\n\n";
+	static const char bytes[] = "GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\nA: b\r\n\r\nGET /3 HTTP/1.1\n\n";
 	static const char *const paths[] = { "/1", "/2", "/3" };
 	size_t at = 0;
 	for (int i = 0; i < 3; i++) {

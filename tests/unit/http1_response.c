@@ -33,19 +33,17 @@ static const struct shape {
 	{ "HTTP/1.1 200 caf\xc3\xa9 \"x\"\r\n\r\n", 12, 200, 1, HTTP_UNTIL_CLOSE, 0, "", "" },
 	{ "HTTP/1.1 100 Continue\r\n\r\n", 12, 100, 1, HTTP_UNTIL_CLOSE, 0, "", "" },
 	{ "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", 12, 200, 1, HTTP_LENGTH, 5, "", "" },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 12, 200, 1, HTTP_UNKNOWN, 0,
-	  "", "" },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 12, 200, 1,
-	  HTTP_CHUNKED, 0, "", "" },
+	{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 12, 200, 1, HTTP_UNKNOWN, 0, "", "" },
+	{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 12, 200, 1, HTTP_CHUNKED, 0, "",
+	  "" },
 	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", 12, 200, 1, HTTP_UNTIL_CLOSE, 0, "", "" },
 	{ "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 12, 200, 0, HTTP_UNKNOWN, 0, "", "" },
 	{ "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", 12, 200, 1, HTTP_UNTIL_CLOSE, 0, "c", "" },
-	{ "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", 12, 200, 0, HTTP_LENGTH,
-	  0, "k", "" },
+	{ "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", 12, 200, 0, HTTP_LENGTH, 0, "k",
+	  "" },
 	{ "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 12, 101, 1,
 	  HTTP_UNTIL_CLOSE, 0, "u", "" },
-	{ "HTTP/1.1 503 x\r\nX-Request-Id: r-1\r\nRetry-After: 5\r\n\r\n", 12, 503, 1, HTTP_UNTIL_CLOSE, 0,
-	  "", "r-1" },
+	{ "HTTP/1.1 503 x\r\nX-Request-Id: r-1\r\nRetry-After: 5\r\n\r\n", 12, 503, 1, HTTP_UNTIL_CLOSE, 0, "", "r-1" },
 };
 
 static void expect_shape(const struct shape *shape, const struct http_response *got)
@@ -68,8 +66,7 @@ Test(http_response, shapes)
 		for (int more = 0; more < 2; more++) {
 			struct http_response got;
 			char head[256];
-			int n =
-			    snprintf(head, sizeof(head), "%s%s", shapes[i].head, more ? "A: b\n\nbody" : "");
+			int n = snprintf(head, sizeof(head), "%s%s", shapes[i].head, more ? "A: b\n\nbody" : "");
 			cr_assert_eq(http_response_parse(head, (size_t)n, false, NULL, &got), 1, "%s", head);
 			expect_shape(&shapes[i], &got);
 		}
@@ -81,14 +78,13 @@ Test(http_response, cut_at_every_byte)
 		for (size_t n = 0; n < strlen(shapes[i].head); n++) {
 			struct http_response got = { .status = 7 };
 			char *bytes = exact_copy(shapes[i].head, n);
-			cr_expect_eq(http_response_parse(bytes, n, false, NULL, &got), 0, "%s at %zu",
-				     shapes[i].head, n);
+			cr_expect_eq(http_response_parse(bytes, n, false, NULL, &got), 0, "%s at %zu", shapes[i].head,
+				     n);
 			cr_expect_eq(got.status, 7);
 			int r = http_response_parse(bytes, n, true, NULL, &got);
 			bool known = n >= shapes[i].code_bytes;
 			cr_expect_eq(r, known ? 1 : -EINVAL, "%s at %zu", shapes[i].head, n);
-			cr_expect_eq(got.status, known ? shapes[i].status : 7, "%s at %zu", shapes[i].head,
-				     n);
+			cr_expect_eq(got.status, known ? shapes[i].status : 7, "%s at %zu", shapes[i].head, n);
 			cr_expect(!known || (got.cut && got.head_bytes == 0));
 			free(bytes);
 		}
@@ -158,8 +154,8 @@ Test(http_response, framing_needs_method_and_status)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct http_response response = { .status = table[i].status, .framing = table[i].fields };
 		struct http_view method = { table[i].method, strlen(table[i].method) };
-		cr_expect_eq(http_response_framing(&response, method), table[i].framing, "%s %d",
-			     table[i].method, table[i].status);
+		cr_expect_eq(http_response_framing(&response, method), table[i].framing, "%s %d", table[i].method,
+			     table[i].status);
 	}
 	struct http_response none = { .status = 200, .framing = HTTP_LENGTH };
 	cr_expect_eq(http_response_framing(&none, (struct http_view){ 0 }), HTTP_LENGTH);
@@ -180,8 +176,7 @@ Test(http_response, cut_head_says_what_it_does_not_know)
 /* An interim response and the final one in one write. */
 Test(http_response, one_after_another)
 {
-	static const char bytes[] =
-	    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
+	static const char bytes[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 	struct http_response got;
 	cr_assert_eq(http_response_parse(bytes, sizeof(bytes) - 1, false, NULL, &got), 1);
 	cr_expect_eq(got.status, 100);

@@ -143,8 +143,7 @@ static void fold_into(const char *path, const char *whole, size_t size)
 	if (size > strlen(whole) + 4)
 		cr_expect_str_eq(out, whole);
 	else if (size >= 5 && strcmp(out, whole) != 0)
-		cr_expect(n >= 4 && strcmp(out + n - 4, "/...") == 0 && strncmp(out, whole, n - 4) == 0, "%s",
-			  out);
+		cr_expect(n >= 4 && strcmp(out + n - 4, "/...") == 0 && strncmp(out, whole, n - 4) == 0, "%s", out);
 	free(out);
 }
 
@@ -159,18 +158,15 @@ Test(http_route, every_size_of_output)
 Test(http_route, made_up_ids_are_one_route)
 {
 	static const char *const forms[][2] = {
-		{ "0123456789abcdef", "" },
-		{ "", "-0000-4000-8000-0123456789ab" },
-		{ "%", "" },
-		{ "x;", "" },
+		{ "0123456789abcdef", "" },  { "", "-0000-4000-8000-0123456789ab" }, { "%", "" }, { "x;", "" },
 		{ "zz9zz9zz9zz9", ".json" },
 	};
 	static const char *const routes[] = { "/o/{id}", "/o/{id}", "/o/{id}", "/o/x", "/o/{id}.json" };
 	for (size_t form = 0; form < sizeof(forms) / sizeof(forms[0]); form++)
 		for (unsigned i = 0; i < 10000; i++) {
 			char path[64], out[64];
-			int n = snprintf(path, sizeof(path), "/o/%s%08x%s?q=%u", forms[form][0],
-					 i * 2654435761u, forms[form][1], i);
+			int n = snprintf(path, sizeof(path), "/o/%s%08x%s?q=%u", forms[form][0], i * 2654435761u,
+					 forms[form][1], i);
 			http_route_fold(path, (size_t)n, out, sizeof(out));
 			cr_assert_str_eq(out, routes[form], "%s", path);
 		}
@@ -178,8 +174,7 @@ Test(http_route, made_up_ids_are_one_route)
 
 Test(http_route, longest_route_fits)
 {
-	static const char segment[] =
-	    "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bcdef";
+	static const char segment[] = "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bcdef";
 	char path[1024] = "", out[HTTP_ROUTE_MAX];
 	for (int i = 0; i < HTTP_ROUTE_SEGMENTS; i++)
 		strcat(path, segment);

@@ -3,8 +3,8 @@
  * Requests out of the record streams that the kernel side would send: each test is a short story of a server, told to
  * model_kernel.h, and says which rows come of it, to the nanosecond. Costs are CPU given by hand.
  */
-#ifndef MODEL_BENCH_H
-#define MODEL_BENCH_H
+#ifndef REQMETER_TESTS_UNIT_MODEL_BENCH_H
+#define REQMETER_TESTS_UNIT_MODEL_BENCH_H
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -90,7 +90,8 @@ static inline void counts_fit(const struct bench *b, int line)
 static inline void end_at(struct bench *b, size_t rows, int line)
 {
 	cr_expect_eq(b->n_rows, rows, "line %d: %zu rows", line, b->n_rows);
-	cr_expect_eq(join_counts(b->join)->in_flight, 0, "line %d: %zu in flight", line, join_counts(b->join)->in_flight);
+	cr_expect_eq(join_counts(b->join)->in_flight, 0, "line %d: %zu in flight", line,
+		     join_counts(b->join)->in_flight);
 	counts_fit(b, line);
 	look(b);
 	look(b);
@@ -127,7 +128,8 @@ static inline void row_is(const struct bench *b, size_t i, struct expected e, in
 	r = b->rows[i];
 	cr_expect_str_eq(r->path, e.path, "line %d: path %s", line, r->path);
 	cr_expect_eq(r->status, e.status, "line %d: status %d", line, r->status);
-	cr_expect_eq(r->outcome, e.outcome ? e.outcome : OUTCOME_COMPLETED, "line %d: %s", line, request_outcome_name(r->outcome));
+	cr_expect_eq(r->outcome, e.outcome ? e.outcome : OUTCOME_COMPLETED, "line %d: %s", line,
+		     request_outcome_name(r->outcome));
 	cr_expect_eq(r->cost.cpu_ns, e.cpu_ns, "line %d: cpu %lu", line, (unsigned long)r->cost.cpu_ns);
 	if (e.wall_ns)
 		cr_expect_eq(r->cost.wall_ns, e.wall_ns, "line %d: wall %lu", line, (unsigned long)r->cost.wall_ns);
@@ -137,17 +139,19 @@ static inline void row_is(const struct bench *b, size_t i, struct expected e, in
 	cr_expect_eq(r->end_ns, e.end_ns, "line %d: end %lu", line, (unsigned long)r->end_ns);
 	cr_expect_eq(r->received_to - r->received_from, e.received, "line %d: received %lu", line,
 		     (unsigned long)(r->received_to - r->received_from));
-	cr_expect_eq(r->sent_to - r->sent_from, e.sent, "line %d: sent %lu", line, (unsigned long)(r->sent_to - r->sent_from));
-	cr_expect_str_eq(request_confidence(r), e.confidence ? e.confidence : "exact", "line %d: %s", line, request_confidence(r));
+	cr_expect_eq(r->sent_to - r->sent_from, e.sent, "line %d: sent %lu", line,
+		     (unsigned long)(r->sent_to - r->sent_from));
+	cr_expect_str_eq(request_confidence(r), e.confidence ? e.confidence : "exact", "line %d: %s", line,
+			 request_confidence(r));
 	cr_expect_eq(r->n_threads, e.n_threads ? e.n_threads : 1, "line %d: %u threads", line, r->n_threads);
 }
 #define ROW(b, i, ...) row_is(b, i, (struct expected){ __VA_ARGS__ }, __LINE__)
 
-#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
-#define OK5	  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-#define OK5_HEAD  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+#define GET(path)   "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
+#define OK5         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+#define OK5_HEAD    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 #define POST_EXPECT "POST /up HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
 #define CONTINUE    "HTTP/1.1 100 Continue\r\n\r\n"
-#define LEN(text) (sizeof(text) - 1)
+#define LEN(text)   (sizeof(text) - 1)
 
 #endif

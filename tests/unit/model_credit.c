@@ -49,7 +49,9 @@ Test(model_account, another_thread_has_nothing_in_it)
 	cr_expect_eq(closed(&a, 12, 1), 2);
 }
 
-/* Three threads were seen with 10, 20 and 30 and have run 5 more each when they tell: 15 are left, whoever tells first. */
+/*
+ * Three threads were seen with 10, 20 and 30 and have run 5 more each when they tell: 15 are left, whoever tells first.
+ */
 Test(model_account, several_threads_seen_together)
 {
 	static const uint32_t order[][3] = { { 1, 2, 3 }, { 3, 2, 1 }, { 2, 3, 1 } };

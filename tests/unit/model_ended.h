@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ended requests out of thin air, for tests of what is done with them. */
-#ifndef TESTS_MODEL_ENDED_H
-#define TESTS_MODEL_ENDED_H
+#ifndef REQMETER_TESTS_UNIT_MODEL_ENDED_H
+#define REQMETER_TESTS_UNIT_MODEL_ENDED_H
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -54,8 +54,8 @@ Test(model_join, end_comes_with_the_next_read)
 	k_read_nothing(&b.k, b.t, b.s, false);
 	end = b.k.now_ns;
 	cr_expect_eq(b.n_rows, 1);
-	ROW(&b, 0, .path = "/1", .status = 200, .cpu_ns = 110, .wall_ns = 110, .start_ns = start, .last_send_ns = end - 10,
-	    .end_ns = end, .received = LEN(GET("/1")), .sent = LEN(OK5));
+	ROW(&b, 0, .path = "/1", .status = 200, .cpu_ns = 110, .wall_ns = 110, .start_ns = start,
+	    .last_send_ns = end - 10, .end_ns = end, .received = LEN(GET("/1")), .sent = LEN(OK5));
 	k_run(&b.k, b.t, 500);
 	k_read_nothing(&b.k, b.t, b.s, true);
 	k_close(&b.k, b.t, b.s, false);
@@ -81,7 +81,8 @@ Test(model_join, connection_per_request)
 		k_run(&b.k, b.t, 3);
 		k_close(&b.k, b.t, b.s, false);
 		ROW(&b, (size_t)i, .path = "/1", .status = 200, .cpu_ns = 108, .start_ns = start, .last_send_ns = sent,
-		    .end_ns = b.k.now_ns, .received = LEN(GET("/1")), .sent = LEN("HTTP/1.0 200 OK\r\n\r\nbody until the end"));
+		    .end_ns = b.k.now_ns, .received = LEN(GET("/1")),
+		    .sent = LEN("HTTP/1.0 200 OK\r\n\r\nbody until the end"));
 	}
 	END(&b, 4);
 }
@@ -227,9 +228,9 @@ static void continue_100(const char *body, bool looks, unsigned exchanges)
 	k_run(&b.k, b.t, 2);
 	k_close(&b.k, b.t, b.s, false);
 	/* As two turns: what happened between blocking after 100 and the body's read is background. */
-	ROW(&b, 0, .path = "/up", .status = 200, .cpu_ns = exchanges == 2 ? 32 : 37, .wall_ns = exchanges == 2 ? 32 : 77,
-	    .start_ns = start, .last_send_ns = b.k.now_ns - 2, .end_ns = b.k.now_ns, .received = LEN(POST_EXPECT) + 10,
-	    .sent = LEN(OK5));
+	ROW(&b, 0, .path = "/up", .status = 200, .cpu_ns = exchanges == 2 ? 32 : 37,
+	    .wall_ns = exchanges == 2 ? 32 : 77, .start_ns = start, .last_send_ns = b.k.now_ns - 2,
+	    .end_ns = b.k.now_ns, .received = LEN(POST_EXPECT) + 10, .sent = LEN(OK5));
 	cr_expect_eq(b.k.last_handle, 1 + exchanges);
 	cr_expect_eq(join_counts(b.join)->ends_unclaimed, 0);
 	END(&b, 1);
@@ -318,8 +319,8 @@ static void early_response(const char *body, bool looks)
 	cr_expect_str_eq(b.rows[1]->path, "/next");
 	cr_expect_eq(b.rows[1]->status, 200);
 	/* The read of the old body opened the exchange: what it cost until the head came is not told apart. */
-	cr_expect(b.rows[1]->cost.cpu_ns == 50 || (b.rows[1]->cost.cpu_ns == 53 && b.rows[1]->shared),
-		  "%lu, %s", (unsigned long)b.rows[1]->cost.cpu_ns, request_confidence(b.rows[1]));
+	cr_expect(b.rows[1]->cost.cpu_ns == 50 || (b.rows[1]->cost.cpu_ns == 53 && b.rows[1]->shared), "%lu, %s",
+		  (unsigned long)b.rows[1]->cost.cpu_ns, request_confidence(b.rows[1]));
 	cr_expect_eq(b.rows[1]->sent_to - b.rows[1]->sent_from, LEN(OK5));
 	END(&b, 2);
 }
@@ -367,10 +368,14 @@ Test(model_join, framings)
 	response_ends(GET("/"), OK5, true, OUTCOME_COMPLETED);
 	response_ends(GET("/"), "HTTP/1.1 204 No Content\r\n\r\n", true, OUTCOME_COMPLETED);
 	response_ends(GET("/"), "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n", true, OUTCOME_COMPLETED);
-	response_ends("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", true, OUTCOME_COMPLETED);
-	response_ends("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true, OUTCOME_COMPLETED);
-	response_ends(GET("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", true, OUTCOME_COMPLETED);
-	response_ends(GET("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", false, OUTCOME_COMPLETED);
+	response_ends("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", true,
+		      OUTCOME_COMPLETED);
+	response_ends("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", true,
+		      OUTCOME_COMPLETED);
+	response_ends(GET("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", true,
+		      OUTCOME_COMPLETED);
+	response_ends(GET("/"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", false,
+		      OUTCOME_COMPLETED);
 	response_ends(GET("/"), "HTTP/1.1 200 OK\r\n\r\nuntil close", false, OUTCOME_COMPLETED);
 	response_ends(GET("/"), "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf", false, OUTCOME_COMPLETED);
 	response_ends(GET("/"), "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", true, OUTCOME_COMPLETED);
@@ -445,7 +450,8 @@ Test(model_join, sendfile_body)
 	look(&b);
 	cr_assert_eq(b.n_rows, 1);
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 20);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, 100000 + LEN("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"));
+	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from,
+		     100000 + LEN("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"));
 	END(&b, 1);
 }
 

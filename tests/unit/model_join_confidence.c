@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* How sure a row is: what a thread did since it woke, edges that were missed, runtimes that switch tasks by themselves. */
+/*
+ * How sure a row is: what a thread did since it woke, edges that were missed, runtimes that switch tasks by themselves.
+ */
 #include "model_bench.h"
 
 #include "model/flight.h"
@@ -17,7 +19,9 @@ Test(model_join_confidence, the_least_sure_wins)
 	static const char *const words[] = { "exact", "boundary", "inherited", "inherited" };
 
 	for (unsigned bits = 0; bits < 16; bits++) {
-		struct request r = { .shared = bits & 1, .woken = bits & 2, .inferred = bits & 4, .handed_on = bits & 8 };
+		struct request r = {
+			.shared = bits & 1, .woken = bits & 2, .inferred = bits & 4, .handed_on = bits & 8
+		};
 
 		cr_expect_str_eq(request_confidence(&r), bits & 12 ? "inferred" : words[bits & 3], "%u", bits);
 		cr_expect_str_eq(request_source(&r), bits & 10 ? "inherited" : "socket", "%u", bits);
@@ -82,7 +86,10 @@ Test(model_join_confidence, woken_for_another)
 	END(&b, 2);
 }
 
-/* An edge was missed while the first was in flight: it is a guess, as is what the record begins; what comes later is not. */
+/*
+ * An edge was missed while the first was in flight: it is a guess, as is what the record begins; what comes later is
+ * not.
+ */
 Test(model_join_confidence, missed_edge)
 {
 	for (int with = 0; with < 3; with++) {
@@ -111,8 +118,15 @@ Test(model_join_confidence, missed_edge)
 /* Go: none of its rows is exact, also where the head comes with a later read. */
 Test(model_join_confidence, multiplexing_runtime)
 {
-	struct record r = { .type = RECORD_OPEN, .connection = 5, .exchange = 6, .pid = 7, .tid = 7, .flags = RECORD_MULTIPLEX,
-			    .received_bytes = 6, .edge_bytes = 6, .head_bytes = 6 };
+	struct record r = { .type = RECORD_OPEN,
+			    .connection = 5,
+			    .exchange = 6,
+			    .pid = 7,
+			    .tid = 7,
+			    .flags = RECORD_MULTIPLEX,
+			    .received_bytes = 6,
+			    .edge_bytes = 6,
+			    .head_bytes = 6 };
 	struct bench b;
 
 	begin(&b);
@@ -127,7 +141,9 @@ Test(model_join_confidence, multiplexing_runtime)
 	join_free(b.join);
 }
 
-/* A thread answers another's request amid one of its own: for a minute no row of its process is exact, whoever serves. */
+/*
+ * A thread answers another's request amid one of its own: for a minute no row of its process is exact, whoever serves.
+ */
 Test(model_join_confidence, process_that_multiplexes)
 {
 	struct k_socket *other, *third;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes that exit of their own will or are killed, connections that are closed without an answer: outcomes and errors. */
+/*
+ * Processes that exit of their own will or are killed, connections that are closed without an answer: outcomes and
+ * errors.
+ */
 #include "model_bench.h"
 
 #include "model/measure.h"
 
 #define UNTIL_CLOSE "HTTP/1.0 200 OK\r\n\r\nhello"
-#define SHORT	    "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf"
-#define CHUNKS	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+#define SHORT       "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nhalf"
+#define CHUNKS      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
 
 static void one_row(const struct bench *b, enum outcome outcome, bool error, const char *what)
 {
@@ -115,11 +118,15 @@ Test(model_join_exit, exits_while_parked)
 	k_close_by(&b.k, b.t, other, RECORD_EXITED);
 	cr_assert_eq(b.n_rows, 2);
 	for (size_t i = 0; i < 2; i++)
-		cr_expect_eq(b.rows[i]->outcome, strcmp(b.rows[i]->path, "/a") ? OUTCOME_COMPLETED : OUTCOME_PROCESS_DIED);
+		cr_expect_eq(b.rows[i]->outcome,
+			     strcmp(b.rows[i]->path, "/a") ? OUTCOME_COMPLETED : OUTCOME_PROCESS_DIED);
 	END(&b, 2);
 }
 
-/* A living server closes without an answer: an error, unless the client went first. Bytes that were not looked at are one. */
+/*
+ * A living server closes without an answer: an error, unless the client went first. Bytes that were not looked at are
+ * one.
+ */
 Test(model_join_exit, closed_without_an_answer)
 {
 	for (int how = 0; how < 4; how++) {
@@ -135,7 +142,11 @@ Test(model_join_exit, closed_without_an_answer)
 		else if (how == 3)
 			k_write(&b.k, b.t, b.s, CONTINUE);
 		k_close(&b.k, b.t, b.s, false);
-		one_row(&b, how == 1 ? OUTCOME_CLIENT_GONE : how == 0 || how == 3 ? OUTCOME_UNANSWERED : OUTCOME_COMPLETED, how == 0 || how == 3, how ? "other" : "plain");
+		one_row(&b,
+			how == 1               ? OUTCOME_CLIENT_GONE
+			: how == 0 || how == 3 ? OUTCOME_UNANSWERED
+					       : OUTCOME_COMPLETED,
+			how == 0 || how == 3, how ? "other" : "plain");
 		END(&b, 1);
 	}
 }

@@ -35,8 +35,9 @@ Test(model_join_losses, above_the_row_limit)
 
 Test(model_join_losses, connections_by_protocol)
 {
-	static const char *const firsts[] = { "\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\n", "\x01\x02\x03\x04", GET("/a"),
-					      "EHLO a\r\n", GET("/b") };
+	static const char *const firsts[] = { "\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\n",
+					      "\x01\x02\x03\x04", GET("/a"),
+					      "EHLO a\r\n",       GET("/b") };
 	const struct join_connections *n;
 	struct bench b;
 
@@ -129,7 +130,8 @@ Test(model_join_losses, lost_cost)
 	k_write(&b.k, b.t, other, OK5);
 	k_close(&b.k, b.t, other, false);
 	k_close(&b.k, b.t, b.s, false);
-	cr_expect_eq(join_counts(b.join)->rows, 2, "both left unfinished: %lu", (unsigned long)join_counts(b.join)->rows);
+	cr_expect_eq(join_counts(b.join)->rows, 2, "both left unfinished: %lu",
+		     (unsigned long)join_counts(b.join)->rows);
 	cr_expect_eq(join_counts(b.join)->finished, 0);
 	END(&b, 0);
 }
@@ -205,7 +207,8 @@ Test(model_join_losses, lost_end_of_the_last)
 	look(&b);
 	cr_expect_eq(join_counts(b.join)->in_flight, 0, "in flight for ever");
 	for (size_t i = 0; i < b.n_rows; i++)
-		cr_expect_eq(b.rows[i]->cost.cpu_ns, 100, "a row with %lu of 100 ns", (unsigned long)b.rows[i]->cost.cpu_ns);
+		cr_expect_eq(b.rows[i]->cost.cpu_ns, 100, "a row with %lu of 100 ns",
+			     (unsigned long)b.rows[i]->cost.cpu_ns);
 	END(&b, b.n_rows);
 }
 
@@ -268,7 +271,8 @@ Test(model_join_losses, body_untold)
 	for (int i = 0; i < 3; i++) {
 		k_read(&b.k, b.t, b.s, "POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\n");
 		k_run(&b.k, b.t, 10);
-		k_read(&b.k, b.t, b.s, "abcd\r\n"); /* and the line that some clients add; the head was whole: no record */
+		/* and the line that some clients add; the head was whole: no record */
+		k_read(&b.k, b.t, b.s, "abcd\r\n");
 		k_run(&b.k, b.t, 10);
 		k_write(&b.k, b.t, b.s, OK5);
 		k_sleep(&b.k, b.t, 5);
@@ -367,10 +371,24 @@ Test(model_join_losses, body_that_looks_like_requests)
 {
 	static const char head[] = "POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n", line[] = "GET / HTTP/1.1\n";
 	const uint32_t head_bytes = sizeof(head) - 1, line_bytes = sizeof(line) - 1;
-	struct record r = { .type = RECORD_OPEN, .connection = 5, .exchange = 6, .pid = 7, .tid = 7, .time_ns = 1,
-			    .received_bytes = head_bytes, .edge_bytes = head_bytes, .head_bytes = head_bytes };
-	struct record w = { .type = RECORD_RESPONSE, .connection = 5, .exchange = 6, .pid = 7, .tid = 7, .time_ns = 2,
-			    .sent_bytes = sizeof(OK5) - 1, .edge_bytes = sizeof(OK5) - 1, .head_bytes = sizeof(OK5) - 1 };
+	struct record r = { .type = RECORD_OPEN,
+			    .connection = 5,
+			    .exchange = 6,
+			    .pid = 7,
+			    .tid = 7,
+			    .time_ns = 1,
+			    .received_bytes = head_bytes,
+			    .edge_bytes = head_bytes,
+			    .head_bytes = head_bytes };
+	struct record w = { .type = RECORD_RESPONSE,
+			    .connection = 5,
+			    .exchange = 6,
+			    .pid = 7,
+			    .tid = 7,
+			    .time_ns = 2,
+			    .sent_bytes = sizeof(OK5) - 1,
+			    .edge_bytes = sizeof(OK5) - 1,
+			    .head_bytes = sizeof(OK5) - 1 };
 	struct verdict taken[VERDICTS_MAX];
 	struct bench b;
 
@@ -396,7 +414,9 @@ Test(model_join_losses, body_that_looks_like_requests)
 Test(model_join_losses, foreign_is_bounded)
 {
 	static struct verdict taken[2 * VERDICTS_MAX];
-	struct record r = { .type = RECORD_OPEN, .pid = 100, .tid = 100, .received_bytes = 4, .edge_bytes = 4, .head_bytes = 4 };
+	struct record r = {
+		.type = RECORD_OPEN, .pid = 100, .tid = 100, .received_bytes = 4, .edge_bytes = 4, .head_bytes = 4
+	};
 	struct bench b;
 
 	begin(&b);
@@ -431,7 +451,9 @@ Test(model_join_losses, junk_then_a_request)
 /* Records of connections and exchanges that nobody opened: counted where work is lost, else nothing. */
 Test(model_join_losses, unknown_connections)
 {
-	struct record r = { .connection = 77, .exchange = 78, .pid = 1, .tid = 1, .received_bytes = 10, .edge_bytes = 10 };
+	struct record r = {
+		.connection = 77, .exchange = 78, .pid = 1, .tid = 1, .received_bytes = 10, .edge_bytes = 10
+	};
 	struct bench b;
 
 	begin(&b);

@@ -20,8 +20,8 @@ Test(model_join_pipelines, pipelined)
 	k_run(&b.k, b.t, 3);
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 100, .start_ns = start, .last_send_ns = first, .end_ns = first,
-	    .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary");
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 100, .start_ns = start, .last_send_ns = first,
+	    .end_ns = first, .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary");
 	ROW(&b, 1, .path = "/b", .status = 200, .cpu_ns = 33, .start_ns = start, .last_send_ns = second,
 	    .end_ns = b.k.now_ns, .received = LEN(GET("/b")), .sent = LEN(OK5 "+7"), .confidence = "boundary");
 	END(&b, 2);
@@ -52,7 +52,9 @@ Test(model_join_pipelines, pipelined_bodies_apart)
 	END(&b, 2);
 }
 
-/* The thread sleeps between the two responses and somebody looks: the first is over, and its cost is not the second's. */
+/*
+ * The thread sleeps between the two responses and somebody looks: the first is over, and its cost is not the second's.
+ */
 Test(model_join_pipelines, pipelined_and_looked_at)
 {
 	struct bench b;

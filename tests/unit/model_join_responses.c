@@ -52,11 +52,13 @@ Test(model_join_responses, head_cut_anywhere)
 	}
 }
 
-/* A line in a write of its own, as unbuffered servers do; interim first; the next response follows in the same write. */
+/*
+ * A line in a write of its own, as unbuffered servers do; interim first; the next response follows in the same write.
+ */
 Test(model_join_responses, heads_line_by_line)
 {
-	static const char *const lines[] = { "HTTP/1.1 103 Early Hints\r\n", "Link: a\r\n", "\r\n", "HTTP/1.1 200 OK\r\n",
-					     "Content-Length: 5\r\n", "\r\nhello" OK5 };
+	static const char *const lines[] = { "HTTP/1.1 103 Early Hints\r\n", "Link: a\r\n",           "\r\n",
+					     "HTTP/1.1 200 OK\r\n",          "Content-Length: 5\r\n", "\r\nhello" OK5 };
 	struct bench b;
 
 	begin(&b);
@@ -132,7 +134,7 @@ Test(model_join_responses, chunked_ends)
 		{ "2\r\nok\r\n", "000\r\n\r\n" },
 		{ "2\nok\n", "0\n\n" },
 		{ "7\r\na0\r\n\r\nb\r\n", "0\r\n\r\n" },
-		{ "5\r\n0\r\n\r\n", "\r\n0\r\n\r\n" },	       /* data that ends as a body does */
+		{ "5\r\n0\r\n\r\n", "\r\n0\r\n\r\n" }, /* data that ends as a body does */
 		{ "5\r\n0\r\n\r\n", "\r\n3\r\nabc\r\n", "0\r\n\r\n" },
 		{ "b\r\n0\r\nA: 1\r\n\r\n", "\r\n0\r\nT: 1\r\n\r\n" }, /* and with a trailer */
 	};
@@ -227,8 +229,8 @@ Test(model_join_responses, reads_on)
 	reads_on(POST_EXPECT, CONTINUE, 0, false);
 	reads_on("POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc", CHUNKED_HEAD, 100, false);
 	reads_on("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", CHUNKED_HEAD, 100, false);
-	reads_on("GET /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "HTTP/1.1 101 Switching\r\n\r\n", 100,
-		 false);
+	reads_on("GET /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+		 "HTTP/1.1 101 Switching\r\n\r\n", 100, false);
 }
 
 /* Both directions at once: the body goes on behind the beginning of its answer, as new turns or as more of the old. */
@@ -259,8 +261,9 @@ static void duplex(const char *piece, bool looks)
 	sent = b.k.now_ns;
 	k_loop(&b.k, b.t, 7);
 	look(&b);
-	ROW(&b, 0, .path = "/echo", .status = 200, .cpu_ns = 10 * PIECES, .start_ns = start, .last_send_ns = sent, .end_ns = sent,
-	    .received = strlen(head) + PIECES * n, .sent = LEN(CHUNKED_HEAD) + PIECES * strlen(chunk) + 5);
+	ROW(&b, 0, .path = "/echo", .status = 200, .cpu_ns = 10 * PIECES, .start_ns = start, .last_send_ns = sent,
+	    .end_ns = sent, .received = strlen(head) + PIECES * n,
+	    .sent = LEN(CHUNKED_HEAD) + PIECES * strlen(chunk) + 5);
 	serve_next(&b);
 	cr_expect_eq(join_counts(b.join)->started, 2);
 	cr_expect_eq(join_counts(b.join)->ends_unclaimed, 0);

@@ -26,8 +26,9 @@ Test(model_join_samples, ids)
 	struct bench b;
 
 	begin(&b);
-	k_read(&b.k, b.t, b.s, "GET /a?secret=1 HTTP/1.1\r\nX-Request-ID: mine\r\n"
-			       "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n");
+	k_read(&b.k, b.t, b.s,
+	       "GET /a?secret=1 HTTP/1.1\r\nX-Request-ID: mine\r\n"
+	       "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n");
 	k_write(&b.k, b.t, b.s, "HTTP/1.1 200 OK\r\nX-Request-ID: theirs\r\nContent-Length: 0\r\n\r\n");
 	k_read(&b.k, b.t, b.s, GET("/b"));
 	k_write(&b.k, b.t, b.s, "HTTP/1.1 200 OK\r\nX-Request-ID: only-theirs\r\nContent-Length: 0\r\n\r\n");
@@ -125,8 +126,14 @@ Test(model_join_samples, newest_first)
 static void open_one(struct join *j, uint64_t connection, uint64_t exchange)
 {
 	static const char head[] = "GET /a HTTP/1.1\r\n\r\n";
-	struct record r = { .type = RECORD_OPEN, .time_ns = exchange, .connection = connection, .exchange = exchange,
-			    .pid = 100, .tid = 100, .received_bytes = sizeof(head) - 1, .edge_bytes = sizeof(head) - 1,
+	struct record r = { .type = RECORD_OPEN,
+			    .time_ns = exchange,
+			    .connection = connection,
+			    .exchange = exchange,
+			    .pid = 100,
+			    .tid = 100,
+			    .received_bytes = sizeof(head) - 1,
+			    .edge_bytes = sizeof(head) - 1,
 			    .head_bytes = sizeof(head) - 1 };
 
 	join_record(j, &r, head);
@@ -151,8 +158,15 @@ Test(model_join_samples, requests_limit)
 	cr_expect_eq(counts->in_flight, JOIN_REQUESTS_MAX);
 	cr_expect_eq(counts->requests_full, 100);
 	/* One ends: there is room for one, and the oldest were not touched. */
-	join_record(j, &(struct record){ .type = RECORD_END, .connection = 1000001, .exchange = 1, .pid = 100, .tid = 100,
-					 .flags = RECORD_CLOSED | RECORD_SENT, .cost = { .cpu_ns = 1, .wall_ns = 1 } }, "");
+	join_record(j,
+		    &(struct record){ .type = RECORD_END,
+				      .connection = 1000001,
+				      .exchange = 1,
+				      .pid = 100,
+				      .tid = 100,
+				      .flags = RECORD_CLOSED | RECORD_SENT,
+				      .cost = { .cpu_ns = 1, .wall_ns = 1 } },
+		    "");
 	cr_expect_eq(ended, 1);
 	open_one(j, 999, 999999);
 	cr_expect_eq(counts->in_flight, JOIN_REQUESTS_MAX);
@@ -163,7 +177,9 @@ Test(model_join_samples, requests_limit)
 /* Idle connections are forgotten, the longest idle first, and cost nothing but their place. */
 Test(model_join_samples, connections_limit)
 {
-	struct record end = { .type = RECORD_END, .pid = 100, .tid = 100, .flags = RECORD_SENT, .cost = { .cpu_ns = 1, .wall_ns = 1 } };
+	struct record end = {
+		.type = RECORD_END, .pid = 100, .tid = 100, .flags = RECORD_SENT, .cost = { .cpu_ns = 1, .wall_ns = 1 }
+	};
 	const struct join_counts *counts;
 	struct join *j;
 	size_t ended = 0;
@@ -172,8 +188,14 @@ Test(model_join_samples, connections_limit)
 	cr_assert_eq(join_new(&j, NULL, throw_away, &ended), 0);
 	for (uint64_t i = 1; i <= more; i++) {
 		static const char answer[] = "HTTP/1.1 204 No Content\r\n\r\n";
-		struct record response = { .type = RECORD_RESPONSE, .connection = i, .exchange = 10000000 + i, .pid = 100, .tid = 100,
-					   .sent_bytes = sizeof(answer) - 1, .edge_bytes = sizeof(answer) - 1, .head_bytes = sizeof(answer) - 1 };
+		struct record response = { .type = RECORD_RESPONSE,
+					   .connection = i,
+					   .exchange = 10000000 + i,
+					   .pid = 100,
+					   .tid = 100,
+					   .sent_bytes = sizeof(answer) - 1,
+					   .edge_bytes = sizeof(answer) - 1,
+					   .head_bytes = sizeof(answer) - 1 };
 
 		open_one(j, i, 10000000 + i);
 		join_record(j, &response, answer);
@@ -197,8 +219,14 @@ Test(model_join_samples, junk_is_bounded)
 
 	cr_assert_eq(join_new(&j, NULL, throw_away, &ended), 0);
 	for (uint64_t i = 1; i <= 4 * JOIN_REQUESTS_MAX; i++)
-		join_record(j, &(struct record){ .type = RECORD_OPEN, .connection = 1 + i % 7, .exchange = 100 + i, .received_bytes = 4 * i,
-						 .edge_bytes = 4, .head_bytes = 4 }, "EHLO");
+		join_record(j,
+			    &(struct record){ .type = RECORD_OPEN,
+					      .connection = 1 + i % 7,
+					      .exchange = 100 + i,
+					      .received_bytes = 4 * i,
+					      .edge_bytes = 4,
+					      .head_bytes = 4 },
+			    "EHLO");
 	/* A real request still finds its place. */
 	open_one(j, 5000000000, 6000000000);
 	cr_expect_eq(join_counts(j)->in_flight, 1, "%lu refused", (unsigned long)join_counts(j)->requests_full);

@@ -29,8 +29,8 @@ Test(model_join_threads, parked_and_ended_by_another)
 	k_run(&b.k, b.u, 2);
 	k_read_nothing(&b.k, b.u, b.s, false);
 	cr_assert_eq(b.n_rows, 1);
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 42, .start_ns = start, .last_send_ns = sent, .end_ns = sent + 2,
-	    .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary", .n_threads = 2);
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 42, .start_ns = start, .last_send_ns = sent,
+	    .end_ns = sent + 2, .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary", .n_threads = 2);
 	k_write(&b.k, b.t, other, OK5);
 	k_close(&b.k, b.t, other, false);
 	END(&b, 2);
@@ -134,8 +134,8 @@ Test(model_join_threads, end_undone)
 	look(&b);
 	k_write(&b.k, b.t, other, OK5); /* second end */
 	cr_assert_eq(b.n_rows, 1);
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 35, .start_ns = start, .last_send_ns = sent, .end_ns = sent + 20,
-	    .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary");
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 35, .start_ns = start, .last_send_ns = sent,
+	    .end_ns = sent + 20, .received = LEN(GET("/a")), .sent = LEN(OK5), .confidence = "boundary");
 	cr_expect_eq(join_counts(b.join)->ends_unclaimed, 0);
 	k_close(&b.k, b.t, other, false);
 	END(&b, 2);
@@ -227,8 +227,8 @@ Test(model_join_threads, settled_then_ended)
 	k_sleep(&b.k, b.t, 5000);
 	for (int i = 0; i < 3; i++)
 		look(&b);
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 14, .wall_ns = 14, .start_ns = start, .last_send_ns = start + 10,
-	    .end_ns = start + 14, .received = LEN(GET("/a")), .sent = LEN(OK5));
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 14, .wall_ns = 14, .start_ns = start,
+	    .last_send_ns = start + 10, .end_ns = start + 14, .received = LEN(GET("/a")), .sent = LEN(OK5));
 	k_run(&b.k, b.t, 99);
 	k_read(&b.k, b.t, b.s, GET("/b"));
 	cr_expect_eq(b.n_rows, 1);
@@ -415,8 +415,8 @@ Test(model_join_threads, loop_waits_are_unattended)
 	k_run(&b.k, b.t, 3);
 	k_loop(&b.k, b.t, 100);
 	look(&b);
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 45, .wall_ns = 45, .start_ns = start, .last_send_ns = start + 1142,
-	    .end_ns = start + 1145, .received = LEN(GET("/a")), .sent = LEN(OK5));
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 45, .wall_ns = 45, .start_ns = start,
+	    .last_send_ns = start + 1142, .end_ns = start + 1145, .received = LEN(GET("/a")), .sent = LEN(OK5));
 	END(&b, 1);
 }
 
@@ -468,7 +468,9 @@ Test(model_join_threads, back_by_an_upstream)
 	END(&b, 3);
 }
 
-/* A reader thread hands over and waits for anybody; the writer answers; the next comes: nothing waits for the reader. */
+/*
+ * A reader thread hands over and waits for anybody; the writer answers; the next comes: nothing waits for the reader.
+ */
 Test(model_join_threads, superseded_while_the_reader_waits)
 {
 	struct bench b;

@@ -83,7 +83,10 @@ Test(model_join_unix, all_namespaces)
 	END(&b, 2);
 }
 
-/* Which are to be looked through: those of requests in flight on Unix sockets, each once, and no more than there is room. */
+/*
+ * Which are to be looked through: those of requests in flight on Unix sockets, each once, and no more than there is
+ * room.
+ */
 Test(model_join_unix, where_to_look)
 {
 	struct unix_namespace where[4];

@@ -45,8 +45,9 @@ static void body_by_another(enum tells how, const char *next)
 	} else if (how == BY_ITS_DEATH) {
 		k_exit(&b.k, b.u, false);
 	}
-	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 22, .start_ns = start, .last_send_ns = sent, .end_ns = sent + 2,
-	    .received = LEN(GET("/a")), .sent = LEN(HEAD50) + 50000, .confidence = "boundary", .n_threads = 2);
+	ROW(&b, 0, .path = "/a", .status = 200, .cpu_ns = 22, .start_ns = start, .last_send_ns = sent,
+	    .end_ns = sent + 2, .received = LEN(GET("/a")), .sent = LEN(HEAD50) + 50000, .confidence = "boundary",
+	    .n_threads = 2);
 	if (!next) {
 		END(&b, 1);
 		return;

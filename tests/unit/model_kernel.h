@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c
- * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. When those change, so must this. A thread
- * that does not run is blocked. No test framework in here: fuzz targets use it too.
+ * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. When those change, so
+ * must this. A thread that does not run is blocked. No test framework in here: fuzz targets use it too.
  */
-#ifndef MODEL_KERNEL_H
-#define MODEL_KERNEL_H
+#ifndef REQMETER_TESTS_UNIT_MODEL_KERNEL_H
+#define REQMETER_TESTS_UNIT_MODEL_KERNEL_H
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct k_thread {
 	uint16_t port;
 	bool sent, shared, ended, last_chunk, loops, rested, silent, answered;
 	struct cost at_wake;
-	bool woke; /* since then it has come to no edge */
+	bool woke;  /* since then it has come to no edge */
 	bool woken; /* what it did since then is its exchange's */
 };
 
@@ -33,7 +33,7 @@ struct k_socket {
 	uint64_t connection, exchange, received_bytes, sent_bytes, last_send_ns, ready_ns;
 	uint32_t head_left;
 	uint32_t response_left; /* of what may still be copied of a response's head */
-	char tail[5]; /* of what was written; 0 where it was not seen */
+	char tail[5];           /* of what was written; 0 where it was not seen */
 	uint32_t netns;
 	uint16_t port;
 	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent, missed;
@@ -49,8 +49,8 @@ struct kernel {
 	struct handed handed[K_PARKED]; /* --infer-handoff */
 	size_t n_handed;
 	bool parked_full; /* nothing more can be parked */
-	bool row_limit;	  /* no more rows in this second */
-	unsigned drop;	  /* bits 1 << RECORD_*: those find no room in the ring */
+	bool row_limit;   /* no more rows in this second */
+	unsigned drop;    /* bits 1 << RECORD_*: those find no room in the ring */
 	void (*emit)(void *context, const struct record *, const char *bytes);
 	void *context;
 	struct thread_row rows[K_THREADS];
@@ -76,7 +76,8 @@ static inline struct k_thread *k_thread(struct kernel *k, int i, uint32_t pid, u
 /* A connection that was just accepted. */
 static inline struct k_socket *k_accept(struct kernel *k, int i, bool is_unix)
 {
-	k->sockets[i] = (struct k_socket){ .connection = ++k->last_handle, .port = is_unix ? 0 : 8080, .is_unix = is_unix };
+	k->sockets[i] =
+		(struct k_socket){ .connection = ++k->last_handle, .port = is_unix ? 0 : 8080, .is_unix = is_unix };
 	return &k->sockets[i];
 }
 
@@ -104,7 +105,9 @@ static inline struct cost k_total(const struct kernel *k, const struct k_thread 
 {
 	uint64_t wall = k->now_ns - t->since_ns;
 
-	return (struct cost){ .wall_ns = wall, .cpu_ns = t->cpu_ns, .blocked_ns[BLOCKED_OTHER] = wall - t->cpu_ns,
+	return (struct cost){ .wall_ns = wall,
+			      .cpu_ns = t->cpu_ns,
+			      .blocked_ns[BLOCKED_OTHER] = wall - t->cpu_ns,
 			      .voluntary_switches = t->voluntary };
 }
 
@@ -188,17 +191,26 @@ static inline void k_send_record(struct kernel *k, const struct record *r, const
 static inline struct record k_record(const struct kernel *k, uint32_t type, const struct k_thread *t)
 {
 	return (struct record){
-		.type = type, .time_ns = k->now_ns, .connection = t->connection, .exchange = t->exchange,
-		.cgroup_id = 7, .received_bytes = t->received_bytes, .sent_bytes = t->sent_bytes,
-		.last_send_ns = t->last_send_ns, .leader_start_boot_ns = 5, .pid = t->pid, .tid = t->tid,
-		.port = t->port, .comm = "server",
+		.type = type,
+		.time_ns = k->now_ns,
+		.connection = t->connection,
+		.exchange = t->exchange,
+		.cgroup_id = 7,
+		.received_bytes = t->received_bytes,
+		.sent_bytes = t->sent_bytes,
+		.last_send_ns = t->last_send_ns,
+		.leader_start_boot_ns = 5,
+		.pid = t->pid,
+		.tid = t->tid,
+		.port = t->port,
+		.comm = "server",
 	};
 }
 
 static inline uint32_t k_socket_flags(const struct k_socket *s)
 {
-	return (s->inferred ? RECORD_INFERRED : 0) | (s->is_unix ? RECORD_UNIX : 0) | (s->peer_eof ? RECORD_PEER_EOF : 0) |
-	       (s->missed ? RECORD_MISSED : 0);
+	return (s->inferred ? RECORD_INFERRED : 0) | (s->is_unix ? RECORD_UNIX : 0) |
+	       (s->peer_eof ? RECORD_PEER_EOF : 0) | (s->missed ? RECORD_MISSED : 0);
 }
 
 static inline struct cost *k_parked(struct kernel *k, uint64_t exchange)
@@ -274,9 +286,9 @@ static inline void k_send_end(struct kernel *k, struct k_thread *t, struct cost 
 		why |= RECORD_INHERITED;
 	if (t->silent)
 		return;
-	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) | (t->ended ? RECORD_BLOCKED : 0) |
-		  (t->last_chunk ? RECORD_LAST_CHUNK : 0) | (t->answered ? RECORD_ANSWERED : 0) |
-		  (t->woken ? RECORD_WOKEN : 0);
+	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) |
+		  (t->ended ? RECORD_BLOCKED : 0) | (t->last_chunk ? RECORD_LAST_CHUNK : 0) |
+		  (t->answered ? RECORD_ANSWERED : 0) | (t->woken ? RECORD_WOKEN : 0);
 	r.end_ns = t->ended ? t->block_ns : k->now_ns;
 	r.cost = *work;
 	k_send_record(k, &r, "");
@@ -367,8 +379,8 @@ static inline struct cost k_so_far(const struct kernel *k, const struct k_thread
 
 /* --- reads --- */
 
-static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread *t, struct k_socket *s, const char *bytes,
-			       size_t moved, size_t shown, uint64_t ready)
+static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread *t, struct k_socket *s,
+			       const char *bytes, size_t moved, size_t shown, uint64_t ready)
 {
 	uint32_t copied = shown < HEAD_COPY ? (uint32_t)shown : HEAD_COPY;
 	struct record r = k_record(k, type, t);
@@ -391,8 +403,8 @@ static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread 
 }
 
 /* A read of `moved` bytes of which only the first `shown` can be looked at. */
-static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
-				size_t shown)
+static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes,
+				size_t moved, size_t shown)
 {
 	bool letter = shown && ((bytes[0] >= 'A' && bytes[0] <= 'Z') || (bytes[0] >= 'a' && bytes[0] <= 'z') ||
 				bytes[0] == '\r' || bytes[0] == '\n');
@@ -521,8 +533,8 @@ static inline void k_emit_written(struct kernel *k, uint32_t type, const struct 
 }
 
 /* A write of, or after, what may still be a response's head: shown as far as there is room. True if it is one. */
-static inline bool k_write_head(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
-				size_t shown)
+static inline bool k_write_head(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes,
+				size_t moved, size_t shown)
 {
 	bool begins = shown >= 8 && memcmp(bytes, "HTTP/1", 6) == 0;
 	size_t copied;
@@ -557,8 +569,8 @@ static inline void k_write_tail(struct kernel *k, const struct k_thread *t, cons
 		k_emit_written(k, RECORD_TAIL, t, s, n, bytes + n - copied, copied);
 }
 
-static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes, size_t moved,
-				 size_t shown)
+static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_socket *s, const char *bytes,
+				 size_t moved, size_t shown)
 {
 	bool joins, head;
 
@@ -616,9 +628,16 @@ static inline void k_close_by(struct kernel *k, struct k_thread *t, struct k_soc
 		return;
 	}
 	r = (struct record){
-		.type = RECORD_CLOSE, .time_ns = k->now_ns, .connection = s->connection, .exchange = s->exchange,
-		.received_bytes = s->received_bytes, .sent_bytes = s->sent_bytes, .last_send_ns = s->last_send_ns,
-		.end_ns = k->now_ns, .pid = t ? t->pid : 1, .tid = t ? t->tid : 1,
+		.type = RECORD_CLOSE,
+		.time_ns = k->now_ns,
+		.connection = s->connection,
+		.exchange = s->exchange,
+		.received_bytes = s->received_bytes,
+		.sent_bytes = s->sent_bytes,
+		.last_send_ns = s->last_send_ns,
+		.end_ns = k->now_ns,
+		.pid = t ? t->pid : 1,
+		.tid = t ? t->tid : 1,
 		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | why | k_socket_flags(s),
 	};
 	k_unpark(k, s->exchange, &r.cost);
@@ -651,10 +670,20 @@ static inline struct thread_row k_row(const struct kernel *k, const struct k_thr
 {
 	struct cost mark = t->mark, total = k_total(k, t);
 	struct thread_row row = {
-		.now_ns = k->now_ns, .start_boot_ns = 5, .leader_start_boot_ns = 5, .since_ns = t->since_ns, .cgroup_id = 7,
-		.total = total, .exchange = t->exchange, .connection = t->connection,
-		.end_ns = t->ended ? t->block_ns : 0, .last_send_ns = t->last_send_ns,
-		.received_bytes = t->received_bytes, .sent_bytes = t->sent_bytes, .pid = t->pid, .tid = t->tid,
+		.now_ns = k->now_ns,
+		.start_boot_ns = 5,
+		.leader_start_boot_ns = 5,
+		.since_ns = t->since_ns,
+		.cgroup_id = 7,
+		.total = total,
+		.exchange = t->exchange,
+		.connection = t->connection,
+		.end_ns = t->ended ? t->block_ns : 0,
+		.last_send_ns = t->last_send_ns,
+		.received_bytes = t->received_bytes,
+		.sent_bytes = t->sent_bytes,
+		.pid = t->pid,
+		.tid = t->tid,
 		.comm = "server",
 		.flags = (t->shared ? THREAD_SHARED : 0) | (t->sent ? THREAD_SENT : 0) |
 			 (t->last_chunk ? THREAD_LAST_CHUNK : 0) | (t->loops ? THREAD_LOOPS : 0) |

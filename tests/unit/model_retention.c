@@ -25,7 +25,8 @@ static int64_t reason_value(const struct request *r, unsigned reason)
 /* The oldest bucket that may still hold something within keep_ns. */
 static uint64_t oldest_bucket(const struct brute *b)
 {
-	uint64_t back = (b->keep_ns + RETENTION_BUCKET_NS - 1) / RETENTION_BUCKET_NS, now = b->now_ns / RETENTION_BUCKET_NS;
+	uint64_t back = (b->keep_ns + RETENTION_BUCKET_NS - 1) / RETENTION_BUCKET_NS,
+		 now = b->now_ns / RETENTION_BUCKET_NS;
 
 	return now > back ? now - back : 0;
 }
@@ -86,14 +87,16 @@ static void compare_top(const struct retention *rt, const struct brute *b, enum 
 	const struct request *rows[RETENTION_HIGHEST];
 	size_t n = retention_top(rt, m, from, NULL, NULL, rows);
 
-	cr_assert(!window_ns || b->now_ns < window_ns || (from <= b->now_ns - window_ns && from + window_ns + RETENTION_BUCKET_NS > b->now_ns));
+	cr_assert(!window_ns || b->now_ns < window_ns ||
+		  (from <= b->now_ns - window_ns && from + window_ns + RETENTION_BUCKET_NS > b->now_ns));
 	for (size_t i = 0; i < n; i++) {
 		size_t n_before = 0;
 
 		for (size_t k = 0; k < b->n; k++) {
 			int64_t value = reason_value(&b->all[k], m), mine = measure_of(rows[i], m, 0);
 
-			n_before += b->all[k].end_ns >= from && (value > mine || (value == mine && k + 1 < rows[i]->seq));
+			n_before +=
+				b->all[k].end_ns >= from && (value > mine || (value == mine && k + 1 < rows[i]->seq));
 		}
 		cr_assert_eq(n_before, i, "%s: row %zu has %zu above it", measure_name(m), i, n_before);
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Counts, failures and sums of routes are those of all requests, whatever the window, and however many routes there are. */
+/*
+ * Counts, failures and sums of routes are those of all requests, whatever the window, and however many routes there
+ * are.
+ */
 #include "model_ended.h"
 
 #include <errno.h>
@@ -8,9 +11,10 @@
 #include "base/unknown.h"
 
 #define SECOND_NS 1000000000ull
-#define N_ENDED 3000
+#define N_ENDED   3000
 
-static struct request *on_route(uint64_t *state, uint64_t seq, uint64_t end_ns, const char *method, unsigned route, uint32_t pid)
+static struct request *on_route(uint64_t *state, uint64_t seq, uint64_t end_ns, const char *method, unsigned route,
+				uint32_t pid)
 {
 	struct request *r = random_request(state, seq, end_ns);
 
@@ -239,9 +243,11 @@ Test(model_routes, errors)
 		enum outcome outcome;
 		bool error;
 	} ended[] = {
-		{ 200, OUTCOME_COMPLETED, false }, { 404, OUTCOME_COMPLETED, false }, { 500, OUTCOME_COMPLETED, true },
-		{ 200, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_PROCESS_DIED, true }, { 0, OUTCOME_UNANSWERED, true },
-		{ 0, OUTCOME_CLIENT_GONE, true }, { 200, OUTCOME_CLIENT_GONE, true }, { 503, OUTCOME_CLIENT_GONE, true },
+		{ 200, OUTCOME_COMPLETED, false },  { 404, OUTCOME_COMPLETED, false },
+		{ 500, OUTCOME_COMPLETED, true },   { 200, OUTCOME_PROCESS_DIED, true },
+		{ 0, OUTCOME_PROCESS_DIED, true },  { 0, OUTCOME_UNANSWERED, true },
+		{ 0, OUTCOME_CLIENT_GONE, true },   { 200, OUTCOME_CLIENT_GONE, true },
+		{ 503, OUTCOME_CLIENT_GONE, true },
 	};
 	struct route_row *rows;
 	struct routes *rt;

@@ -40,8 +40,14 @@ TestSuite(model_told, .init = setup, .fini = teardown);
 
 static struct told told(uint64_t handle, const char *id, bool ended)
 {
-	struct told t = { .key = SDK_KEY(PID, handle), .pid = PID, .ended = ended, .start_ns = now_ns - 20 * MS,
-			  .end_ns = now_ns, .n_threads = 2, .status = 201, .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
+	struct told t = { .key = SDK_KEY(PID, handle),
+			  .pid = PID,
+			  .ended = ended,
+			  .start_ns = now_ns - 20 * MS,
+			  .end_ns = now_ns,
+			  .n_threads = 2,
+			  .status = 201,
+			  .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
 
 	strcpy(t.id, id);
 	strcpy(t.route, "/told");
@@ -302,7 +308,10 @@ Test(model_told, missing_while_it_is_being_ended)
 	cr_assert_eq(told_counts(join)->started, 1);
 }
 
-/* It is written down while the table is being read: the sample that is made of that has no word of it, late as it may be. */
+/*
+ * It is written down while the table is being read: the sample that is made of that has no word of it, late as it may
+ * be.
+ */
 Test(model_told, one_sample_without_it)
 {
 	struct told t = told(3, "same", true);

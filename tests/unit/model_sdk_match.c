@@ -89,8 +89,12 @@ static void answers(struct request *r)
 /* A thread begins a request; it goes on. */
 static struct told *begins(uint64_t handle, uint32_t tid)
 {
-	list[n_list] = (struct told){ .key = SDK_KEY(PID, handle), .pid = PID, .tid = tid, .start_ns = later(),
-				      .method = "GET", .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
+	list[n_list] = (struct told){ .key = SDK_KEY(PID, handle),
+				      .pid = PID,
+				      .tid = tid,
+				      .start_ns = later(),
+				      .method = "GET",
+				      .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
 	return &list[n_list++];
 }
 
@@ -302,7 +306,8 @@ Test(model_told_match, the_one_read_last_is_gone)
 
 Test(model_told_match, what_is_known_speaks_against_it)
 {
-	const struct told words[] = { { .method = "POST" }, { .method = "GET", .route = "/other" },
+	const struct told words[] = { { .method = "POST" },
+				      { .method = "GET", .route = "/other" },
 				      { .method = "GET", .status = 404 } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {

@@ -11,30 +11,45 @@
 
 #include "probe/privileges.h"
 
-#define ALL (~0ull)
-#define LESS(capability) (ALL & ~(1ull << CAP_SYS_ADMIN) & ~(1ull << (capability)))
-#define PIDS(kernel, proc) .pid = 7, .kernel_pid = kernel, .proc_pid = proc, .is_first_user_namespace = true
-#define HERE PIDS(7, 7)
-#define FINE HERE, .capabilities = ALL
+#define ALL                     (~0ull)
+#define LESS(capability)        (ALL & ~(1ull << CAP_SYS_ADMIN) & ~(1ull << (capability)))
+#define PIDS(kernel, proc)      .pid = 7, .kernel_pid = kernel, .proc_pid = proc, .is_first_user_namespace = true
+#define HERE                    PIDS(7, 7)
+#define FINE                    HERE, .capabilities = ALL
 #define ELSEWHERE(kernel, proc) PIDS(kernel, proc), .capabilities = ALL
 
 static const struct {
 	struct trials trials;
-	const char *feature, *says, *not; /* the refusal says `says` and does not say `not` */
+	const char *feature, *says, *not ; /* the refusal says `says` and does not say `not` */
 } refusals[] = {
-	{ { HERE, .capabilities = 0, .map = -EPERM, .program = -EPERM }, "bpf", "lacks CAP_BPF, CAP_PERFMON:", "seccomp" },
-	{ { HERE, .capabilities = LESS(CAP_BPF), .bpf = -EPERM, .map = -EPERM, .program = -EPERM }, "bpf", "lacks CAP_BPF:", "PERFMON" },
+	{ { HERE, .capabilities = 0, .map = -EPERM, .program = -EPERM },
+	  "bpf",
+	  "lacks CAP_BPF, CAP_PERFMON:",
+	  "seccomp" },
+	{ { HERE, .capabilities = LESS(CAP_BPF), .bpf = -EPERM, .map = -EPERM, .program = -EPERM },
+	  "bpf",
+	  "lacks CAP_BPF:",
+	  "PERFMON" },
 	{ { HERE, .capabilities = LESS(CAP_PERFMON), .program = -EPERM }, "bpf", "lacks CAP_PERFMON:", "CAP_BPF" },
 	/* Also with a filter: what is missing is missing. */
-	{ { HERE, .capabilities = LESS(CAP_BPF), .has_seccomp_filter = true, .bpf = -EPERM }, "bpf", "lacks CAP_BPF:", "PERFMON" },
-	{ { FINE, .has_seccomp_filter = true, .bpf = -EPERM, .map = -EPERM, .program = -EPERM }, "bpf", "a seccomp filter", "CAP_" },
+	{ { HERE, .capabilities = LESS(CAP_BPF), .has_seccomp_filter = true, .bpf = -EPERM },
+	  "bpf",
+	  "lacks CAP_BPF:",
+	  "PERFMON" },
+	{ { FINE, .has_seccomp_filter = true, .bpf = -EPERM, .map = -EPERM, .program = -EPERM },
+	  "bpf",
+	  "a seccomp filter",
+	  "CAP_" },
 	{ { FINE, .has_seccomp_filter = true, .bpf = -ENOSYS, .map = -ENOSYS }, "bpf", "a seccomp filter", "CAP_" },
 	{ { HERE, .has_seccomp_filter = true, .bpf = -ENOSYS }, "bpf", "a seccomp filter", "CAP_" },
 	/* One that lets all but the loading through. */
 	{ { FINE, .has_seccomp_filter = true, .program = -EPERM }, "bpf", "a seccomp filter", "CAP_" },
 	{ { FINE, .bpf = -EACCES, .map = -EACCES }, "bpf", "security module", "CAP_" },
 	{ { FINE, .bpf = -EPERM, .map = -EPERM }, "bpf", "not by a seccomp filter", "CAP_" },
-	{ { .pid = 7, .kernel_pid = 7, .proc_pid = 7, .capabilities = ALL, .bpf = -EPERM }, "bpf", "user namespace of its own", "CAP_" },
+	{ { .pid = 7, .kernel_pid = 7, .proc_pid = 7, .capabilities = ALL, .bpf = -EPERM },
+	  "bpf",
+	  "user namespace of its own",
+	  "CAP_" },
 	{ { FINE, .map = -ENOMEM }, "bpf", "cannot create a BPF map: Cannot allocate memory", "CAP_" },
 	{ { FINE, .kernel_memory = -EINVAL }, "kernel-memory", "lockdown is in mode confidentiality", "CAP_" },
 	{ { FINE, .kernel_memory = -EACCES }, "kernel-memory", "Permission denied", "lockdown" },
@@ -58,9 +73,10 @@ Test(privileges, refusals)
 		struct features features = { 0 };
 		char error[512] = "";
 
-		cr_expect_eq(privileges_judge(&refusals[i].trials, false, &features, error, sizeof(error)), -EPERM, "%zu", i);
+		cr_expect_eq(privileges_judge(&refusals[i].trials, false, &features, error, sizeof(error)), -EPERM,
+			     "%zu", i);
 		cr_expect(strstr(error, refusals[i].says), "%zu: %s", i, error);
-		cr_expect_not(strstr(error, refusals[i].not), "%zu: %s", i, error);
+		cr_expect_not(strstr(error, refusals[i].not ), "%zu: %s", i, error);
 		cr_expect_not(strchr(error, '\n'), "%zu: %s", i, error);
 		cr_assert(row(&features, refusals[i].feature), "%zu", i);
 		cr_expect_eq(row(&features, refusals[i].feature)->state, FEATURE_FAILED, "%zu", i);
@@ -72,16 +88,25 @@ Test(privileges, refusals)
 
 static const struct {
 	struct trials trials;
-	const char *failed, *says, *not;
+	const char *failed, *says, *not ;
 } losses[] = {
-	{ { WITHOUT(CAP_SYS_PTRACE), .processes = -EACCES }, "older-connections", ": grant CAP_SYS_PTRACE", "security" },
+	{ { WITHOUT(CAP_SYS_PTRACE), .processes = -EACCES },
+	  "older-connections",
+	  ": grant CAP_SYS_PTRACE",
+	  "security" },
 	{ { WITHOUT(CAP_SYS_PTRACE), .processes = -EACCES }, "tcp-self", ": grant CAP_SYS_PTRACE", "DAC" },
 	{ { WITHOUT(CAP_SYS_PTRACE), .processes = -EACCES }, "sdk", "of other users with", "CHECKPOINT" },
 	{ { FINE, .has_seccomp_filter = false, .processes = -EACCES }, "older-connections", "security module", "CAP_" },
 	{ { FINE, .closed_files = -EACCES, .has_seccomp_filter = true }, "tcp-self", "a seccomp filter", "CAP_" },
-	{ { WITHOUT(CAP_CHECKPOINT_RESTORE), .mapped_files = -EPERM }, "sdk", ": grant CAP_CHECKPOINT_RESTORE", "other users" },
+	{ { WITHOUT(CAP_CHECKPOINT_RESTORE), .mapped_files = -EPERM },
+	  "sdk",
+	  ": grant CAP_CHECKPOINT_RESTORE",
+	  "other users" },
 	{ { WITHOUT(CAP_SYS_NICE), .priority = -EACCES }, "priority", ": grant CAP_SYS_NICE", "security" },
-	{ { HERE, .processes = -EACCES, .closed_files = -EACCES }, "tcp-self", "CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH", "security" },
+	{ { HERE, .processes = -EACCES, .closed_files = -EACCES },
+	  "tcp-self",
+	  "CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH",
+	  "security" },
 	{ { ELSEWHERE(-EPERM, 7) }, "pid-namespace", "cannot ask the kernel", "CAP_" },
 };
 
@@ -92,12 +117,13 @@ Test(privileges, losses)
 		char error[512] = "";
 		const struct feature *found;
 
-		cr_expect_eq(privileges_judge(&losses[i].trials, false, &features, error, sizeof(error)), 0, "%zu: %s", i, error);
+		cr_expect_eq(privileges_judge(&losses[i].trials, false, &features, error, sizeof(error)), 0, "%zu: %s",
+			     i, error);
 		found = row(&features, losses[i].failed);
 		cr_assert(found, "%zu", i);
 		cr_expect_eq(found->state, FEATURE_FAILED, "%zu", i);
 		cr_expect(strstr(found->reason, losses[i].says), "%zu: %s", i, found->reason);
-		cr_expect_not(strstr(found->reason, losses[i].not), "%zu: %s", i, found->reason);
+		cr_expect_not(strstr(found->reason, losses[i].not ), "%zu: %s", i, found->reason);
 	}
 }
 
@@ -136,7 +162,8 @@ Test(privileges, reasons_fit)
 
 		privileges_judge(&refusals[i].trials, i % 2, &features, error, sizeof(error));
 		for (size_t k = 0; k < features.n; k++)
-			cr_expect_lt(strlen(features.rows[k].reason), sizeof(features.rows[k].reason) - 1, "%s", features.rows[k].reason);
+			cr_expect_lt(strlen(features.rows[k].reason), sizeof(features.rows[k].reason) - 1, "%s",
+				     features.rows[k].reason);
 	}
 }
 

@@ -15,7 +15,7 @@ Test(agent_programs, each_program_belongs_to_a_part)
 	size_t n = 0;
 
 	cr_assert_not_null(skeleton);
-	bpf_object__for_each_program(program, skeleton->obj) {
+	bpf_object__for_each_program (program, skeleton->obj) {
 		cr_expect_lt(part_of(bpf_program__name(program)), PARTS, "%s", bpf_program__name(program));
 		n++;
 	}
@@ -31,7 +31,7 @@ Test(agent_programs, only_threads_are_loaded_unasked)
 	struct bpf_program *program;
 
 	cr_assert_not_null(skeleton);
-	bpf_object__for_each_program(program, skeleton->obj)
+	bpf_object__for_each_program (program, skeleton->obj)
 		cr_expect_eq(bpf_program__autoload(program), part_of(bpf_program__name(program)) == PART_THREADS, "%s",
 			     bpf_program__name(program));
 	reqmeter__destroy(skeleton);
@@ -70,8 +70,9 @@ Test(agent_programs, what_is_kept_of_an_answer)
 		    "on_send: Invalid argument: R1 invalid mem access 'scalar' (at load)");
 	memset(long_line, 'x', sizeof(long_line) - 1);
 	long_line[sizeof(long_line) - 1] = 0;
-	expect_text(long_line, "on_send: Invalid argument: "
-			       "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx (at load)");
+	expect_text(long_line,
+		    "on_send: Invalid argument: "
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx (at load)");
 }
 
 Test(agent_programs, the_first_refusal_of_a_part_counts)

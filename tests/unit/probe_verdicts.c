@@ -72,7 +72,8 @@ Test(agent_verdicts, told_twice)
 /* A connection that is closed is asked for by nobody. */
 Test(agent_verdicts, given_up_after_a_minute)
 {
-	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN } }, later = { 9, VERDICT_FOREIGN };
+	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN } },
+			     later = { 9, VERDICT_FOREIGN };
 
 	verdicts_put(verdicts, some, 2, SECOND_NS);
 	verdicts_put(verdicts, &later, 1, 31 * SECOND_NS);

@@ -9,11 +9,12 @@
 #include "report/losses.h"
 #include "report/report.h"
 
-#define MIB	  1048576ull
+#define MIB       1048576ull
 #define LENGTH(a) (sizeof(a) / sizeof(*(a)))
 
-static const char *const mem_keys[] = { "total",	   "avail",	      "free",	      "drum_rss", "container_limit",
-					"container_max_used", "container_used" };
+static const char *const mem_keys[] = { "total",         "avail",           "free",
+					"drum_rss",      "container_limit", "container_max_used",
+					"container_used" };
 
 struct setting {
 	struct model *model;
@@ -31,7 +32,10 @@ struct setting {
 static bool process_facts(void *context, uint32_t pid, struct process_facts *ret)
 {
 	(void)context;
-	*ret = (struct process_facts){ .rss_bytes = pid < 20 ? 3 * MIB / 2 : pid == 20 ? 64 * MIB : UNKNOWN, .n_args = 1 };
+	*ret = (struct process_facts){ .rss_bytes = pid < 20    ? 3 * MIB / 2
+						    : pid == 20 ? 64 * MIB
+								: UNKNOWN,
+				       .n_args = 1 };
 	strcpy(ret->cmdline[0], "program");
 	return pid != 40;
 }
@@ -63,14 +67,20 @@ static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 	model_sample(s->model, &s->sample, NULL, NULL);
 	s->compat = (struct compat){
 		.machine = { 8192 * MIB, 4000 * MIB, 3000 * MIB },
-		.memory = { .is_known = true, .current_bytes = 100 * MIB, .peak_bytes = 150 * MIB,
+		.memory = { .is_known = true,
+			    .current_bytes = 100 * MIB,
+			    .peak_bytes = 150 * MIB,
 			    .limits = { 200 * MIB, 100 * MIB, 120 * MIB, false } },
 		.times = TIME_SUMS_NONE,
 	};
 	query_init(&s->query);
 	s->query.sections = SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO | SECTION_AGENT;
-	s->in = (struct report_input){ .model = s->model, .host = &s->host, .features = &s->features, .now_ns = 1000000,
-				       .process_facts = process_facts, .cgroup_facts = cgroup_facts,
+	s->in = (struct report_input){ .model = s->model,
+				       .host = &s->host,
+				       .features = &s->features,
+				       .now_ns = 1000000,
+				       .process_facts = process_facts,
+				       .cgroup_facts = cgroup_facts,
 				       .compat = &s->compat };
 }
 
@@ -103,7 +113,7 @@ static bool names_unreadable(const cJSON *root, const char *name)
 {
 	const cJSON *row;
 
-	cJSON_ArrayForEach(row, at(root, "agent", "unreadable"))
+	cJSON_ArrayForEach (row, at(root, "agent", "unreadable"))
 		if (strcmp(cJSON_GetStringValue(cJSON_GetObjectItem(row, "name")), name) == 0)
 			return strlen(cJSON_GetStringValue(cJSON_GetObjectItem(row, "reason"))) > 10;
 	return false;
@@ -331,8 +341,13 @@ static char *part_of(struct setting *s, enum report_part part, size_t *n, size_t
 Test(report_compat, the_parts_make_the_whole)
 {
 	static const uint32_t asked[] = {
-		SECTION_MEM_INFO, SECTION_DRUM_INFO, SECTION_TIME_INFO, SECTION_MEM_INFO | SECTION_TIME_INFO,
-		SECTION_HOST | SECTION_MEM_INFO, SECTION_DRUM_INFO | SECTION_AGENT, SECTION_SCHEMA_VERSION | SECTION_AGENT,
+		SECTION_MEM_INFO,
+		SECTION_DRUM_INFO,
+		SECTION_TIME_INFO,
+		SECTION_MEM_INFO | SECTION_TIME_INFO,
+		SECTION_HOST | SECTION_MEM_INFO,
+		SECTION_DRUM_INFO | SECTION_AGENT,
+		SECTION_SCHEMA_VERSION | SECTION_AGENT,
 		SECTION_HOST | SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO | SECTION_AGENT,
 	};
 	struct setting s;
@@ -348,7 +363,9 @@ Test(report_compat, the_parts_make_the_whole)
 		common = part_of(&s, REPORT_COMMON, &n_common, &hole);
 		if (report_has_own(&s.query))
 			own = part_of(&s, REPORT_OWN, &n_own, &none);
-		cr_assert_gt(asprintf(&joined, "%.*s%.*s%s", (int)hole, common, (int)n_own, own ? own : "", common + hole), 0);
+		cr_assert_gt(asprintf(&joined, "%.*s%.*s%s", (int)hole, common, (int)n_own, own ? own : "",
+				      common + hole),
+			     0);
 		cr_expect_str_eq(joined, whole, "sections %x: %s", asked[i / 2], joined);
 		free(joined);
 		free(own);
@@ -370,7 +387,8 @@ Test(report_compat, losses_have_meanings)
 	root = report(&s);
 	losses = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(root, "agent"), "losses");
 	cr_assert(cJSON_IsObject(losses));
-	cJSON_ArrayForEach(loss, losses) cr_expect_str_neq(losses_meaning(loss->string), "", "%s", loss->string);
+	cJSON_ArrayForEach (loss, losses)
+		cr_expect_str_neq(losses_meaning(loss->string), "", "%s", loss->string);
 	for (const struct loss_word *known = losses_all(&n), *end = known + n; known < end; known++)
 		cr_expect(cJSON_HasObjectItem(losses, known->name), "%s", known->name);
 	cJSON_Delete(root);

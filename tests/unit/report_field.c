@@ -40,7 +40,8 @@ static void writes(const char *const *names, size_t n, const char *expected)
 	free(text);
 }
 #define WRITES(expected, ...)                                                                                          \
-	writes((const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *), expected)
+	writes((const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *),    \
+	       expected)
 
 Test(report_field, dotted_names)
 {
@@ -62,8 +63,8 @@ Test(report_field, kinds_of_values)
 {
 	static const struct field fields[] = { { "a", "" }, { "b", "" }, { "c", "" }, { "d", "" }, { "e", "" },
 					       { "f", "" }, { "g", "" }, { "h", "" }, { "i", "" } };
-	const struct value values[] = { NOTHING, U64(5), U64(UNKNOWN), I64(-5), REAL(0.5), REAL(NAN),
-					STRING("x"), STRING(NULL), TRUTH(true) };
+	const struct value values[] = { NOTHING,   U64(5),      U64(UNKNOWN), I64(-5),    REAL(0.5),
+					REAL(NAN), STRING("x"), STRING(NULL), TRUTH(true) };
 	struct json j;
 	char *text;
 
@@ -72,7 +73,9 @@ Test(report_field, kinds_of_values)
 	fields_write(&j, fields, values, 9);
 	json_close(&j, '}');
 	text = taken(&j);
-	cr_expect_str_eq(text, "{\"a\":null,\"b\":5,\"c\":null,\"d\":-5,\"e\":0.5,\"f\":null,\"g\":\"x\",\"h\":null,\"i\":true}");
+	cr_expect_str_eq(
+		text,
+		"{\"a\":null,\"b\":5,\"c\":null,\"d\":-5,\"e\":0.5,\"f\":null,\"g\":\"x\",\"h\":null,\"i\":true}");
 	free(text);
 }
 
@@ -89,35 +92,134 @@ static void keys_are_unique(const cJSON *object)
 
 /* The contract's ROW: every key always there. Dots for objects inside. */
 static const char *const request_keys[] = {
-	"handle", "seq", "id", "id_source", "response_id", "trace_id", "parent_span_id", "span_id", "method", "route",
-	"route_source", "path", "status", "outcome", "service", "pid", "comm", "cgroup_id", "n_threads", "start_unix_ns",
-	"duration_ns", "occupied_ns", "cpu_ns", "user_ns", "system_ns", "stolen_ns", "runqueue_ns", "throttled_ns",
-	"blocked_ns", "unattended_ns", "queue_ns", "blocked.disk_ns", "blocked.net_ns", "blocked.lock_ns",
-	"blocked.sleep_ns", "blocked.fault_ns", "blocked.other_ns", "voluntary_switches", "involuntary_switches",
-	"minor_faults", "major_faults", "memory.growth_bytes", "memory.peak_growth_bytes", "memory.resident_gained_bytes",
-	"memory.resident_released_bytes", "memory.anon_growth_bytes", "memory.file_growth_bytes",
-	"memory.shmem_growth_bytes", "memory.swap_growth_bytes", "memory.mapped_bytes", "memory.unmapped_bytes",
-	"memory.page_cache_bytes", "memory.cow_bytes", "memory.reclaim_ns", "memory.heap_allocated_bytes",
-	"memory.heap_freed_bytes", "memory.oom_killed", "io.read_bytes", "io.write_bytes", "net.received_bytes",
-	"net.sent_bytes", "attribution.source", "attribution.confidence", "kept_because",
+	"handle",
+	"seq",
+	"id",
+	"id_source",
+	"response_id",
+	"trace_id",
+	"parent_span_id",
+	"span_id",
+	"method",
+	"route",
+	"route_source",
+	"path",
+	"status",
+	"outcome",
+	"service",
+	"pid",
+	"comm",
+	"cgroup_id",
+	"n_threads",
+	"start_unix_ns",
+	"duration_ns",
+	"occupied_ns",
+	"cpu_ns",
+	"user_ns",
+	"system_ns",
+	"stolen_ns",
+	"runqueue_ns",
+	"throttled_ns",
+	"blocked_ns",
+	"unattended_ns",
+	"queue_ns",
+	"blocked.disk_ns",
+	"blocked.net_ns",
+	"blocked.lock_ns",
+	"blocked.sleep_ns",
+	"blocked.fault_ns",
+	"blocked.other_ns",
+	"voluntary_switches",
+	"involuntary_switches",
+	"minor_faults",
+	"major_faults",
+	"memory.growth_bytes",
+	"memory.peak_growth_bytes",
+	"memory.resident_gained_bytes",
+	"memory.resident_released_bytes",
+	"memory.anon_growth_bytes",
+	"memory.file_growth_bytes",
+	"memory.shmem_growth_bytes",
+	"memory.swap_growth_bytes",
+	"memory.mapped_bytes",
+	"memory.unmapped_bytes",
+	"memory.page_cache_bytes",
+	"memory.cow_bytes",
+	"memory.reclaim_ns",
+	"memory.heap_allocated_bytes",
+	"memory.heap_freed_bytes",
+	"memory.oom_killed",
+	"io.read_bytes",
+	"io.write_bytes",
+	"net.received_bytes",
+	"net.sent_bytes",
+	"attribution.source",
+	"attribution.confidence",
+	"kept_because",
 };
 
 static const char *const thread_keys[] = {
-	"pid", "tid", "comm", "cgroup_id", "cpu_ns", "stolen_ns", "runqueue_ns", "throttled_ns", "blocked_ns",
-	"blocked.disk_ns", "blocked.other_ns", "voluntary_switches", "involuntary_switches", "minor_faults",
-	"major_faults", "memory.growth_bytes", "memory.oom_killed", "request",
+	"pid",
+	"tid",
+	"comm",
+	"cgroup_id",
+	"cpu_ns",
+	"stolen_ns",
+	"runqueue_ns",
+	"throttled_ns",
+	"blocked_ns",
+	"blocked.disk_ns",
+	"blocked.other_ns",
+	"voluntary_switches",
+	"involuntary_switches",
+	"minor_faults",
+	"major_faults",
+	"memory.growth_bytes",
+	"memory.oom_killed",
+	"request",
 };
 
 static const char *const cgroup_keys[] = {
-	"id", "path", "paths.cpu", "paths.memory", "paths.v2", "version", "container", "cpu.usage_ns", "cpu.user_ns",
-	"cpu.system_ns", "cpu.throttled_ns", "cpu.throttled_periods", "cpu.quota_ns", "cpu.period_ns",
-	"memory.current_bytes", "memory.peak_bytes", "memory.limit_bytes", "memory.working_set_bytes", "memory.anon_bytes",
-	"memory.file_bytes", "memory.inactive_file_bytes", "memory.shmem_bytes", "memory.kernel_bytes",
-	"memory.swap_bytes", "memory.events.high", "memory.events.max", "memory.events.oom", "memory.events.oom_kill",
-	"pressure", "ledger.cpu.cgroup_ns", "ledger.cpu.requests_ns", "ledger.cpu.background_ns",
-	"ledger.cpu.residual_ns", "ledger.memory.rss_delta_bytes", "ledger.memory.requests_bytes",
-	"ledger.memory.background_bytes", "ledger.memory.fork_bytes", "ledger.memory.teardown_bytes",
-	"ledger.memory.foreign_bytes", "ledger.memory.residual_bytes",
+	"id",
+	"path",
+	"paths.cpu",
+	"paths.memory",
+	"paths.v2",
+	"version",
+	"container",
+	"cpu.usage_ns",
+	"cpu.user_ns",
+	"cpu.system_ns",
+	"cpu.throttled_ns",
+	"cpu.throttled_periods",
+	"cpu.quota_ns",
+	"cpu.period_ns",
+	"memory.current_bytes",
+	"memory.peak_bytes",
+	"memory.limit_bytes",
+	"memory.working_set_bytes",
+	"memory.anon_bytes",
+	"memory.file_bytes",
+	"memory.inactive_file_bytes",
+	"memory.shmem_bytes",
+	"memory.kernel_bytes",
+	"memory.swap_bytes",
+	"memory.events.high",
+	"memory.events.max",
+	"memory.events.oom",
+	"memory.events.oom_kill",
+	"pressure",
+	"ledger.cpu.cgroup_ns",
+	"ledger.cpu.requests_ns",
+	"ledger.cpu.background_ns",
+	"ledger.cpu.residual_ns",
+	"ledger.memory.rss_delta_bytes",
+	"ledger.memory.requests_bytes",
+	"ledger.memory.background_bytes",
+	"ledger.memory.fork_bytes",
+	"ledger.memory.teardown_bytes",
+	"ledger.memory.foreign_bytes",
+	"ledger.memory.residual_bytes",
 };
 
 /* NULL when a step is missing. */
@@ -167,15 +269,41 @@ static const char *string(const cJSON *object, const char *name)
 static struct request an_ended_request(void)
 {
 	return (struct request){
-		.handle = 11, .seq = 3, .method = "GET", .path = "/a", .route = "/a", .id = "an-id", .id_source = "x-request-id",
-		.status = 200, .outcome = OUTCOME_COMPLETED, .pid = 4, .comm = "sixteen-bytes-16", .cgroup_id = 9, .n_threads = 1,
-		.start_ns = 1000, .start_unix_ns = 5000001000, .last_send_ns = 1400, .end_ns = 1500,
-		.cost = { .wall_ns = 450, .cpu_ns = 200, .stolen_ns = 30, .runqueue_ns = 20, .throttled_ns = 15,
-			  .blocked_ns = { [BLOCKED_DISK] = 5, [BLOCKED_NET] = 100, [BLOCKED_LOCK] = 30, [BLOCKED_SLEEP] = 20,
-					  [BLOCKED_FAULT] = 10, [BLOCKED_OTHER] = 20 },
-			  .voluntary_switches = 2, .involuntary_switches = 1 },
+		.handle = 11,
+		.seq = 3,
+		.method = "GET",
+		.path = "/a",
+		.route = "/a",
+		.id = "an-id",
+		.id_source = "x-request-id",
+		.status = 200,
+		.outcome = OUTCOME_COMPLETED,
+		.pid = 4,
+		.comm = "sixteen-bytes-16",
+		.cgroup_id = 9,
+		.n_threads = 1,
+		.start_ns = 1000,
+		.start_unix_ns = 5000001000,
+		.last_send_ns = 1400,
+		.end_ns = 1500,
+		.cost = { .wall_ns = 450,
+			  .cpu_ns = 200,
+			  .stolen_ns = 30,
+			  .runqueue_ns = 20,
+			  .throttled_ns = 15,
+			  .blocked_ns = { [BLOCKED_DISK] = 5,
+					  [BLOCKED_NET] = 100,
+					  [BLOCKED_LOCK] = 30,
+					  [BLOCKED_SLEEP] = 20,
+					  [BLOCKED_FAULT] = 10,
+					  [BLOCKED_OTHER] = 20 },
+			  .voluntary_switches = 2,
+			  .involuntary_switches = 1 },
 		.live = { .cpu_ns = 99999 },
-		.received_from = 100, .received_to = 180, .sent_from = 50, .sent_to = 90,
+		.received_from = 100,
+		.received_to = 180,
+		.sent_from = 50,
+		.sent_to = 90,
 	};
 }
 
@@ -293,8 +421,11 @@ Test(report_field, request_younger_than_the_report)
 
 Test(report_field, thread_row)
 {
-	struct thread_row t = { .pid = 4, .tid = 5, .comm = "worker", .exchange = 12, .total = { .cpu_ns = 7, .throttled_ns = 8,
-					   .blocked_ns = { 1, 2, 3, 4, 5, 6 } } };
+	struct thread_row t = { .pid = 4,
+				.tid = 5,
+				.comm = "worker",
+				.exchange = 12,
+				.total = { .cpu_ns = 7, .throttled_ns = 8, .blocked_ns = { 1, 2, 3, 4, 5, 6 } } };
 	const struct row_clock clock = { .has_throttled = true };
 	const struct request request = { .handle = 12 };
 	struct json j;
@@ -319,13 +450,26 @@ Test(report_field, thread_row)
 }
 
 static const struct cgroup_facts no_facts = {
-	.memory = { UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN,
+	.memory = { UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
+		    UNKNOWN,
 		    { UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN } },
 };
 
 Test(report_field, cgroup_row)
 {
-	struct ledger_row c = { .id = 3, .path = "/a", .cgroup_ns = 100, .requests_ns = 30, .threads_ns = 120,
+	struct ledger_row c = { .id = 3,
+				.path = "/a",
+				.cgroup_ns = 100,
+				.requests_ns = 30,
+				.threads_ns = 120,
 				.cpu = { 1000, 2, 3, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN } };
 	struct json j;
 	cJSON *row;
@@ -335,9 +479,9 @@ Test(report_field, cgroup_row)
 	row = parsed(&j, cgroup_keys, LENGTH(cgroup_keys));
 	cr_expect_eq(number(row, "ledger.cpu.background_ns"), 90);
 	cr_expect_eq(number(row, "ledger.cpu.residual_ns"), -20, "it may be negative, and is shown");
-	cr_expect_eq(number(row, "ledger.cpu.cgroup_ns"),
-		     number(row, "ledger.cpu.requests_ns") + number(row, "ledger.cpu.background_ns") +
-			     number(row, "ledger.cpu.residual_ns"));
+	cr_expect_eq(number(row, "ledger.cpu.cgroup_ns"), number(row, "ledger.cpu.requests_ns") +
+								  number(row, "ledger.cpu.background_ns") +
+								  number(row, "ledger.cpu.residual_ns"));
 	cr_expect(cJSON_IsNull(lookup(row, "cpu.quota_ns")));
 	cJSON_Delete(row);
 	/* Only some of its tasks are watched, or its file cannot be read: no ledger rather than a wrong one. */
@@ -370,9 +514,17 @@ Test(report_field, cgroup_row)
 Test(report_field, cgroup_row_of_a_container)
 {
 	static const char *const keys[] = {
-		"container.id", "container.runtime", "container.name", "container.pod", "container.namespace",
-		"container.pod_uid", "pressure.cpu.some_total_ns", "pressure.cpu.full_total_ns",
-		"pressure.memory.some_total_ns", "pressure.memory.full_total_ns", "pressure.io.some_total_ns",
+		"container.id",
+		"container.runtime",
+		"container.name",
+		"container.pod",
+		"container.namespace",
+		"container.pod_uid",
+		"pressure.cpu.some_total_ns",
+		"pressure.cpu.full_total_ns",
+		"pressure.memory.some_total_ns",
+		"pressure.memory.full_total_ns",
+		"pressure.io.some_total_ns",
 		"pressure.io.full_total_ns",
 	};
 	struct ledger_row c = { .id = 3, .path = "/cpu/path" };
@@ -395,7 +547,8 @@ Test(report_field, cgroup_row_of_a_container)
 	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "paths.cpu")), "/cpu/path");
 	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "paths.v2")), "/v2/path");
 	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "container.id")), HEX64);
-	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "container.pod_uid")), "12345678-1234-1234-1234-123456789abc");
+	cr_expect_str_eq(cJSON_GetStringValue(lookup(row, "container.pod_uid")),
+			 "12345678-1234-1234-1234-123456789abc");
 	cr_expect(cJSON_IsNull(lookup(row, "container.runtime")), "the path does not say");
 	cr_expect_eq(number(row, "memory.limit_bytes"), 1 << 20);
 	cr_expect_eq(number(row, "memory.events.oom_kill"), 0, "measured zero is no null");
@@ -442,7 +595,8 @@ Test(report_field, tables_are_a_reference)
 	for (size_t t = 0; t < n_tables; t++) {
 		cr_expect(tables[t].title[0] && tables[t].place[0]);
 		for (size_t i = 0; i < tables[t].n; i++) {
-			cr_expect_geq(strlen(tables[t].fields[i].meaning), 3, "%s has no meaning", tables[t].fields[i].name);
+			cr_expect_geq(strlen(tables[t].fields[i].meaning), 3, "%s has no meaning",
+				      tables[t].fields[i].name);
 			for (size_t k = 0; k < i; k++)
 				cr_expect_str_neq(tables[t].fields[i].name, tables[t].fields[k].name);
 		}

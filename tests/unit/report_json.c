@@ -54,7 +54,8 @@ Test(report_json, strings_come_back)
 	READS_AS("\x01\x1f\x7f", "\x01\x1f\x7f");
 	READS_AS("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
 	READS_AS("\xc2\x80\xdf\xbf", "\xc2\x80\xdf\xbf");
-	READS_AS("\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf", "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf");
+	READS_AS("\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf",
+		 "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbf");
 	READS_AS("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf");
 	READS_AS("</script>", "</script>");
 }
@@ -64,15 +65,15 @@ Test(report_json, invalid_utf8)
 {
 	READS_AS("a\x80z", "a" BAD "z");
 	READS_AS("\xff\xfe", BAD BAD);
-	READS_AS("\xc0\xaf", BAD BAD);					/* overlong '/' */
+	READS_AS("\xc0\xaf", BAD BAD); /* overlong '/' */
 	READS_AS("\xc1\xbf", BAD BAD);
-	READS_AS("\xe0\x9f\xbf", BAD BAD BAD);				/* overlong */
-	READS_AS("\xf0\x8f\xbf\xbf", BAD BAD BAD BAD);			/* overlong */
-	READS_AS("\xed\xa0\x80", BAD BAD BAD);				/* a surrogate */
+	READS_AS("\xe0\x9f\xbf", BAD BAD BAD);         /* overlong */
+	READS_AS("\xf0\x8f\xbf\xbf", BAD BAD BAD BAD); /* overlong */
+	READS_AS("\xed\xa0\x80", BAD BAD BAD);         /* a surrogate */
 	READS_AS("\xed\xbf\xbf", BAD BAD BAD);
-	READS_AS("\xf4\x90\x80\x80", BAD BAD BAD BAD);			/* beyond U+10FFFF */
+	READS_AS("\xf4\x90\x80\x80", BAD BAD BAD BAD); /* beyond U+10FFFF */
 	READS_AS("\xf5\x80\x80\x80", BAD BAD BAD BAD);
-	READS_AS("\xc3", BAD);						/* cut */
+	READS_AS("\xc3", BAD); /* cut */
 	READS_AS("\xe2\x82", BAD BAD);
 	READS_AS("\xf0\x9f\x98", BAD BAD BAD);
 	READS_AS("\xc3\"", BAD "\"");
@@ -114,7 +115,13 @@ static bool is_valid_utf8(const unsigned char *s)
 	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 
 	while (*s) {
-		int more = *s < 0x80 ? 0 : *s < 0xc0 ? -1 : *s < 0xe0 ? 1 : *s < 0xf0 ? 2 : *s < 0xf8 ? 3 : -1, length = more;
+		int more = *s < 0x80   ? 0
+			   : *s < 0xc0 ? -1
+			   : *s < 0xe0 ? 1
+			   : *s < 0xf0 ? 2
+			   : *s < 0xf8 ? 3
+				       : -1,
+		    length = more;
 		uint32_t c = more == 1 ? *s & 31u : more == 2 ? *s & 15u : more == 3 ? *s & 7u : *s;
 
 		if (more < 0)
@@ -144,8 +151,10 @@ Test(report_json, random_strings)
 		for (size_t i = 0; i < n; i++) {
 			int kind = rand_r(&seed) % 4;
 
-			bytes[i] = (char)(kind == 0 ? 1 + rand_r(&seed) % 127 : kind == 1 ? 0xe0 + rand_r(&seed) % 32 :
-					  kind == 2 ? 0x80 + rand_r(&seed) % 64 : 1 + rand_r(&seed) % 255);
+			bytes[i] = (char)(kind == 0   ? 1 + rand_r(&seed) % 127
+					  : kind == 1 ? 0xe0 + rand_r(&seed) % 32
+					  : kind == 2 ? 0x80 + rand_r(&seed) % 64
+						      : 1 + rand_r(&seed) % 255);
 		}
 		text = string_text(bytes, n);
 		parsed = cJSON_Parse(text);
@@ -196,7 +205,8 @@ Test(report_json, unknown_is_null)
 	json_bool(&j, NULL, false);
 	json_close(&j, ']');
 	text = taken(&j);
-	cr_expect_str_eq(text, "[null,0,18446744073709551614,-9223372036854775808,-1,null,null,null,null,null,null,false]");
+	cr_expect_str_eq(text,
+			 "[null,0,18446744073709551614,-9223372036854775808,-1,null,null,null,null,null,null,false]");
 	free(text);
 }
 
@@ -206,7 +216,9 @@ Test(report_json, doubles_are_no_integers)
 	static const struct {
 		double value;
 		const char *text;
-	} cases[] = { { 0, "0.0" }, { 64, "64.0" }, { -3, "-3.0" }, { 1.5, "1.5" }, { 1e300, "1.0000000000000001e+300" } };
+	} cases[] = {
+		{ 0, "0.0" }, { 64, "64.0" }, { -3, "-3.0" }, { 1.5, "1.5" }, { 1e300, "1.0000000000000001e+300" }
+	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct json j;
@@ -224,7 +236,8 @@ Test(report_json, doubles_are_no_integers)
 
 Test(report_json, doubles_come_back)
 {
-	static const double values[] = { 0.0, -0.0, 0.1, 1.0 / 3, 1e300, 5e-324, 1.7976931348623157e308, 123456789.123, -1e-7 };
+	static const double values[] = { 0.0,           -0.0, 0.1, 1.0 / 3, 1e300, 5e-324, 1.7976931348623157e308,
+					 123456789.123, -1e-7 };
 
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
 		struct json j;
@@ -275,9 +288,10 @@ Test(report_json, pretty_is_the_same_document)
 
 	cr_assert_str_eq(plain, "{\"empty\":{},\"none\":[],\"list\":[[{\"a\":1},{}],\"x\"],\"last\":null}");
 	cr_assert(a && b && cJSON_Compare(a, b, 1), "%s", pretty);
-	cr_expect_str_eq(pretty,
-			 "{\n  \"empty\": {},\n  \"none\": [],\n  \"list\": [\n    [\n      {\n        \"a\": 1\n      },\n"
-			 "      {}\n    ],\n    \"x\"\n  ],\n  \"last\": null\n}\n");
+	cr_expect_str_eq(
+		pretty,
+		"{\n  \"empty\": {},\n  \"none\": [],\n  \"list\": [\n    [\n      {\n        \"a\": 1\n      },\n"
+		"      {}\n    ],\n    \"x\"\n  ],\n  \"last\": null\n}\n");
 	cJSON_Delete(a);
 	cJSON_Delete(b);
 	free(plain);
@@ -409,7 +423,8 @@ Test(report_json, numbers)
 		json_u64(&j, NULL, (uint64_t)values[i] >> 1);
 		json_close(&j, ']');
 		text = json_take(&j, &n);
-		snprintf(expected, sizeof(expected), "[%lld,%llu]", (long long)values[i], (unsigned long long)values[i] >> 1);
+		snprintf(expected, sizeof(expected), "[%lld,%llu]", (long long)values[i],
+			 (unsigned long long)values[i] >> 1);
 		cr_expect_str_eq(text, expected);
 		free(text);
 	}

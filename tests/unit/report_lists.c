@@ -5,7 +5,7 @@
 #include "report/lists.h"
 
 #define SECOND_NS 1000000000ull
-#define ALL_MAX	  3000
+#define ALL_MAX   3000
 
 static const struct report_scope node = { .kind = SELECTOR_NODE };
 
@@ -74,8 +74,8 @@ static void follow(uint64_t seed, size_t n_recent, uint64_t keep_ns)
 			was_seen[seq] = true;
 		}
 		for (const struct request *r = retention_newest(rt); r; r = r->older)
-			cr_assert(r->seq <= after || r->seq > lists.next_after || was_seen[r->seq], "row %llu was left out",
-				  (unsigned long long)r->seq);
+			cr_assert(r->seq <= after || r->seq > lists.next_after || was_seen[r->seq],
+				  "row %llu was left out", (unsigned long long)r->seq);
 		after = lists.next_after;
 		seen += lists.recent.n;
 		missed += lists.missed;
@@ -116,7 +116,8 @@ Test(report_lists, pages_of_a_filter)
 
 		last = q.after;
 		for (size_t i = 0; i < lists.recent.n; i++)
-			cr_assert(lists.recent.rows[i].request->status == 503 && lists.recent.rows[i].request->seq > last);
+			cr_assert(lists.recent.rows[i].request->status == 503 &&
+				  lists.recent.rows[i].request->seq > last);
 		seen += lists.recent.n;
 		q.after = lists.next_after;
 		lists_done(&lists);

@@ -8,7 +8,10 @@
 
 static struct thread_row thread(uint32_t pid, uint64_t start, uint32_t tid, uint64_t cpu_ns, const char *comm)
 {
-	struct thread_row t = { .pid = pid, .tid = tid, .leader_start_boot_ns = start, .cgroup_id = pid + tid,
+	struct thread_row t = { .pid = pid,
+				.tid = tid,
+				.leader_start_boot_ns = start,
+				.cgroup_id = pid + tid,
 				.total = { .cpu_ns = cpu_ns, .wall_ns = 2 * cpu_ns, .voluntary_switches = 1 } };
 
 	memcpy(t.comm, comm, strlen(comm));
@@ -114,7 +117,9 @@ Test(report_processes, leader_gone)
 	processes_done(&p);
 }
 
-/* Random threads in any order, against sums by brute force; large numbers, so that comparing by subtraction would fail. */
+/*
+ * Random threads in any order, against sums by brute force; large numbers, so that comparing by subtraction would fail.
+ */
 Test(report_processes, random_against_brute_force)
 {
 	unsigned seed = 3;
@@ -123,12 +128,15 @@ Test(report_processes, random_against_brute_force)
 		struct thread_row threads[60];
 		struct process_sample ended[10];
 		size_t n = (size_t)rand_r(&seed) % 60, n_ended = (size_t)rand_r(&seed) % 10, seen = 0;
-		struct sample sample = { .threads = threads, .n_threads = n, .processes = ended, .n_processes = n_ended };
+		struct sample sample = {
+			.threads = threads, .n_threads = n, .processes = ended, .n_processes = n_ended
+		};
 		struct processes p;
 
 		for (size_t i = 0; i < n; i++)
 			threads[i] = thread(rand_r(&seed) % 3 ? (uint32_t)rand_r(&seed) % 4 + 1 : 4000000000u,
-					    (uint64_t)(rand_r(&seed) % 3) << 62, (uint32_t)i + 1, (uint64_t)rand_r(&seed), "x");
+					    (uint64_t)(rand_r(&seed) % 3) << 62, (uint32_t)i + 1,
+					    (uint64_t)rand_r(&seed), "x");
 		for (size_t i = 0; i < n_ended; i++)
 			ended[i] = (struct process_sample){
 				.key = { (uint64_t)(i % 3) << 62, (uint32_t)(i / 3) + 1, 0 },
@@ -141,7 +149,8 @@ Test(report_processes, random_against_brute_force)
 			size_t threads_of = 0;
 
 			for (size_t i = 0; i < n; i++)
-				if (threads[i].pid == row->key.pid && threads[i].leader_start_boot_ns == row->key.leader_start_boot_ns)
+				if (threads[i].pid == row->key.pid &&
+				    threads[i].leader_start_boot_ns == row->key.leader_start_boot_ns)
 					cpu_ns += threads[i].total.cpu_ns, threads_of++;
 			for (size_t i = 0; i < n_ended; i++)
 				if (memcmp(&ended[i].key, &row->key, sizeof(row->key)) == 0)

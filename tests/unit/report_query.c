@@ -28,8 +28,7 @@ static struct query parse(const char *name, const char *value)
 	struct query query;
 
 	query_init(&query);
-	cr_expect_eq(query_set(&query, name, value, error, sizeof(error)), 0, "%s=%s: %s", name, value,
-		     error);
+	cr_expect_eq(query_set(&query, name, value, error, sizeof(error)), 0, "%s=%s: %s", name, value, error);
 	return query;
 }
 
@@ -42,8 +41,7 @@ Test(query, sections)
 		{ "host", SECTION_HOST },
 		{ "schema_version,generated_unix_ns,since_unix_ns",
 		  SECTION_SCHEMA_VERSION | SECTION_GENERATED | SECTION_SINCE },
-		{ "host,cgroups,requests,agent",
-		  SECTION_HOST | SECTION_CGROUPS | SECTION_REQUESTS | SECTION_AGENT },
+		{ "host,cgroups,requests,agent", SECTION_HOST | SECTION_CGROUPS | SECTION_REQUESTS | SECTION_AGENT },
 		{ "agent,agent", SECTION_AGENT },
 		{ "mem_info,drum_info,time_info", SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO },
 		{ "processes,threads,spikes", SECTION_PROCESSES | SECTION_THREADS | SECTION_SPIKES },
@@ -123,15 +121,12 @@ Test(query, choices)
 	static const struct {
 		const char *value;
 		uint64_t ns;
-	} windows[] = {
-		{ "1m", 60000000000ull }, { "5m", 300000000000ull }, { "15m", 900000000000ull }, { "all", 0 }
-	};
+	} windows[] = { { "1m", 60000000000ull }, { "5m", 300000000000ull }, { "15m", 900000000000ull }, { "all", 0 } };
 
 	for (size_t i = 0; i < N(sorts); i++)
 		cr_expect_eq(parse("sort", sorts[i].value).sort, sorts[i].sort, "%s", sorts[i].value);
 	for (size_t i = 0; i < N(windows); i++)
-		cr_expect_eq(parse("window", windows[i].value).window_ns, windows[i].ns, "%s",
-			     windows[i].value);
+		cr_expect_eq(parse("window", windows[i].value).window_ns, windows[i].ns, "%s", windows[i].value);
 }
 
 Test(query, scope)
@@ -155,8 +150,7 @@ Test(query, refuses_and_names_what_is_allowed)
 		{ "limit", "100001", "limit: '100001' is not a number from 0 to 100000" },
 		{ "limit", "4294967297", "limit: '4294967297' is not" },
 		{ "limit", "", "limit: empty; it takes a number from 0 to 100000" },
-		{ "min_cpu_ns", "18446744073709551616",
-		  "min_cpu_ns: '18446744073709551616' is not a number" },
+		{ "min_cpu_ns", "18446744073709551616", "min_cpu_ns: '18446744073709551616' is not a number" },
 		{ "min_cpu_ns", "1ms", "min_cpu_ns: '1ms' is not a number" },
 		{ "min_duration_ns", "x", "min_duration_ns: " },
 		{ "min_growth_bytes", "-5", "min_growth_bytes: " },
@@ -170,8 +164,7 @@ Test(query, refuses_and_names_what_is_allowed)
 		{ "status", "99", "status: " },
 		{ "status", "1000", "status: " },
 		{ "status", "0200", "status: " },
-		{ "sort", "CPU",
-		  "sort: 'CPU' is not one of start, cpu, peak, growth, duration, runqueue, blocked" },
+		{ "sort", "CPU", "sort: 'CPU' is not one of start, cpu, peak, growth, duration, runqueue, blocked" },
 		{ "window", "10m", "window: '10m' is not 1m, 5m, 15m or all" },
 		{ "pretty", "yes", "pretty: 'yes' is not 0 or 1" },
 		{ "sections", "", "sections: empty; it takes a list of schema_version, " },
@@ -202,12 +195,12 @@ Test(query, refuses_and_names_what_is_allowed)
 
 		query_init(&query);
 		before = query;
-		cr_expect_eq(query_set(&query, cases[i].name, cases[i].value, error, sizeof(error)), -EINVAL,
-			     "%s=%s", cases[i].name, cases[i].value);
-		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s=%s: %s",
-			     cases[i].name, cases[i].value, error);
-		cr_expect_eq(memcmp(&query, &before, sizeof(query)), 0, "%s=%s changed the query",
+		cr_expect_eq(query_set(&query, cases[i].name, cases[i].value, error, sizeof(error)), -EINVAL, "%s=%s",
 			     cases[i].name, cases[i].value);
+		cr_expect_eq(strncmp(error, cases[i].message, strlen(cases[i].message)), 0, "%s=%s: %s", cases[i].name,
+			     cases[i].value, error);
+		cr_expect_eq(memcmp(&query, &before, sizeof(query)), 0, "%s=%s changed the query", cases[i].name,
+			     cases[i].value);
 	}
 }
 
@@ -222,8 +215,7 @@ Test(query, cuts_a_long_value_in_the_message)
 	value[sizeof(value) - 1] = '\0';
 	query_init(&query);
 	for (size_t i = 0; i < N(names); i++) {
-		cr_expect_eq(query_set(&query, names[i], value, error, sizeof(error)), -EINVAL, "%s",
-			     names[i]);
+		cr_expect_eq(query_set(&query, names[i], value, error, sizeof(error)), -EINVAL, "%s", names[i]);
 		cr_expect_lt(strlen(error), 400);
 		cr_expect_eq(query_set(&query, names[i], value, small, sizeof(small)), -EINVAL);
 	}

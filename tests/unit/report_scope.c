@@ -15,11 +15,12 @@ Test(report_scope, paths)
 		const char *scope, *path;
 		bool holds;
 	} cases[] = {
-		{ "/", "/", true },	 { "/", "/a", true },	    { "/", "/a/b", true },   { "/a", "/a", true },
-		{ "/a", "/a/b", true },	 { "/a", "/a/b/c", true },  { "/a", "/ab", false },  { "/a", "/ab/c", false },
-		{ "/a", "/", false },	 { "/a", "/b", false },	    { "/a/b", "/a", false }, { "/a/b", "/a/b", true },
-		{ "/a/b", "/a/bc", false }, { "/a/b", "/a/c", false }, { "/a b", "/a b/c", true }, { "/a", "", false },
-		{ "/a", "/a.slice", false }, { "/a", "/A", false },
+		{ "/", "/", true },         { "/", "/a", true },         { "/", "/a/b", true },
+		{ "/a", "/a", true },       { "/a", "/a/b", true },      { "/a", "/a/b/c", true },
+		{ "/a", "/ab", false },     { "/a", "/ab/c", false },    { "/a", "/", false },
+		{ "/a", "/b", false },      { "/a/b", "/a", false },     { "/a/b", "/a/b", true },
+		{ "/a/b", "/a/bc", false }, { "/a/b", "/a/c", false },   { "/a b", "/a b/c", true },
+		{ "/a", "", false },        { "/a", "/a.slice", false }, { "/a", "/A", false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)

@@ -41,8 +41,8 @@ Test(selector, parses)
 		char error[300] = "", text[5000];
 
 		memset(&got, 0xaa, sizeof(got));
-		cr_assert_eq(selector_parse(&got, cases[i].text, error, sizeof(error)), 0, "%s: %s",
-			     cases[i].text, error);
+		cr_assert_eq(selector_parse(&got, cases[i].text, error, sizeof(error)), 0, "%s: %s", cases[i].text,
+			     error);
 		cr_expect_eq(got.kind, cases[i].kind, "%s", cases[i].text);
 		cr_expect_eq(got.pid, cases[i].pid, "%s", cases[i].text);
 		cr_expect_str_eq(got.text, cases[i].rest);
@@ -98,8 +98,7 @@ Test(selector, refuses_and_says_how)
 		struct selector got = { .pid = 77 };
 		char error[300] = "";
 
-		cr_expect_eq(selector_parse(&got, cases[i].text, error, sizeof(error)), -EINVAL, "'%s'",
-			     cases[i].text);
+		cr_expect_eq(selector_parse(&got, cases[i].text, error, sizeof(error)), -EINVAL, "'%s'", cases[i].text);
 		cr_expect(strstr(error, cases[i].hint), "'%s': %s", cases[i].text, error);
 		cr_expect_eq(got.pid, 77, "written in spite of an error");
 	}
@@ -146,8 +145,7 @@ Test(selector, number)
 	for (size_t i = 0; i < N(cases); i++) {
 		uint64_t value = 0;
 
-		cr_expect_eq(selector_number(cases[i].text, cases[i].max, &value), cases[i].rc, "'%s'",
-			     cases[i].text);
+		cr_expect_eq(selector_number(cases[i].text, cases[i].max, &value), cases[i].rc, "'%s'", cases[i].text);
 		cr_expect_eq(value, cases[i].value, "'%s'", cases[i].text);
 	}
 }

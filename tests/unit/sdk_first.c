@@ -12,7 +12,7 @@
 
 #include "sdk/self.h"
 
-#define THREADS	 8
+#define THREADS  8
 #define MAKES_US 50000
 
 static int makes_us = MAKES_US, n_made;

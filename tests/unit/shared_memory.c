@@ -51,7 +51,10 @@ Test(shared_memory, pieces_make_the_whole)
 	}
 }
 
-/* What happened in between is exact in its sums; its peak is never above the truth, and exact where the whole's fell in it. */
+/*
+ * What happened in between is exact in its sums; its peak is never above the truth, and exact where the whole's fell in
+ * it.
+ */
 Test(shared_memory, between)
 {
 	srand(2);
@@ -78,8 +81,16 @@ Test(shared_memory, between)
 Test(shared_memory, kinds)
 {
 	struct memory sum = { .anon_bytes = 5, .swap_bytes = 3, .peak_bytes = 5 };
-	const struct memory later = { .file_bytes = 2, .shmem_bytes = -1, .swap_bytes = -3, .peak_bytes = 2, .mapped_bytes = 7,
-				      .unmapped_bytes = 8, .page_cache_bytes = 9, .cow_bytes = 13, .reclaim_ns = 10, .minor_faults = 11,
+	const struct memory later = { .file_bytes = 2,
+				      .shmem_bytes = -1,
+				      .swap_bytes = -3,
+				      .peak_bytes = 2,
+				      .mapped_bytes = 7,
+				      .unmapped_bytes = 8,
+				      .page_cache_bytes = 9,
+				      .cow_bytes = 13,
+				      .reclaim_ns = 10,
+				      .minor_faults = 11,
 				      .major_faults = 12 };
 
 	memory_append(&sum, &later);

@@ -9,8 +9,8 @@
 TestSuite(system_cgroup, .fini = tree_remove);
 
 #define DOCKER "/docker/9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
-#define POD                                                                                                  \
-	"/kubepods.slice/kubepods-burstable.slice/"                                                          \
+#define POD                                                                                                            \
+	"/kubepods.slice/kubepods-burstable.slice/"                                                                    \
 	"kubepods-burstable-pod0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b.slice"
 #define CONTAINER POD "/cri-containerd-4f1d7e0c9b2a43d58e6f70819a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d.scope"
 
@@ -170,8 +170,8 @@ Test(system_cgroup, proc_cgroup_lines)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char path[32] = "untouched";
 
-		cr_expect_eq(cgroup_path_parse(lines[i].text, lines[i].controller, path, sizeof(path)),
-			     lines[i].r, "%s", lines[i].text);
+		cr_expect_eq(cgroup_path_parse(lines[i].text, lines[i].controller, path, sizeof(path)), lines[i].r,
+			     "%s", lines[i].text);
 		cr_expect_str_eq(path, lines[i].path ? lines[i].path : "untouched", "%s", lines[i].text);
 	}
 }
@@ -220,18 +220,18 @@ Test(system_cgroup, paths_from_a_namespace)
 Test(system_cgroup, private_namespace_with_the_hosts_mount)
 {
 	static const char machine[] =
-	    "==> proc/self/mountinfo <==\n"
-	    "1 2 0:33 / /sys/fs/cgroup rw - cgroup2 none rw\n"
-	    "2 2 0:33 /../.. /host rw - cgroup2 none rw\n" SELF "==> proc/self/cgroup <==\n0::/sub\n"
-	    "==> proc/9/cgroup <==\n0::/\n"
-	    "==> proc/10/cgroup <==\n0::/sub\n"
-	    "==> proc/12/cgroup <==\n0::/../../b/other\n"
-	    "==> proc/13/cgroup <==\n0::/../../../up\n"
-	    "==> host/cgroup.procs <==\n==> host/a/pod/cgroup.procs <==\n9\n"
-	    "==> host/a/pod/sub/cgroup.procs <==\n8\n10\n"
-	    /* The same shape elsewhere, with other processes. */
-	    "==> host/b/other/cgroup.procs <==\n==> host/b/other/sub/cgroup.procs <==\n100\n1\n"
-	    "==> sys/fs/cgroup/cgroup.procs <==\n9\n==> sys/fs/cgroup/sub/cgroup.procs <==\n8\n10\n";
+		"==> proc/self/mountinfo <==\n"
+		"1 2 0:33 / /sys/fs/cgroup rw - cgroup2 none rw\n"
+		"2 2 0:33 /../.. /host rw - cgroup2 none rw\n" SELF "==> proc/self/cgroup <==\n0::/sub\n"
+		"==> proc/9/cgroup <==\n0::/\n"
+		"==> proc/10/cgroup <==\n0::/sub\n"
+		"==> proc/12/cgroup <==\n0::/../../b/other\n"
+		"==> proc/13/cgroup <==\n0::/../../../up\n"
+		"==> host/cgroup.procs <==\n==> host/a/pod/cgroup.procs <==\n9\n"
+		"==> host/a/pod/sub/cgroup.procs <==\n8\n10\n"
+		/* The same shape elsewhere, with other processes. */
+		"==> host/b/other/cgroup.procs <==\n==> host/b/other/sub/cgroup.procs <==\n100\n1\n"
+		"==> sys/fs/cgroup/cgroup.procs <==\n9\n==> sys/fs/cgroup/sub/cgroup.procs <==\n8\n10\n";
 	struct cgroup_tree *tree;
 	char path[64];
 	uint64_t id;

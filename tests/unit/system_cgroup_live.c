@@ -142,11 +142,9 @@ static void check_in_namespace(const char *directory)
 	cgroup_tree_close(tree);
 	if (cgroup_tree_open(&tree, "/") < 0)
 		_exit(4);
-	if (cgroup_of_process(tree, getpid(), CGROUP_PIDS, path, sizeof(path)) < 0 ||
-	    stat(directory, &st) < 0)
+	if (cgroup_of_process(tree, getpid(), CGROUP_PIDS, path, sizeof(path)) < 0 || stat(directory, &st) < 0)
 		_exit(5);
-	if (cgroup_id_of_path(tree, CGROUP_PIDS, path, &id) < 0 ||
-	    cgroup_id_of_path(tree, CGROUP_PIDS, "/", &root) < 0)
+	if (cgroup_id_of_path(tree, CGROUP_PIDS, path, &id) < 0 || cgroup_id_of_path(tree, CGROUP_PIDS, "/", &root) < 0)
 		_exit(6);
 	/* The path from the top, the id of our own cgroup: never the mount's root. */
 	if (id != st.st_ino || id == root || !strstr(path, "/inner"))

@@ -12,8 +12,8 @@ TestSuite(system_cgroup_read, .fini = tree_remove);
 #define DOCKER       "/docker/9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
 #define V1_POD       "/kubepods/burstable/pod3c2d1e0f-4a5b-4c6d-8e7f-0a1b2c3d4e5f"
 #define V1_CONTAINER V1_POD "/1f2e3d4c5b6a79880f1e2d3c4b5a69788f9e0d1c2b3a49586776859403122130"
-#define POD                                                                                                  \
-	"/kubepods.slice/kubepods-burstable.slice/"                                                          \
+#define POD                                                                                                            \
+	"/kubepods.slice/kubepods-burstable.slice/"                                                                    \
 	"kubepods-burstable-pod0c2f3a9e_7b1d_4e5f_8a6b_9c0d1e2f3a4b.slice"
 #define CONTAINER POD "/cri-containerd-4f1d7e0c9b2a43d58e6f70819a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d.scope"
 
@@ -191,9 +191,8 @@ Test(system_cgroup_read, memory_v2)
 	cr_assert_eq(memory.limit_bytes, UNKNOWN, "max");
 	/* The root has memory.stat and little else. */
 	cr_assert_eq(cgroup_memory_read(tree, "/", &memory), 0);
-	cr_assert(memory.current_bytes == UNKNOWN && memory.peak_bytes == UNKNOWN &&
-		  memory.limit_bytes == UNKNOWN && memory.working_set_bytes == UNKNOWN &&
-		  memory.events.oom_kill == UNKNOWN);
+	cr_assert(memory.current_bytes == UNKNOWN && memory.peak_bytes == UNKNOWN && memory.limit_bytes == UNKNOWN &&
+		  memory.working_set_bytes == UNKNOWN && memory.events.oom_kill == UNKNOWN);
 	cr_assert_neq(memory.anon_bytes, UNKNOWN);
 	memory.limit_bytes = 7;
 	cr_assert_eq(cgroup_memory_read(tree, "/absent", &memory), -ENOENT);
@@ -216,8 +215,7 @@ Test(system_cgroup_read, limits_on_the_path_v2)
 	cr_assert_eq(limits.limit_bytes, 268435456);
 	cr_assert_eq(limits.free_bytes, 268435456 - 51474432);
 	cr_assert_eq(cgroup_memory_read_limits(tree, "/system.slice/gunicorn.service", &limits), 0);
-	cr_assert(limits.limit_bytes == UNKNOWN && limits.free_bytes == UNKNOWN &&
-		  limits.available_bytes == UNKNOWN);
+	cr_assert(limits.limit_bytes == UNKNOWN && limits.free_bytes == UNKNOWN && limits.available_bytes == UNKNOWN);
 	cr_assert_eq(cgroup_memory_read_limits(tree, "/", &limits), 0);
 	cr_assert_eq(limits.limit_bytes, UNKNOWN);
 	cr_assert_eq(cgroup_memory_read_limits(tree, "/absent", &limits), -ENOENT);
@@ -302,8 +300,8 @@ static const struct {
 	const char *text;
 	uint64_t some_ns, full_ns;
 } stalls[] = {
-	{ "some avg10=0.00 avg60=0.02 avg300=0.17 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=6\n",
-	  5000, 6000 },
+	{ "some avg10=0.00 avg60=0.02 avg300=0.17 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=6\n", 5000,
+	  6000 },
 	{ "some avg10=0.00 total=5\n", 5000, UNKNOWN },
 	{ "some avg10=0.00\nfull avg10=0.00 total=6", UNKNOWN, 6000 },
 	{ "some total=5x\nfull total=\n", UNKNOWN, UNKNOWN },
@@ -339,8 +337,7 @@ Test(system_cgroup_read, garbage_is_unknown)
 	cr_assert_eq(cgroup_cpu_read(tree, CONTAINER, &cpu), 0);
 	cr_assert(cpu.usage_ns == UNKNOWN && cpu.quota_ns == UNKNOWN && cpu.period_ns == UNKNOWN);
 	cr_assert_eq(cgroup_memory_read(tree, CONTAINER, &memory), 0);
-	cr_assert(memory.current_bytes == UNKNOWN && memory.limit_bytes == UNKNOWN &&
-		  memory.anon_bytes == UNKNOWN && memory.working_set_bytes == UNKNOWN &&
-		  memory.peak_bytes == 67108864);
+	cr_assert(memory.current_bytes == UNKNOWN && memory.limit_bytes == UNKNOWN && memory.anon_bytes == UNKNOWN &&
+		  memory.working_set_bytes == UNKNOWN && memory.peak_bytes == 67108864);
 	cgroup_tree_close(tree);
 }

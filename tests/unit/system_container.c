@@ -14,14 +14,12 @@ static const struct {
 	const char *path, *id, *runtime, *pod_uid;
 } cases[] = {
 	/* systemd's driver */
-	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_ ".slice/cri-containerd-" A
-	  ".scope",
-	  A, "containerd", UID },
+	{ "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" UID_ ".slice/cri-containerd-" A ".scope", A,
+	  "containerd", UID },
 	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" A ".scope", A, "cri-o", UID },
 	{ "/kubepods.slice/kubepods-pod" UID_ ".slice/crio-" A ".scope/container", A, "cri-o", UID },
-	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" UID_ ".slice/docker-" A
-	  ".scope",
-	  A, "docker", UID },
+	{ "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod" UID_ ".slice/docker-" A ".scope", A,
+	  "docker", UID },
 	{ "/kubepods-besteffort-pod" UID_ ".slice:cri-containerd:" A, A, "containerd", UID },
 	{ "/system.slice/docker-" A ".scope", A, "docker", "" },
 	{ "/machine.slice/libpod-" A ".scope/container", A, "podman", "" },
@@ -31,8 +29,8 @@ static const struct {
 	{ "/docker/" A, A, "docker", "" },
 	{ "/libpod_parent/libpod-" A, A, "podman", "" },
 	/* a node that is itself a container, nested ones, cgroups made inside */
-	{ "/docker/" B "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" UID_
-	  ".slice/cri-containerd-" A ".scope",
+	{ "/docker/" B "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod" UID_ ".slice/cri-containerd-" A
+	  ".scope",
 	  A, "containerd", UID },
 	{ "/docker/" B "/docker/" A, A, "docker", "" },
 	{ "/docker/" A "/init.scope", A, "docker", "" },
@@ -76,7 +74,7 @@ Test(system_container, paths)
 		cr_expect_eq(r, 0, "%s", cases[i].path);
 		cr_expect_str_eq(container.id, cases[i].id, "%s", cases[i].path);
 		cr_expect_str_eq(container.pod_uid, cases[i].pod_uid, "%s", cases[i].path);
-		cr_expect_str_eq(container.runtime ? container.runtime : "-",
-				 cases[i].runtime ? cases[i].runtime : "-", "%s", cases[i].path);
+		cr_expect_str_eq(container.runtime ? container.runtime : "-", cases[i].runtime ? cases[i].runtime : "-",
+				 "%s", cases[i].path);
 	}
 }

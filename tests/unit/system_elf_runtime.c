@@ -38,8 +38,10 @@ static void make(void)
 	elf.file.e_phentsize = sizeof(*elf.segments);
 	elf.file.e_phnum = 2;
 	elf.segments[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_filesz = sizeof(elf) };
-	elf.segments[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = offsetof(typeof(elf), other),
-					.p_filesz = sizeof(elf.other) + sizeof(elf.note), .p_align = 4 };
+	elf.segments[1] = (Elf64_Phdr){ .p_type = PT_NOTE,
+					.p_offset = offsetof(typeof(elf), other),
+					.p_filesz = sizeof(elf.other) + sizeof(elf.note),
+					.p_align = 4 };
 	elf.other.head = (Elf64_Nhdr){ 4, sizeof(elf.other.id), 3 };
 	memcpy(elf.other.name, "GNU", 4);
 	elf.note.head = (Elf64_Nhdr){ 4, sizeof(elf.note.id), 4 };
@@ -48,7 +50,9 @@ static void make(void)
 	elf.file.e_shentsize = sizeof(*elf.sections);
 	elf.file.e_shnum = 3;
 	elf.file.e_shstrndx = 1;
-	elf.sections[1] = (Elf64_Shdr){ .sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = offsetof(typeof(elf), names),
+	elf.sections[1] = (Elf64_Shdr){ .sh_name = 1,
+					.sh_type = SHT_STRTAB,
+					.sh_offset = offsetof(typeof(elf), names),
 					.sh_size = sizeof(elf.names) };
 	elf.sections[2] = (Elf64_Shdr){ .sh_name = 0 };
 	memcpy(elf.names, names, sizeof(names));

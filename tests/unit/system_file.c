@@ -143,8 +143,7 @@ Test(system_file, values_of_keys)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		uint64_t value = 7;
 
-		cr_expect_eq(text_find_u64(lines[i].text, lines[i].key, &value), lines[i].r, "%s",
-			     lines[i].text);
+		cr_expect_eq(text_find_u64(lines[i].text, lines[i].key, &value), lines[i].r, "%s", lines[i].text);
 		cr_expect_eq(value, lines[i].r ? 7 : lines[i].value, "%s", lines[i].text);
 	}
 }

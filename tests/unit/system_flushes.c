@@ -4,8 +4,9 @@
 
 TestSuite(system_flushes, .fini = tree_remove);
 
-static const char cpuinfo[] = "processor\t: 0\nvmx flags\t: invlpgb\nflags\t\t: fpu vme de invlpgb_like pse\nbugs\t\t: invlpgb\n"
-			      "processor\t: 1\nflags\t\t: fpu invlpgb\n";
+static const char cpuinfo[] =
+	"processor\t: 0\nvmx flags\t: invlpgb\nflags\t\t: fpu vme de invlpgb_like pse\nbugs\t\t: invlpgb\n"
+	"processor\t: 1\nflags\t\t: fpu invlpgb\n";
 
 Test(system_flushes, flags_of_the_first_processor)
 {

@@ -45,8 +45,7 @@ Test(system_host, nothing_and_garbage_are_unknown)
 		tree_file("proc/sys/kernel/osrelease", big, 65);
 		tree_file("proc/sys/kernel/random/boot_id", big, 37);
 		tree_file("sys/devices/system/cpu/online", big, sizeof(big));
-		tree_file("proc/meminfo",
-			  "MemTotal: 99999999999999999999 kB\nMemFree:\nMemAvailable: -1 kB\n", 64);
+		tree_file("proc/meminfo", "MemTotal: 99999999999999999999 kB\nMemFree:\nMemAvailable: -1 kB\n", 64);
 	}
 }
 

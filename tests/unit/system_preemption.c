@@ -36,8 +36,10 @@ Test(system_preemption, by_command_line)
 		cr_expect_eq(preemption_of_command_line(lines[i].line), lines[i].wanted, "%s", lines[i].line);
 }
 
-#define DEBIAN "# CONFIG_PREEMPT_NONE is not set\nCONFIG_PREEMPT_VOLUNTARY=y\n# CONFIG_PREEMPT is not set\nCONFIG_PREEMPT_DYNAMIC=y\n"
-#define ARCH   "# CONFIG_PREEMPT_VOLUNTARY is not set\nCONFIG_PREEMPT=y\nCONFIG_PREEMPT_COUNT=y\nCONFIG_PREEMPT_DYNAMIC=y\n"
+#define DEBIAN                                                                                                         \
+	"# CONFIG_PREEMPT_NONE is not set\nCONFIG_PREEMPT_VOLUNTARY=y\n# CONFIG_PREEMPT is not set\nCONFIG_PREEMPT_DYNAMIC=y\n"
+#define ARCH                                                                                                           \
+	"# CONFIG_PREEMPT_VOLUNTARY is not set\nCONFIG_PREEMPT=y\nCONFIG_PREEMPT_COUNT=y\nCONFIG_PREEMPT_DYNAMIC=y\n"
 
 Test(system_preemption, by_config)
 {

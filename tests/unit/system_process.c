@@ -235,9 +235,8 @@ Test(system_process, pids)
 
 	cr_assert_eq(process_pids(root, count_pid, &n), 77, "finds us, and ends when told to");
 	close(root);
-	tree_unpack(
-	    "==> proc/1/stat <==\n==> proc/20/stat <==\n==> proc/self/stat <==\n==> proc/3x/stat <==\n"
-	    "==> proc/99999999999/stat <==\n==> proc/0/stat <==\n==> proc/-4/stat <==\n");
+	tree_unpack("==> proc/1/stat <==\n==> proc/20/stat <==\n==> proc/self/stat <==\n==> proc/3x/stat <==\n"
+		    "==> proc/99999999999/stat <==\n==> proc/0/stat <==\n==> proc/-4/stat <==\n");
 	n = 0;
 	cr_assert_eq(process_pids(tree_fd(), count_all, &n), 0);
 	cr_assert_eq(n, 2);

@@ -36,15 +36,9 @@ Test(system_sockets, unix_lines)
 		{ "ffff888012345678: 00000003 00000000 00000000 0001 03 4712 @abstract\n",
 		  0,
 		  { 4712, false, true, true } },
-		{ "0000000000000000: 00000003 00000000 00000000 0001 03 4713\n",
-		  0,
-		  { 4713, false, true, false } },
-		{ "0000000000000000: 00000003 00000000 00010000 0005 01  4714 /seq\n",
-		  0,
-		  { 4714, true, false, true } },
-		{ "0000000000000000: 00000003 00000000 00000000 0002 01 4715 /dgram",
-		  0,
-		  { 4715, false, false, true } },
+		{ "0000000000000000: 00000003 00000000 00000000 0001 03 4713\n", 0, { 4713, false, true, false } },
+		{ "0000000000000000: 00000003 00000000 00010000 0005 01  4714 /seq\n", 0, { 4714, true, false, true } },
+		{ "0000000000000000: 00000003 00000000 00000000 0002 01 4715 /dgram", 0, { 4715, false, false, true } },
 		{ "Num       RefCount Protocol Flags    Type St Inode Path\n", -EINVAL, { 0 } },
 		{ "0000000000000000: 00000003 00000000 00000000 0001 03\n", -EINVAL, { 0 } },
 		{ "0000000000000000: 00000003 00000000 00000000 0001 03 x\n", -EINVAL, { 0 } },
@@ -57,9 +51,9 @@ Test(system_sockets, unix_lines)
 
 		cr_expect_eq(unix_socket_parse(lines[i].line, &socket), lines[i].r, "%s", lines[i].line);
 		cr_expect(socket.inode == lines[i].socket.inode &&
-			      socket.is_listening == lines[i].socket.is_listening &&
-			      socket.is_stream == lines[i].socket.is_stream &&
-			      socket.is_named == lines[i].socket.is_named,
+				  socket.is_listening == lines[i].socket.is_listening &&
+				  socket.is_stream == lines[i].socket.is_stream &&
+				  socket.is_named == lines[i].socket.is_named,
 			  "%s", lines[i].line);
 	}
 }
@@ -169,11 +163,9 @@ Test(system_sockets, kernel_threads)
 {
 	struct process_stat stat;
 
-	cr_assert_eq(
-	    process_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
+	cr_assert_eq(process_stat_parse("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
 	cr_expect(stat.is_kernel);
-	cr_assert_eq(process_stat_parse("7 (a) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat),
-		     0);
+	cr_assert_eq(process_stat_parse("7 (a) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0", &stat), 0);
 	cr_expect_not(stat.is_kernel);
 	cr_assert_eq(process_stat(live_root(), getpid(), &stat), 0);
 	cr_expect_not(stat.is_kernel);

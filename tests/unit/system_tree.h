@@ -6,8 +6,8 @@
  * It is unpacked to a directory of its own, which is the root of that machine. In a file named cmdline `\0`
  * is a NUL and the line has no end.
  */
-#ifndef SYSTEM_TREE_H
-#define SYSTEM_TREE_H
+#ifndef REQMETER_TESTS_UNIT_SYSTEM_TREE_H
+#define REQMETER_TESTS_UNIT_SYSTEM_TREE_H
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -20,8 +20,7 @@
 
 static char tree_root[64];
 
-__attribute__((unused)) static int tree_remove_one(const char *path, const struct stat *st, int type,
-						   struct FTW *ftw)
+__attribute__((unused)) static int tree_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st, (void)type, (void)ftw;
 	return remove(path);
@@ -88,8 +87,7 @@ static const char *tree_unpack(const char *text)
 		text += strlen(begin);
 		snprintf(path, sizeof(path), "%.*s", (int)(path_end - text), text);
 		contents = path_end + strlen(end);
-		next =
-		    strncmp(contents, begin, strlen(begin)) == 0 ? contents - 1 : strstr(contents, "\n==> ");
+		next = strncmp(contents, begin, strlen(begin)) == 0 ? contents - 1 : strstr(contents, "\n==> ");
 		next = next ? next + 1 : contents + strlen(contents);
 		if (strlen(path) > 7 && strcmp(path + strlen(path) - 7, "cmdline") == 0)
 			tree_cmdline(path, contents, next - contents);

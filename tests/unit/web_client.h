@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-#ifndef TESTS_WEB_CLIENT_H
-#define TESTS_WEB_CLIENT_H
 /*
  * A server in this process, turned by this process; the client is a forked child that exits 0 when it saw
  * what it wanted to see. The child reports by check(), because Criterion's assertions only work in the test's
  * own process.
  */
+#ifndef REQMETER_TESTS_UNIT_WEB_CLIENT_H
+#define REQMETER_TESTS_UNIT_WEB_CLIENT_H
+
 #include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
@@ -72,14 +73,14 @@ static inline void bench_run(struct bench *bench, void (*client)(const struct be
 }
 
 /* In the child. */
-#define check(condition, ...)                                                                                \
-	do {                                                                                                 \
-		if (!(condition)) {                                                                          \
-			fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition);              \
-			fprintf(stderr, __VA_ARGS__);                                                        \
-			fputc('\n', stderr);                                                                 \
-			_exit(1);                                                                            \
-		}                                                                                            \
+#define check(condition, ...)                                                                                          \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition);                        \
+			fprintf(stderr, __VA_ARGS__);                                                                  \
+			fputc('\n', stderr);                                                                           \
+			_exit(1);                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 static inline int dial(const struct bench *bench)

@@ -85,8 +85,7 @@ static void crowd_client(const struct bench *to)
 	check(poll(idle, CROWD, 0) >= CROWD - WEB_MAX_CONNECTIONS, "the oldest were let go");
 	for (int i = 0; i < CROWD; i++)
 		n_open += !idle[i].revents;
-	check(n_open <= WEB_MAX_CONNECTIONS && n_open > WEB_MAX_CONNECTIONS / 2, "%d idle ones stayed",
-	      n_open);
+	check(n_open <= WEB_MAX_CONNECTIONS && n_open > WEB_MAX_CONNECTIONS / 2, "%d idle ones stayed", n_open);
 	check(idle[0].revents && !idle[CROWD - 1].revents, "not the oldest went");
 	reply = ask(idle[CROWD - 1].fd, "GET /a HTTP/1.1\r\n" HOST "\r\n");
 	check(reply.status == 200, "%d", reply.status);

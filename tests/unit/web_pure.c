@@ -42,8 +42,8 @@ Test(web_uri, splits_and_decodes)
 		struct web_uri uri;
 		char error[160] = "";
 
-		cr_assert_eq(web_uri_parse(&uri, cases[i].target, error, sizeof(error)), 0, "%s: %s",
-			     cases[i].target, error);
+		cr_assert_eq(web_uri_parse(&uri, cases[i].target, error, sizeof(error)), 0, "%s: %s", cases[i].target,
+			     error);
 		cr_expect_str_eq(uri.path, cases[i].path);
 		cr_expect_eq(!uri.query, !cases[i].query);
 		if (uri.query && cases[i].query)
@@ -59,16 +59,14 @@ Test(web_uri, splits_and_decodes)
 
 Test(web_uri, refuses)
 {
-	static const char *const targets[] = { "",        "/ x",       "/\tx",    "/?a=\x01",
-					       "/?a=%",   "/?a=%4",    "/?a=%4g", "/?%zz=1",
-					       "/?a=%00", "/?a=b%00c", "/\x7f" };
+	static const char *const targets[] = { "",        "/ x",     "/\tx",    "/?a=\x01",  "/?a=%", "/?a=%4",
+					       "/?a=%4g", "/?%zz=1", "/?a=%00", "/?a=b%00c", "/\x7f" };
 
 	for (size_t i = 0; i < N(targets); i++) {
 		struct web_uri uri;
 		char error[160] = "";
 
-		cr_expect_eq(web_uri_parse(&uri, targets[i], error, sizeof(error)), -EINVAL, "%s",
-			     targets[i]);
+		cr_expect_eq(web_uri_parse(&uri, targets[i], error, sizeof(error)), -EINVAL, "%s", targets[i]);
 		cr_expect(error[0]);
 		web_uri_done(&uri);
 	}
@@ -198,8 +196,7 @@ Test(web_guard, token_matches)
 	char long_one[2000] = "Bearer ";
 
 	for (size_t i = 0; i < N(cases); i++)
-		cr_expect_eq(web_token_matches(&token, cases[i].header), cases[i].matches, "%s",
-			     cases[i].header);
+		cr_expect_eq(web_token_matches(&token, cases[i].header), cases[i].matches, "%s", cases[i].header);
 	memset(long_one + 7, 'x', sizeof(long_one) - 8);
 	cr_expect_not(web_token_matches(&token, long_one));
 }
@@ -236,13 +233,12 @@ Test(web_address, parses)
 		struct web_address got;
 		char error[300] = "";
 
-		cr_assert_eq(web_address_parse(&got, cases[i].text, error, sizeof(error)), 0, "%s: %s",
-			     cases[i].text, error);
+		cr_assert_eq(web_address_parse(&got, cases[i].text, error, sizeof(error)), 0, "%s: %s", cases[i].text,
+			     error);
 		cr_expect_eq(got.is_unix, cases[i].is_unix);
 		cr_expect_str_eq(got.is_unix ? got.path : got.host, cases[i].host);
 		cr_expect_eq(got.port, cases[i].port);
-		cr_expect_eq(web_address_is_loopback(cases[i].text), cases[i].is_loopback, "%s",
-			     cases[i].text);
+		cr_expect_eq(web_address_is_loopback(cases[i].text), cases[i].is_loopback, "%s", cases[i].text);
 	}
 }
 
@@ -276,8 +272,7 @@ Test(web_address, refuses)
 		struct web_address got;
 		char error[300] = "";
 
-		cr_expect_eq(web_address_parse(&got, texts[i], error, sizeof(error)), -EINVAL, "'%s'",
-			     texts[i]);
+		cr_expect_eq(web_address_parse(&got, texts[i], error, sizeof(error)), -EINVAL, "'%s'", texts[i]);
 		cr_expect(strstr(error, "is not an address"), "%s", error);
 		cr_expect_not(web_address_is_loopback(texts[i]), "'%s'", texts[i]);
 	}
@@ -322,8 +317,8 @@ Test(web_answer, error_is_json_whatever_the_bytes)
 		error = cJSON_GetObjectItem(root, "error");
 		cr_assert(error, "%s", answer.body);
 		cr_expect_str_eq(cJSON_GetObjectItem(error, "code")->valuestring, "bad");
-		cr_expect_str_eq(cJSON_GetObjectItem(error, "message")->valuestring, cases[i].parsed,
-				 "case %zu: %s", i, answer.body);
+		cr_expect_str_eq(cJSON_GetObjectItem(error, "message")->valuestring, cases[i].parsed, "case %zu: %s", i,
+				 answer.body);
 		cJSON_Delete(root);
 		web_answer_done(&answer);
 	}

@@ -50,8 +50,7 @@ static void get_client(const struct bench *to)
 	struct reply reply = ask_once(to, "GET /a?x=1&y=%41+b HTTP/1.1\r\n" HOST "\r\n");
 
 	check(reply.status == 200, "%d", reply.status);
-	check(strcmp(reply.body, "GET /a unix=0 pid=0 ip=127.0.0.1 fd=1 x=[1] y=[A b]") == 0, "%s",
-	      reply.body);
+	check(strcmp(reply.body, "GET /a unix=0 pid=0 ip=127.0.0.1 fd=1 x=[1] y=[A b]") == 0, "%s", reply.body);
 	check(strcmp(header(&reply, "Content-Type"), "text/plain") == 0, "%s", reply.head);
 	check(strcmp(header(&reply, "X-Content-Type-Options"), "nosniff") == 0, "%s", reply.head);
 	check(strcmp(header(&reply, "Cache-Control"), "no-store") == 0, "%s", reply.head);
@@ -97,8 +96,7 @@ static void methods_client(const struct bench *to)
 	int fd = dial(to);
 	struct reply reply;
 
-	for (size_t i = 0; i < N(texts);
-	     i++) { /* on one connection: a body must not be taken for a request */
+	for (size_t i = 0; i < N(texts); i++) { /* on one connection: a body must not be taken for a request */
 		reply = ask(fd, texts[i]);
 		check_error(&reply, 405, "method_not_allowed");
 		check(strcmp(header(&reply, "Allow"), "GET, HEAD") == 0, "%s", reply.head);
@@ -178,8 +176,7 @@ static void query_client(const struct bench *to)
 
 	for (size_t i = 0; i < N(cases); i++) {
 		reply = ask_query(to, cases[i].piece, cases[i].n);
-		check(reply.status == cases[i].status, "%zu of '%s': %d", cases[i].n, cases[i].piece,
-		      reply.status);
+		check(reply.status == cases[i].status, "%zu of '%s': %d", cases[i].n, cases[i].piece, reply.status);
 		if (reply.status == 400)
 			check_error(&reply, 400, "bad_request");
 	}
@@ -326,12 +323,10 @@ Test(web_server, says_why_it_cannot_listen)
 
 	snprintf(address, sizeof(address), "127.0.0.1:%d", bench.port);
 	snprintf(message, sizeof(message),
-		 "cannot listen on %s: the port is in use, perhaps by another agent; --listen takes another",
-		 address);
+		 "cannot listen on %s: the port is in use, perhaps by another agent; --listen takes another", address);
 	expect_no_listen(address, -EADDRINUSE, message);
 	snprintf(address, sizeof(address), "unix:%s", bench.path);
-	snprintf(message, sizeof(message), "cannot listen on %s: another program answers on that socket",
-		 address);
+	snprintf(message, sizeof(message), "cannot listen on %s: another program answers on that socket", address);
 	expect_no_listen(address, -EEXIST, message);
 	expect_no_listen("192.0.2.1:0", -EADDRNOTAVAIL,
 			 "cannot listen on 192.0.2.1:0: this machine has no such address");

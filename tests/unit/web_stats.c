@@ -8,27 +8,27 @@
 #include "cli/stats_view.h"
 #include "web/dispatch.h"
 
-#define ROW(id, status, more)                                                                                \
-	"{\"handle\":1,\"seq\":1,\"id\":\"" id                                                               \
-	"\",\"method\":\"GET\",\"route\":\"/users/{id}\",\"path\":\"/users/7\","                             \
-	"\"status\":" status ",\"pid\":4242,\"comm\":\"gunicorn\",\"start_unix_ns\":1753975445123000000,"    \
-	"\"duration_ns\":12345678,\"cpu_ns\":1234567,\"runqueue_ns\":10500,\"blocked_ns\":null,"             \
+#define ROW(id, status, more)                                                                                          \
+	"{\"handle\":1,\"seq\":1,\"id\":\"" id                                                                         \
+	"\",\"method\":\"GET\",\"route\":\"/users/{id}\",\"path\":\"/users/7\","                                       \
+	"\"status\":" status ",\"pid\":4242,\"comm\":\"gunicorn\",\"start_unix_ns\":1753975445123000000,"              \
+	"\"duration_ns\":12345678,\"cpu_ns\":1234567,\"runqueue_ns\":10500,\"blocked_ns\":null,"                       \
 	"\"attribution\":{\"source\":\"socket\",\"confidence\":\"exact\"}" more "}"
 
-#define REPORT(active, recent)                                                                               \
-	"{\"schema_version\":1,\"host\":{\"name\":\"node1\",\"kernel\":\"6.1.0\",\"cpus\":2,\"memory_"       \
-	"bytes\":25253191680,"                                                                               \
-	"\"boot_id\":null},\"cgroups\":["                                                                    \
-	"{\"id\":1,\"path\":\"/"                                                                             \
-	"idle\",\"ledger\":{\"cpu\":{\"cgroup_ns\":5,\"requests_ns\":0,\"background_ns\":5,"                 \
-	"\"residual_ns\":0}}},"                                                                              \
-	"{\"id\":2,\"path\":\"/system.slice/web.service\",\"ledger\":{\"cpu\":{\"cgroup_ns\":2000000000,"    \
-	"\"requests_ns\":1500000000,\"background_ns\":510000000,\"residual_ns\":-10000000}}},"               \
-	"{\"id\":3,\"path\":null,\"ledger\":null}],"                                                         \
-	"\"requests\":{\"counts\":{\"started\":12,\"finished\":10,\"in_flight\":2},\"active\":[" active "]," \
-	"\"recent\":[" recent "]},"                                                                          \
-	"\"agent\":{\"version\":\"0.1.0\",\"uptime_ns\":125000000000,\"cpu_ns\":1500000,\"rss_bytes\":"      \
-	"4718592,"                                                                                           \
+#define REPORT(active, recent)                                                                                         \
+	"{\"schema_version\":1,\"host\":{\"name\":\"node1\",\"kernel\":\"6.1.0\",\"cpus\":2,\"memory_"                 \
+	"bytes\":25253191680,"                                                                                         \
+	"\"boot_id\":null},\"cgroups\":["                                                                              \
+	"{\"id\":1,\"path\":\"/"                                                                                       \
+	"idle\",\"ledger\":{\"cpu\":{\"cgroup_ns\":5,\"requests_ns\":0,\"background_ns\":5,"                           \
+	"\"residual_ns\":0}}},"                                                                                        \
+	"{\"id\":2,\"path\":\"/system.slice/web.service\",\"ledger\":{\"cpu\":{\"cgroup_ns\":2000000000,"              \
+	"\"requests_ns\":1500000000,\"background_ns\":510000000,\"residual_ns\":-10000000}}},"                         \
+	"{\"id\":3,\"path\":null,\"ledger\":null}],"                                                                   \
+	"\"requests\":{\"counts\":{\"started\":12,\"finished\":10,\"in_flight\":2},\"active\":[" active "],"           \
+	"\"recent\":[" recent "]},"                                                                                    \
+	"\"agent\":{\"version\":\"0.1.0\",\"uptime_ns\":125000000000,\"cpu_ns\":1500000,\"rss_bytes\":"                \
+	"4718592,"                                                                                                     \
 	"\"losses\":{\"rows\":0,\"ring_full\":3,\"torn\":null,\"stacks\":1}}}"
 
 struct script {
@@ -132,37 +132,36 @@ static const char *read_all(const char *path)
 Test(web_stats, prints_what_a_person_reads)
 {
 	static const char expected[] =
-	    "node1, kernel 6.1.0, 2 CPUs, 23.5GiB; agent 0.1.0 up 2m05s, used 1.50ms CPU, 4.5MiB RSS\n"
-	    "requests: 12 started, 10 finished, 2 in flight\n"
-	    "\n"
-	    "finished\n"
-	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID      "
-	    "CONF\n"
-	    "15:24:05.123 GET    /users/{id}    200   12.3ms 1.23ms 10.5us 4242 gunicorn abc-123 "
-	    "exact\n"
-	    "15:24:05.123 GET    /users/{id}    503   12.3ms 1.23ms 10.5us 4242 gunicorn ?[2Jx   "
-	    "exact\n"
-	    "\n"
-	    "active\n"
-	    "       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID  CONF\n"
-	    "15:24:05.123 GET    /users/{id}      -   12.3ms 1.23ms 10.5us 4242 gunicorn now exact\n"
-	    "\n"
-	    "by route, of the 2 finished requests shown\n"
-	    "METHOD ROUTE       COUNT ERRORS    CPU CPU MEAN CPU P99 CPU MAX TIME MEAN TIME P99 TIME MAX\n"
-	    "GET    /users/{id}     2      1 2.47ms   1.23ms  1.23ms  1.23ms    12.3ms   12.3ms   12.3ms\n"
-	    "\n"
-	    "CPU by cgroup: total = requests + background + residual\n"
-	    "CGROUP                    CPU TOTAL REQUESTS BACKGROUND RESIDUAL\n"
-	    "/system.slice/web.service     2.00s    1.50s      510ms  -10.0ms\n"
-	    "/idle                           5ns      0ns        5ns      0ns\n"
-	    "-                                 -        -          -        -\n"
-	    "\n"
-	    "lost, so not everything above is whole:\n"
-	    "             3 ring_full: records that came faster than they were read\n"
-	    "             1 stacks: not built yet\n";
+		"node1, kernel 6.1.0, 2 CPUs, 23.5GiB; agent 0.1.0 up 2m05s, used 1.50ms CPU, 4.5MiB RSS\n"
+		"requests: 12 started, 10 finished, 2 in flight\n"
+		"\n"
+		"finished\n"
+		"       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID      "
+		"CONF\n"
+		"15:24:05.123 GET    /users/{id}    200   12.3ms 1.23ms 10.5us 4242 gunicorn abc-123 "
+		"exact\n"
+		"15:24:05.123 GET    /users/{id}    503   12.3ms 1.23ms 10.5us 4242 gunicorn ?[2Jx   "
+		"exact\n"
+		"\n"
+		"active\n"
+		"       START METHOD ROUTE/PATH  STATUS DURATION    CPU   RUNQ  PID COMM     ID  CONF\n"
+		"15:24:05.123 GET    /users/{id}      -   12.3ms 1.23ms 10.5us 4242 gunicorn now exact\n"
+		"\n"
+		"by route, of the 2 finished requests shown\n"
+		"METHOD ROUTE       COUNT ERRORS    CPU CPU MEAN CPU P99 CPU MAX TIME MEAN TIME P99 TIME MAX\n"
+		"GET    /users/{id}     2      1 2.47ms   1.23ms  1.23ms  1.23ms    12.3ms   12.3ms   12.3ms\n"
+		"\n"
+		"CPU by cgroup: total = requests + background + residual\n"
+		"CGROUP                    CPU TOTAL REQUESTS BACKGROUND RESIDUAL\n"
+		"/system.slice/web.service     2.00s    1.50s      510ms  -10.0ms\n"
+		"/idle                           5ns      0ns        5ns      0ns\n"
+		"-                                 -        -          -        -\n"
+		"\n"
+		"lost, so not everything above is whole:\n"
+		"             3 ring_full: records that came faster than they were read\n"
+		"             1 stacks: not built yet\n";
 
-	script.replies[0] =
-	    REPORT(ROW("now", "null", ""), ROW("abc-123", "200", "") "," ROW("\\u001b[2Jx", "503", ""));
+	script.replies[0] = REPORT(ROW("now", "null", ""), ROW("abc-123", "200", "") "," ROW("\\u001b[2Jx", "503", ""));
 	cr_expect_eq(run_stats("--agent %T"), 0, "%s", read_all(err_path));
 	cr_expect_str_eq(read_all(out_path), expected);
 	cr_expect_eq(run_stats("--agent %U"), 0, "%s", read_all(err_path));
@@ -176,13 +175,11 @@ Test(web_stats, moves_no_counters_and_passes_parameters_on)
 	cr_expect_eq(run_stats("--agent %T"), 0);
 	cr_expect_str_eq(script.queries[0], "sections=host,cgroups,requests,agent");
 	cr_expect(strstr(read_all(out_path), "no request matches"));
-	cr_expect_eq(
-	    run_stats(
-		"--agent %T --scope pod:a/b --id a&b=c --route /x/{id} --window all --sort cpu --limit 7"),
-	    0);
-	cr_expect_str_eq(script.queries[1],
-			 "sections=host,cgroups,requests,agent&scope=pod%3Aa%2Fb&id=a%26b%3Dc"
-			 "&route=%2Fx%2F%7Bid%7D&window=all&sort=cpu&limit=7");
+	cr_expect_eq(run_stats(
+			     "--agent %T --scope pod:a/b --id a&b=c --route /x/{id} --window all --sort cpu --limit 7"),
+		     0);
+	cr_expect_str_eq(script.queries[1], "sections=host,cgroups,requests,agent&scope=pod%3Aa%2Fb&id=a%26b%3Dc"
+					    "&route=%2Fx%2F%7Bid%7D&window=all&sort=cpu&limit=7");
 }
 
 Test(web_stats, json_is_the_reply)
@@ -209,8 +206,7 @@ Test(web_stats, waiting_ends)
 {
 	script.replies[0] = REPORT("", "");
 	cr_expect_eq(run_stats("--agent %T --id a --wait 200ms"), 1);
-	cr_expect(strstr(read_all(err_path),
-			 "no request with the id 'a' has ended in that time: none with that id"),
+	cr_expect(strstr(read_all(err_path), "no request with the id 'a' has ended in that time: none with that id"),
 		  "%s", read_all(err_path));
 	script.replies[0] = REPORT(ROW("a", "null", ""), "");
 	script.n_asked = 0;
@@ -234,11 +230,9 @@ static void expect_failure(const char *line, int code, const char *message)
 
 Test(web_stats, says_why_there_is_no_answer)
 {
-	expect_failure(
-	    "--agent unix:/nonexistent.sock", 1,
-	    "no agent answers at unix:/nonexistent.sock (No such file or directory): start one with");
-	expect_failure("--agent http://127.0.0.1:1", 1,
-		       "no agent answers at http://127.0.0.1:1 (Connection refused)");
+	expect_failure("--agent unix:/nonexistent.sock", 1,
+		       "no agent answers at unix:/nonexistent.sock (No such file or directory): start one with");
+	expect_failure("--agent http://127.0.0.1:1", 1, "no agent answers at http://127.0.0.1:1 (Connection refused)");
 	script.replies[0] = "there is no cgroup '/x'\033[2J\n";
 	script.status = 404;
 	expect_failure("--agent %T", 1, "answered 404: there is no cgroup '/x'?[2J?");
@@ -266,8 +260,7 @@ Test(web_stats, wrong_usage_is_2_before_anybody_is_asked)
 	expect_failure("--nope", 2, "unknown option '--nope'; 'reqmeter stats --help' lists them");
 	cr_expect_eq(script.n_asked, 0);
 	cr_expect_eq(run_stats("--help"), 0);
-	cr_expect(strstr(read_all(out_path), "--wait DURATION") &&
-		  strstr(read_all(out_path), "REQMETER_AGENT"));
+	cr_expect(strstr(read_all(out_path), "--wait DURATION") && strstr(read_all(out_path), "REQMETER_AGENT"));
 }
 
 Test(web_stats, environment_names_agent_and_token)

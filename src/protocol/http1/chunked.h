@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * Where a chunked body ends, its trailers included: needed to find the next head on a connection whose
  * request bodies are not parsed. It is fed the body's bytes in pieces of any size and keeps a few words of
@@ -9,6 +8,9 @@
  * because servers differ and a wrong guess would make a request out of a body: a chunk of 2^53 bytes or more,
  * a missing line end after the data, a CR without its LF in a size line or in an empty trailer line.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_CHUNKED_H
+#define REQMETER_PROTOCOL_HTTP1_CHUNKED_H
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,3 +37,5 @@ int http_chunked_skip(struct http_chunked *body, uint64_t n);
 
 /* True between chunk-size line and the end of that chunk's data: up to body->left bytes may go by unseen. */
 bool http_chunked_in_data(const struct http_chunked *body);
+
+#endif

@@ -22,8 +22,7 @@ static void add_length(struct http_control *control, const struct http_field *fi
 	control->bad_length |= field->odd || list.length == 0;
 	while (http_view_next(&list, ',', &part)) {
 		uint64_t number;
-		if (!read_number(part, &number) ||
-		    (control->has_length && number != control->content_length)) {
+		if (!read_number(part, &number) || (control->has_length && number != control->content_length)) {
 			control->bad_length = true;
 			continue;
 		}

@@ -187,8 +187,7 @@ int http_request_parse(const char *bytes, size_t n, bool cut, const struct http_
 		return 0;
 	request.cut = request.head_bytes == 0;
 	read_fields(&c, extra, &request.id, &control, &request);
-	request.framing =
-	    http_control_framing(&control, request.minor_version, request.cut ? HTTP_UNKNOWN : HTTP_NONE);
+	request.framing = http_control_framing(&control, request.minor_version, request.cut ? HTTP_UNKNOWN : HTTP_NONE);
 	request.content_length = request.framing == HTTP_LENGTH ? control.content_length : 0;
 	request.expect_continue = control.expect_continue && request.minor_version > 0;
 	request.upgrade = control.upgrade && control.has_protocol && request.minor_version > 0;
@@ -233,8 +232,8 @@ int http_response_parse(const char *bytes, size_t n, bool cut, const struct http
 		return 0;
 	response.cut = response.head_bytes == 0;
 	read_fields(&c, extra, &response.id, &control, NULL);
-	response.framing = http_control_framing(&control, response.minor_version,
-						response.cut ? HTTP_UNKNOWN : HTTP_UNTIL_CLOSE);
+	response.framing =
+		http_control_framing(&control, response.minor_version, response.cut ? HTTP_UNKNOWN : HTTP_UNTIL_CLOSE);
 	response.content_length = response.framing == HTTP_LENGTH ? control.content_length : 0;
 	response.connection_close = control.close;
 	response.connection_keep_alive = control.keep_alive;

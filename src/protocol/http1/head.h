@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * Heads of HTTP/1 requests and responses, as they stood in the first bytes a server read or wrote. Pure: no
  * I/O, no allocation, no state, any thread. Time is linear in n, and a caller that parses a head anew after
@@ -13,6 +12,9 @@
  * method over 32 bytes.
  * Not looked for: the PROXY protocol's line in front of a request.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_HEAD_H
+#define REQMETER_PROTOCOL_HTTP1_HEAD_H
+
 #include "protocol/http1/control.h"
 #include "protocol/http1/ids.h"
 #include "protocol/http1/view.h"
@@ -27,18 +29,16 @@ struct http_request {
 	 * authority, "/" if that is nothing; of CONNECT the authority.
 	 */
 	struct http_view path;
-	struct http_view trace_id,
-	    parent_span_id;        /* of a valid traceparent, whatever gave the id; else empty */
-	struct http_id id;         /* source HTTP_ID_NONE when no header gives one */
-	uint64_t content_length;   /* when framing is HTTP_LENGTH, else 0 */
-	size_t head_bytes;         /* from bytes[0] to the first byte after the head; 0 when cut */
-	int minor_version;         /* 0 to 9 */
-	enum http_framing framing; /* NONE, LENGTH, CHUNKED or UNKNOWN */
-	bool cut;                  /* the head is not whole: a field may be missing */
-	bool expect_continue;      /* not in HTTP/1.0, where it has to be ignored */
-	bool upgrade;              /* asked for; a response of 101 grants it */
-	bool connection_close,
-	    connection_keep_alive; /* the fields' words; the version's default is not in them */
+	struct http_view trace_id, parent_span_id;    /* of a valid traceparent, whatever gave the id; else empty */
+	struct http_id id;                            /* source HTTP_ID_NONE when no header gives one */
+	uint64_t content_length;                      /* when framing is HTTP_LENGTH, else 0 */
+	size_t head_bytes;                            /* from bytes[0] to the first byte after the head; 0 when cut */
+	int minor_version;                            /* 0 to 9 */
+	enum http_framing framing;                    /* NONE, LENGTH, CHUNKED or UNKNOWN */
+	bool cut;                                     /* the head is not whole: a field may be missing */
+	bool expect_continue;                         /* not in HTTP/1.0, where it has to be ignored */
+	bool upgrade;                                 /* asked for; a response of 101 grants it */
+	bool connection_close, connection_keep_alive; /* the fields' words; the version's default is not in them */
 };
 
 /*
@@ -75,3 +75,5 @@ int http_response_parse(const char *bytes, size_t n, bool cut, const struct http
  * fields count.
  */
 enum http_framing http_response_framing(const struct http_response *response, struct http_view method);
+
+#endif

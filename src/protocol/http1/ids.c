@@ -21,8 +21,7 @@ static size_t take_amzn_root(struct http_view value, char *out)
 		if (!http_view_is(key, "root") || key.length == part.length)
 			continue;
 		size_t skip = key.length + 1;
-		return take_whole(http_view_trim((struct http_view){ part.at + skip, part.length - skip }),
-				  out);
+		return take_whole(http_view_trim((struct http_view){ part.at + skip, part.length - skip }), out);
 	}
 	return 0;
 }
@@ -149,8 +148,7 @@ const char *http_id_source_name(const struct http_id *id, const struct http_id_h
 	return id->source < HTTP_ID_SOURCES ? rules[id->source].name : NULL;
 }
 
-void http_id_consider(struct http_id *best, const struct http_field *field,
-		      const struct http_id_headers *extra)
+void http_id_consider(struct http_id *best, const struct http_field *field, const struct http_id_headers *extra)
 {
 	struct http_id found = { .source = find_source(field->name) };
 	/* A custom name that is also in the list keeps the list's rule: --id-header b3 is still a trace id.
@@ -178,8 +176,7 @@ static bool is_hex(const char *at, size_t n, bool nonzero)
 	return any || !nonzero;
 }
 
-bool http_traceparent_parse(struct http_view value, struct http_view *trace_id,
-			    struct http_view *parent_span_id)
+bool http_traceparent_parse(struct http_view value, struct http_view *trace_id, struct http_view *parent_span_id)
 {
 	enum { TRACE = 3, SPAN = 36, FLAGS = 53, LENGTH = 55 };
 	const char *at = value.at;

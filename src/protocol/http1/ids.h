@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * The id of a request: which header gives it and which part of its value it is. The order is the list's, not
  * that of the lines in the head. A header that is empty, or from which its rule can take nothing (a
@@ -8,6 +7,9 @@
  * it may hold quotes, control characters and invalid UTF-8, but no NUL, and no line end unless that came out
  * of sw8's base64.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_IDS_H
+#define REQMETER_PROTOCOL_HTTP1_IDS_H
+
 #include <stdint.h>
 
 #include "protocol/http1/fields.h"
@@ -55,13 +57,13 @@ static inline struct http_view http_id_view(const struct http_id *id)
 const char *http_id_source_name(const struct http_id *id, const struct http_id_headers *extra);
 
 /* Makes *best the field's id when the field is an id header that goes before the one *best has. */
-void http_id_consider(struct http_id *best, const struct http_field *field,
-		      const struct http_id_headers *extra);
+void http_id_consider(struct http_id *best, const struct http_field *field, const struct http_id_headers *extra);
 
 /*
  * W3C traceparent: VERSION-TRACE-SPAN-FLAGS of 2, 32, 16 and 2 lower-case hex digits, neither id all zero;
  * version ff is forbidden and only versions after 00 may go on behind another dash. True and both views into
  * `value` when it is one; else the outputs are untouched.
  */
-bool http_traceparent_parse(struct http_view value, struct http_view *trace_id,
-			    struct http_view *parent_span_id);
+bool http_traceparent_parse(struct http_view value, struct http_view *trace_id, struct http_view *parent_span_id);
+
+#endif

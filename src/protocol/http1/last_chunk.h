@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * Tells the end of a chunked body from its last bytes alone, where what came before was not seen. Pure, no allocation,
  * time linear in the bytes.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_LAST_CHUNK_H
+#define REQMETER_PROTOCOL_HTTP1_LAST_CHUNK_H
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,3 +15,5 @@
  * too. A body whose data ends that way looks the same.
  */
 bool http_last_chunk(const char *bytes, size_t n);
+
+#endif

@@ -2,21 +2,21 @@
 /*
  * Finds the heads in what a connection receives, of which the kernel side shows the beginnings of reads only. Knows
  * where the next head must begin; where it cannot know, it says that it lost its place and waits for a sure sign (a
- * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head and by the budget of all. A head that
- * finds no room in that is cut where it is.
+ * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head and by the budget of all. A head
+ * that finds no room in that is cut where it is.
  */
-#ifndef REQMETER_RECEIVER_H
-#define REQMETER_RECEIVER_H
+#ifndef REQMETER_PROTOCOL_HTTP1_RECEIVER_H
+#define REQMETER_PROTOCOL_HTTP1_RECEIVER_H
 
 #include "protocol/http1/chunked.h"
 #include "protocol/http1/head.h"
 #include "shared/limits.h"
 
 enum receiver_state {
-	RECEIVE_HEAD,	 /* a head comes next, or is coming */
-	RECEIVE_BODY,	 /* body_left bytes of a body */
+	RECEIVE_HEAD, /* a head comes next, or is coming */
+	RECEIVE_BODY, /* body_left bytes of a body */
 	RECEIVE_CHUNKED,
-	RECEIVE_TUNNEL,	 /* another protocol until the connection closes */
+	RECEIVE_TUNNEL, /* another protocol until the connection closes */
 	RECEIVE_LOST,
 };
 

@@ -82,8 +82,7 @@ static bool is_token(struct http_view name)
 
 static bool is_variable(struct http_view name)
 {
-	static bool (*const rules[])(struct http_view) = { is_junk, is_number, is_uuid, is_long_hex,
-							   is_token };
+	static bool (*const rules[])(struct http_view) = { is_junk, is_number, is_uuid, is_long_hex, is_token };
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rules[i](name))
 			return true;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * The route of a path: the path with its variable parts folded, so that requests for one kind of thing are
  * counted together. Pure. Give it the whole path of the head, before it is cut for display: half an id does
@@ -20,6 +19,9 @@
  * stay: the table of routes needs a limit of its own against a client that makes up paths.
  * What comes out is printable ASCII, and folding it again changes nothing.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_ROUTE_FOLD_H
+#define REQMETER_PROTOCOL_HTTP1_ROUTE_FOLD_H
+
 #include <stddef.h>
 
 enum {
@@ -33,3 +35,5 @@ enum {
  * `size` is below 5 and so has no room for "/...". out is untouched only when size is 0.
  */
 size_t http_route_fold(const char *path, size_t n, char *out, size_t size);
+
+#endif

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-#pragma once
 /*
  * Views into bytes somebody else owns, and the few things HTTP asks of text. ASCII only and without the
  * locale: what a byte means must not depend on the machine the agent runs on. Pure, no allocation; a view
  * is never NUL-terminated and may hold any byte, NUL and control characters included.
  */
+#ifndef REQMETER_PROTOCOL_HTTP1_VIEW_H
+#define REQMETER_PROTOCOL_HTTP1_VIEW_H
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -53,3 +55,5 @@ struct http_view http_view_until(struct http_view view, const char *stops);
  * used up; so "a," has one element and "" has none.
  */
 bool http_view_next(struct http_view *list, char separator, struct http_view *ret);
+
+#endif

@@ -51,8 +51,7 @@ struct queue {
 };
 
 static struct queue to_pool = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &to_pool.first };
-static struct queue from_pool = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL,
-				  &from_pool.first };
+static struct queue from_pool = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &from_pool.first };
 static struct queue ready = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, &ready.first };
 static int epoll, wake;
 static bool tells_truth;
@@ -123,8 +122,7 @@ static void answer(struct work *w)
 	reqmeter_end(w->request);
 	w->most_ns += cpu_ns() - outside;
 	if (tells_truth)
-		printf("%s %llu %llu\n", w->id, (unsigned long long)w->least_ns,
-		       (unsigned long long)w->most_ns);
+		printf("%s %llu %llu\n", w->id, (unsigned long long)w->least_ns, (unsigned long long)w->most_ns);
 	free(w);
 }
 

@@ -2,7 +2,8 @@
 /*
  * Runs a program as a container runtime might, for tests of what it says there.
  *
- * usage: confine [--no-bpf eperm|enosys] [--no-load] [--drop CAPABILITY-NUMBER]... [--only NUMBER]... -- COMMAND [ARGUMENT...]
+ * usage: confine [--no-bpf eperm|enosys] [--no-load] [--drop CAPABILITY-NUMBER]... [--only NUMBER]... -- COMMAND
+ * [ARGUMENT...]
  *   --no-bpf  a seccomp filter answers every bpf() with that error
  *   --no-load a seccomp filter refuses to load programs, and nothing else of bpf()
  *   --drop    takes a capability away, from the bounding set too

@@ -319,11 +319,12 @@ static void take_write(struct work *w)
 }
 
 static const struct way ways[] = {
-	{ "mmap", take_mmap },	       { "populate", take_populate }, { "huge", take_huge },   { "tmpfs", take_tmpfs },
-	{ "file", take_file },	       { "malloc", take_malloc },     { "dontneed", take_dontneed },
-	{ "free", take_free },	       { "mremap", take_mremap },     { "fork", take_fork },   { "drop", take_drop },
-	{ "many", take_many },	       { "die", take_die },	      { "exec", take_exec },	       { "reserve", take_reserve },
-	{ "use", take_use },	       { "write", take_write },	      { NULL, NULL },
+	{ "mmap", take_mmap },         { "populate", take_populate }, { "huge", take_huge },
+	{ "tmpfs", take_tmpfs },       { "file", take_file },         { "malloc", take_malloc },
+	{ "dontneed", take_dontneed }, { "free", take_free },         { "mremap", take_mremap },
+	{ "fork", take_fork },         { "drop", take_drop },         { "many", take_many },
+	{ "die", take_die },           { "exec", take_exec },         { "reserve", take_reserve },
+	{ "use", take_use },           { "write", take_write },       { NULL, NULL },
 };
 
 static void take(const struct way *way, const char *name, struct work *w)
@@ -354,9 +355,10 @@ static void answer(int fd, char *head)
 	take(memory_faults, way, &w);
 	take(memory_copies, way, &w);
 	n = snprintf(body, sizeof(body),
-		     "{\"pid\": %d, \"at\": %lu, \"before\": %ld, \"top\": %ld, \"after\": %ld, \"swap\": %ld}", getpid(),
-		     (unsigned long)w.at, w.before, w.top, w.after, rollup("\nSwap:") - swapped);
-	n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", n, body);
+		     "{\"pid\": %d, \"at\": %lu, \"before\": %ld, \"top\": %ld, \"after\": %ld, \"swap\": %ld}",
+		     getpid(), (unsigned long)w.at, w.before, w.top, w.after, rollup("\nSwap:") - swapped);
+	n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", n,
+		     body);
 	if (write(fd, text, (size_t)n) != n)
 		perror("write");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What ways to take memory share, for the server in memory.c. Sizes are bytes. */
-#ifndef MEMORY_H
-#define MEMORY_H
+#ifndef REQMETER_TESTS_LIVE_SERVERS_MEMORY_H
+#define REQMETER_TESTS_LIVE_SERVERS_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

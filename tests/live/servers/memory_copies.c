@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ways in which pages are copied when written, and ways that look alike and copy nothing. All in pages of 4 KiB when they
- * are written. The truth is known beforehand; what the handlers see of their page tables does not change.
+ * Ways in which pages are copied when written, and ways that look alike and copy nothing. All in pages of 4 KiB when
+ * they are written. The truth is known beforehand; what the handlers see of their page tables does not change.
  */
 #include "memory.h"
 
@@ -60,7 +60,10 @@ static void take_copied(struct work *w)
 	end_way(w, child);
 }
 
-/* Huge pages are split, and copied by small ones; not by khugepaged, which could make a huge one anew in the midst of it. */
+/*
+ * Huge pages are split, and copied by small ones; not by khugepaged, which could make a huge one anew in the midst of
+ * it.
+ */
 static void take_copied_huge(struct work *w)
 {
 	pid_t child;

@@ -236,8 +236,7 @@ static void fork_some(const struct work *w)
 			die("fork");
 		if (child == 0) {
 			touch(w->at, STORM_PAGES * PAGE, PAGE);
-			touch(map(STORM_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1), STORM_PAGES * PAGE,
-			      PAGE);
+			touch(map(STORM_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1), STORM_PAGES * PAGE, PAGE);
 			_exit(0);
 		}
 	}

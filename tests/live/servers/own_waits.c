@@ -3,13 +3,14 @@
  * One thread that waits by epoll inside a request. For each request it makes a child that answers on a pipe, as a CGI
  * program does, waits for the pipe, uses CPU and writes the response.
  *
- * usage: own_waits PORT accept   waits for connections in accept, serves one, and waits for the pipe in an epoll of its own
+ * usage: own_waits PORT accept waits for connections in accept, serves one, and waits for the pipe in an epoll of its
+ * own
  *        own_waits PORT epoll    the same, but waits for connections in an epoll, as servers with several listeners do
  *        own_waits PORT loop N   one epoll for connections, and for a timer, which N requests wait for together
  * Routes of the first two: /health  /cgi?us=N (N us of thread CPU after the wait)  /pieces?us=N (the same after each of
  * four waits). X-Handler-CPU-Ns of the answer is what the thread used from the read of the head on.
- * Of the loop: /health  /timed: answered when N of them are there and the timer has run out, at which the loop first uses
- * BACKGROUND_US for nobody.
+ * Of the loop: /health /timed: answered when N of them are there and the timer has run out, at which the loop first
+ * uses BACKGROUND_US for nobody.
  */
 #include <arpa/inet.h>
 #include <stdbool.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The thread's clock just outside of the edges where an extension module enters a context and leaves it. The calls of
- * PyContext_Enter and PyContext_Exit are led through here after the package has led them through itself, so its own edges
- * lie between these reads and those of Python code inside. And what the thread waited since. One thread. Times in ns.
+ * PyContext_Enter and PyContext_Exit are led through here after the package has led them through itself, so its own
+ * edges lie between these reads and those of Python code inside. And what the thread waited since. One thread. Times in
+ * ns.
  */
 #include <Python.h>
 
@@ -129,7 +130,8 @@ static PyMethodDef methods[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
-static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, .m_name = "python_edges", .m_size = -1, .m_methods = methods };
+static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, .m_name = "python_edges", .m_size = -1,
+				     .m_methods = methods };
 
 PyMODINIT_FUNC PyInit_python_edges(void);
 PyMODINIT_FUNC PyInit_python_edges(void)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sdk_memory
- * Four requests that take turns in one thread, as coroutines do, and each change resident memory in a way of its own, in
- * pages of 4 KiB; a second thread goes on with the last. Begins at a line on stdin; prints, for each, its id, the bytes
- * that it left behind, the highest that it reached, its page faults, and the bytes that it mapped and unmapped; then
+ * Four requests that take turns in one thread, as coroutines do, and each change resident memory in a way of its own,
+ * in pages of 4 KiB; a second thread goes on with the last. Begins at a line on stdin; prints, for each, its id, the
+ * bytes that it left behind, the highest that it reached, its page faults, and the bytes that it mapped and unmapped;
+ * then
  * "done". Ends at another line.
  */
 #include <pthread.h>
@@ -106,8 +107,9 @@ int main(void)
 {
 	getchar();
 	for (int i = 0; i < REQUESTS; i++) {
-		struct reqmeter_details details = { .size = sizeof(details), .id = all[i].id, .method = "RUN",
-						    .route = "/memory" };
+		struct reqmeter_details details = {
+			.size = sizeof(details), .id = all[i].id, .method = "RUN", .route = "/memory"
+		};
 
 		snprintf(all[i].id, sizeof(all[i].id), "memory-%d-%d", getpid(), i);
 		all[i].area = map(i == GIVES ? MIB : 128 * MIB);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sdk_shapes
- * An HTTP server, a thread for each connection, that tells of its requests by libreqmeter, without ids, and whose answers
- * are written in different places. The first part of the path says how, the rest tells requests apart:
+ * An HTTP server, a thread for each connection, that tells of its requests by libreqmeter, without ids, and whose
+ * answers are written in different places. The first part of the path says how, the rest tells requests apart:
  *   /in       while the thread works for the request       /after   when it has left and ended it
  *   /other    by another thread, that works for none       /held    by another thread, before the request ends
  *   /begun    the request is begun by another thread       /nested  two are begun, one inside the other
  *   /untold   the program tells nothing                    /late    the response begins long before it is written
- * Each burns BURN_US of CPU inside of the request. Prints its port; and for /late two numbers, the least and the most ns
- * from the request's begin to the response's.
+ * Each burns BURN_US of CPU inside of the request. Prints its port; and for /late two numbers, the least and the most
+ * ns from the request's begin to the response's.
  */
 #include <arpa/inet.h>
 #include <pthread.h>

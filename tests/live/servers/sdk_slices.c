@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * usage: sdk_slices REQUESTS STEPS MICROSECONDS [THREADS]
- * Interleaved requests on each thread, no sockets: every step turns to a random one, burns CPU by the thread's own clock
- * (request number i burns (1 + i % 4) * MICROSECONDS a step), sometimes sleeps in it, and turns away. Prints one line a
- * request: its id and the CPU in ns that its steps cost, measured just inside of their edges and just outside; then
+ * Interleaved requests on each thread, no sockets: every step turns to a random one, burns CPU by the thread's own
+ * clock (request number i burns (1 + i % 4) * MICROSECONDS a step), sometimes sleeps in it, and turns away. Prints one
+ * line a request: its id and the CPU in ns that its steps cost, measured just inside of their edges and just outside;
+ * then
  * "thread TID CPU" of each thread, between its first edge and its last; then "done". Begins at a line on stdin, ends at
  * another; "kill" as the second line ends it inside a request.
  */
@@ -61,7 +62,9 @@ static void *work(void *argument)
 	w->tid = gettid();
 	for (int i = 0; i < n_requests; i++) {
 		char id[32];
-		struct reqmeter_details details = { .size = sizeof(details), .id = id, .method = "RUN", .route = "/slices" };
+		struct reqmeter_details details = {
+			.size = sizeof(details), .id = id, .method = "RUN", .route = "/slices"
+		};
 
 		snprintf(id, sizeof(id), "slice-%d-%d-%d", getpid(), w->number, i);
 		w->handles[i] = reqmeter_begin(&details);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Parts of the puppet server: the ways in and out of a socket, io_uring, a loop that serves by itself. */
-#ifndef SHAPE_PUPPET_H
-#define SHAPE_PUPPET_H
+#ifndef REQMETER_TESTS_LIVE_SERVERS_SHAPE_PUPPET_H
+#define REQMETER_TESTS_LIVE_SERVERS_SHAPE_PUPPET_H
 
 #include <stdbool.h>
 #include <stddef.h>

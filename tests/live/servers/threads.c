@@ -133,8 +133,7 @@ static long ask_upstream(const char *id)
 	if (fd < 0)
 		return -1;
 	n = snprintf(text, sizeof(text),
-		     "GET %s HTTP/1.1\r\nHost: upstream\r\nX-Request-ID: up-%s\r\nConnection: close\r\n\r\n",
-		     path, id);
+		     "GET %s HTTP/1.1\r\nHost: upstream\r\nX-Request-ID: up-%s\r\nConnection: close\r\n\r\n", path, id);
 	if (send(fd, text, n, MSG_NOSIGNAL) == n)
 		while ((n = recv(fd, text, sizeof(text), 0)) > 0)
 			total += n;
@@ -251,8 +250,7 @@ static bool respond(int fd, int status, const struct request *r, long value, lon
 	int n = snprintf(out, sizeof(out),
 			 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
 			 "X-Handler-CPU-Ns: %lld\r\nConnection: %s\r\n\r\n",
-			 status, status == 200 ? "OK" : "Error", n_body, cpu_ns,
-			 r->keep ? "keep-alive" : "close");
+			 status, status == 200 ? "OK" : "Error", n_body, cpu_ns, r->keep ? "keep-alive" : "close");
 
 	if (options.sends == 1) {
 		memcpy(out + n, body, n_body);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded into nginx: what its thread ran for each request that it read in plain text, beside connections of TLS. A
- * library that speaks TLS reads and writes its sockets by read() and write(), nginx itself plain ones by recv(), writev()
- * and sendfile(), so the two are told apart by the call.
+ * library that speaks TLS reads and writes its sockets by read() and write(), nginx itself plain ones by recv(),
+ * writev() and sendfile(), so the two are told apart by the call.
  *
  * Appends to the file named by TURN_CLOCK a line for each request: its X-Request-ID, the ns of CPU from the end of its
  * read to the end of its last write, and those to the end of the next call on any connection, by which the thread is
@@ -103,16 +103,16 @@ ssize_t read(int fd, void *bytes, size_t size)
 }
 
 /* A call that writes to `fd`, its first argument. */
-#define WRITES(name, parameters, arguments)        \
-	ssize_t name parameters                    \
-	{                                          \
-		static __typeof__(&name) real;     \
-		ssize_t n;                         \
-                                                   \
-		real = real ? real : REAL(name);   \
-		n = real arguments;                \
-		wrote(fd, cpu_ns());               \
-		return n;                          \
+#define WRITES(name, parameters, arguments)                                                                            \
+	ssize_t name parameters                                                                                        \
+	{                                                                                                              \
+		static __typeof__(&name) real;                                                                         \
+		ssize_t n;                                                                                             \
+                                                                                                                       \
+		real = real ? real : REAL(name);                                                                       \
+		n = real arguments;                                                                                    \
+		wrote(fd, cpu_ns());                                                                                   \
+		return n;                                                                                              \
 	}
 
 WRITES(write, (int fd, const void *bytes, size_t size), (fd, bytes, size))

@@ -89,7 +89,9 @@ static bool receive_ended(long *result)
 	return true;
 }
 
-/* Writes lines, and reads them back, for as long as the receive is pending: it completes at the exit of one of these. */
+/*
+ * Writes lines, and reads them back, for as long as the receive is pending: it completes at the exit of one of these.
+ */
 static long log_until_received(int log, bool also_read)
 {
 	char back[sizeof(line)];
@@ -129,7 +131,8 @@ int main(int argc, char **argv)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int log = open(argc > 2 ? argv[2] : "log", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
-	must(listener >= 0 && log >= 0 && bind(listener, (void *)&at, sizeof(at)) == 0 && listen(listener, 64) == 0, "listen");
+	must(listener >= 0 && log >= 0 && bind(listener, (void *)&at, sizeof(at)) == 0 && listen(listener, 64) == 0,
+	     "listen");
 	ring_open();
 	for (;;)
 		serve(accept4(listener, NULL, NULL, SOCK_CLOEXEC), log, argc > 3 && strcmp(argv[3], "read") == 0);

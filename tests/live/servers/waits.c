@@ -35,9 +35,10 @@ static bool answer(int fd, const char *head)
 	sscanf(head, "GET /%31[a-z]?n=%ld", name, &n);
 	waits_else_ns = 0;
 	waited = waits_do(name, n);
-	length = snprintf(text, sizeof(text),
-			  "HTTP/1.1 %s\r\nContent-Length: 0\r\nX-Waited-Ns: %lld\r\nX-Else-Ns: %lld\r\nX-Tid: %d\r\n\r\n",
-			  waited < 0 ? "501 Not Implemented" : "200 OK", waited, waits_else_ns, gettid());
+	length = snprintf(
+		text, sizeof(text),
+		"HTTP/1.1 %s\r\nContent-Length: 0\r\nX-Waited-Ns: %lld\r\nX-Else-Ns: %lld\r\nX-Tid: %d\r\n\r\n",
+		waited < 0 ? "501 Not Implemented" : "200 OK", waited, waits_else_ns, gettid());
 	return send(fd, text, (size_t)length, MSG_NOSIGNAL) == length;
 }
 
@@ -69,7 +70,8 @@ int main(void)
 	pthread_attr_t attributes;
 	pthread_t thread;
 
-	if (bind(listener, (void *)&at, sizeof(at)) || listen(listener, 64) || getsockname(listener, (void *)&at, &length))
+	if (bind(listener, (void *)&at, sizeof(at)) || listen(listener, 64) ||
+	    getsockname(listener, (void *)&at, &length))
 		die("listen");
 	waits_prepare();
 	pthread_attr_init(&attributes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Waits of one kind each, for the server in waits.c. Times are ns. */
-#ifndef WAITS_H
-#define WAITS_H
+#ifndef REQMETER_TESTS_LIVE_SERVERS_WAITS_H
+#define REQMETER_TESTS_LIVE_SERVERS_WAITS_H
 
 #include <stdbool.h>
 #include <time.h>

@@ -106,8 +106,12 @@ static void flock_end(struct other *o)
 
 static long long wait_flock(long us)
 {
-	struct other o = { .begin = flock_begin, .wait = flock_wait, .end = flock_end, .us = us,
-			   .fd = waits_file("lock", O_RDWR), .waiter_fd = waits_file("lock", O_RDWR) };
+	struct other o = { .begin = flock_begin,
+			   .wait = flock_wait,
+			   .end = flock_end,
+			   .us = us,
+			   .fd = waits_file("lock", O_RDWR),
+			   .waiter_fd = waits_file("lock", O_RDWR) };
 
 	return wait_out_and_close(&o);
 }
@@ -137,8 +141,12 @@ static void ofd_end(struct other *o)
 
 static long long wait_ofd(long us)
 {
-	struct other o = { .begin = ofd_begin, .wait = ofd_wait, .end = ofd_end, .us = us,
-			   .fd = waits_file("lock", O_RDWR), .waiter_fd = waits_file("lock", O_RDWR) };
+	struct other o = { .begin = ofd_begin,
+			   .wait = ofd_wait,
+			   .end = ofd_end,
+			   .us = us,
+			   .fd = waits_file("lock", O_RDWR),
+			   .waiter_fd = waits_file("lock", O_RDWR) };
 
 	return wait_out_and_close(&o);
 }
@@ -155,7 +163,10 @@ static void mutex_unlock(struct other *o)
 
 static long long wait_futex(long us)
 {
-	struct other o = { .begin = mutex_lock, .wait = mutex_lock, .end = mutex_unlock, .us = us,
+	struct other o = { .begin = mutex_lock,
+			   .wait = mutex_lock,
+			   .end = mutex_unlock,
+			   .us = us,
 			   .mutex = PTHREAD_MUTEX_INITIALIZER };
 	long long ret = wait_out(&o);
 
@@ -201,13 +212,14 @@ static void ask_and_poll(struct other *o)
 static long long wait_upstream(long us, void (*ask)(struct other *))
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct other o = { .wait = ask, .end = upstream_answer, .us = us,
-			   .waiter_fd = socket(AF_INET, SOCK_STREAM, 0) };
+	struct other o = {
+		.wait = ask, .end = upstream_answer, .us = us, .waiter_fd = socket(AF_INET, SOCK_STREAM, 0)
+	};
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	socklen_t length = sizeof(at);
 
-	if (bind(listener, (void *)&at, sizeof(at)) || listen(listener, 1) || getsockname(listener, (void *)&at, &length) ||
-	    connect(o.waiter_fd, (void *)&at, sizeof(at)))
+	if (bind(listener, (void *)&at, sizeof(at)) || listen(listener, 1) ||
+	    getsockname(listener, (void *)&at, &length) || connect(o.waiter_fd, (void *)&at, sizeof(at)))
 		die("upstream");
 	o.fd = accept(listener, NULL, NULL);
 	close(listener);
@@ -261,8 +273,9 @@ static void page_fill(struct other *o)
 
 static long long wait_fault(long us)
 {
-	struct other o = { .wait = page_touch, .end = page_fill, .us = us,
-			   .fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC) };
+	struct other o = {
+		.wait = page_touch, .end = page_fill, .us = us, .fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC)
+	};
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register region = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	long long ret;
@@ -317,10 +330,10 @@ static const struct {
 	const char *name;
 	long long (*wait)(long n);
 } routes[] = {
-	{ "flock", wait_flock }, { "ofd", wait_ofd },	    { "futex", wait_futex }, { "disk", waits_disk },
-	{ "fsync", waits_fsync }, { "mapped", waits_mapped }, { "net", wait_net },     { "poll", wait_poll },
-	{ "read", wait_read },	 { "sleep", wait_sleep },   { "select", wait_select }, { "fault", wait_fault },
-	{ "pipe", wait_pipe },	 { "burn", wait_burn },
+	{ "flock", wait_flock },  { "ofd", wait_ofd },        { "futex", wait_futex },   { "disk", waits_disk },
+	{ "fsync", waits_fsync }, { "mapped", waits_mapped }, { "net", wait_net },       { "poll", wait_poll },
+	{ "read", wait_read },    { "sleep", wait_sleep },    { "select", wait_select }, { "fault", wait_fault },
+	{ "pipe", wait_pipe },    { "burn", wait_burn },
 };
 
 long long waits_do(const char *name, long n)

@@ -190,7 +190,8 @@ PyObject *ask(PyObject *Py_UNUSED(module), PyObject *args)
 	const char *host;
 	int rc;
 
-	if (!PyArg_ParseTuple(args, "sOy#Kn:ask", &host, &where, &q.text, &n, &timeout_ns, &most) || !read_address(&q, host, where))
+	if (!PyArg_ParseTuple(args, "sOy#Kn:ask", &host, &where, &q.text, &n, &timeout_ns, &most) ||
+	    !read_address(&q, host, where))
 		return NULL;
 	q.n = (size_t)n;
 	q.most = (size_t)most;

@@ -153,7 +153,7 @@ static void **next_slot(const struct tables *tables, const char *name, size_t *a
 	while (*at_ < n) {
 		size_t i = (*at_)++;
 		const ElfW(Rela) *relocation =
-		    i < n_first ? &tables->relocations[0][i] : &tables->relocations[1][i - n_first];
+			i < n_first ? &tables->relocations[0][i] : &tables->relocations[1][i - n_first];
 
 		if (names(tables, relocation, name))
 			return (void **)(tables->base + relocation->r_offset);

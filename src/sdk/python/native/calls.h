@@ -3,8 +3,8 @@
  * The calls that a loaded shared object makes to functions of others, and leading one of them elsewhere: by
  * the slot of its global offset table. Only that object is changed. x86-64 and AArch64, 64 bit ELF.
  */
-#ifndef REQMETER_NATIVE_CALLS_H
-#define REQMETER_NATIVE_CALLS_H
+#ifndef REQMETER_PYTHON_CALLS_H
+#define REQMETER_PYTHON_CALLS_H
 
 /* dlopen()'s handle of an object that is loaded already, by its path; NULL when it is not. To be given to
  * calls_close(). */

@@ -4,8 +4,8 @@
  * are found depends on the version of Python. All functions need the GIL; int is 0, or -1 with an exception
  * set.
  */
-#ifndef REQMETER_NATIVE_EDGES_H
-#define REQMETER_NATIVE_EDGES_H
+#ifndef REQMETER_PYTHON_EDGES_H
+#define REQMETER_PYTHON_EDGES_H
 
 #include <Python.h>
 

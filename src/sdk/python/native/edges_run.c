@@ -73,8 +73,7 @@ static PyMethodDef *find_run(void)
 		method = ((PyMethodDescrObject *)run)->d_method;
 	Py_DECREF(run);
 	if (!method || method->ml_flags != (METH_FASTCALL | METH_KEYWORDS)) {
-		PyErr_SetString(PyExc_RuntimeError,
-				"Context.run is not what is known of it; nothing is followed");
+		PyErr_SetString(PyExc_RuntimeError, "Context.run is not what is known of it; nothing is followed");
 		return NULL;
 	}
 	if (!same_object((const void *)method->ml_meth, &PyContext_Type)) {
@@ -148,8 +147,7 @@ int edges_of_calls(const char *path)
 	if (who)
 		PyErr_Format(PyExc_RuntimeError, "%s follows the calls of %s already", who, path);
 	else
-		PyErr_Format(PyExc_RuntimeError, "the calls of %s cannot be followed: %s", path,
-			     strerror(-rc));
+		PyErr_Format(PyExc_RuntimeError, "the calls of %s cannot be followed: %s", path, strerror(-rc));
 	return -1;
 }
 

@@ -5,8 +5,8 @@
  * on, by calls of PyContext_Enter and PyContext_Exit. Only the main interpreter is followed. All functions
  * need the GIL; int is 0, or -1 with an exception set.
  */
-#ifndef REQMETER_NATIVE_FOLLOW_H
-#define REQMETER_NATIVE_FOLLOW_H
+#ifndef REQMETER_PYTHON_FOLLOW_H
+#define REQMETER_PYTHON_FOLLOW_H
 
 #include <Python.h>
 #include <stdbool.h>

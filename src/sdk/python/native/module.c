@@ -64,7 +64,8 @@ static PyMethodDef functions[] = {
 	  "extension, too." },
 	{ "turn", module_turn, METH_NOARGS, "This thread works for what the variable holds here." },
 	{ "current", module_current, METH_NOARGS, "The handle that this thread works for; 0: none." },
-	{ "table", module_table, METH_NOARGS, "When this process's table was made: its name towards the agent; 0: there is none." },
+	{ "table", module_table, METH_NOARGS,
+	  "When this process's table was made: its name towards the agent; 0: there is none." },
 	{ "ask", ask, METH_VARARGS,
 	  "ask(host, where, question, timeout_ns, most): asks an IP address and port, or \"unix\" and a path. An errno or 0, the "
 	  "ns that it took, and what was answered, of at most so many bytes. Without the GIL." },

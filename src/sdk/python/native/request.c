@@ -6,8 +6,8 @@
 #include <structmember.h>
 
 struct request {
-	PyObject_HEAD PyObject
-	    *state;      /* the RequestState; None once it has ended, which also ends the circle of the two */
+	PyObject_HEAD
+	PyObject *state; /* the RequestState; None once it has ended, which also ends the circle of the two */
 	uint64_t handle; /* libreqmeter's; 0: it could not be measured */
 	char ended;
 };
@@ -48,11 +48,11 @@ static PyObject *request_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 	Py_INCREF(state);
 	self->state = state;
 	self->handle = reqmeter_begin(&(struct reqmeter_details){
-	    .size = sizeof(struct reqmeter_details),
-	    .id = text_of(id),
-	    .trace_id = trace_of(trace_id),
-	    .method = text_of(method),
-	    .route = text_of(route),
+		.size = sizeof(struct reqmeter_details),
+		.id = text_of(id),
+		.trace_id = trace_of(trace_id),
+		.method = text_of(method),
+		.route = text_of(route),
 	});
 	return (PyObject *)self;
 }
@@ -128,8 +128,7 @@ static PyObject *request_end(PyObject *object, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef methods[] = {
-	{ "annotate", (PyCFunction)(void (*)(void))request_annotate, METH_VARARGS | METH_KEYWORDS,
-	  annotate_doc },
+	{ "annotate", (PyCFunction)(void (*)(void))request_annotate, METH_VARARGS | METH_KEYWORDS, annotate_doc },
 	{ "answer", request_answer, METH_NOARGS, answer_doc },
 	{ "end", request_end, METH_NOARGS, "From now on nobody works for it. Again does nothing." },
 	{ NULL, NULL, 0, NULL },
@@ -150,8 +149,7 @@ static PyGetSetDef properties[] = {
 };
 
 static PyMemberDef members[] = {
-	{ "state", T_OBJECT, offsetof(struct request, state), READONLY,
-	  "Its RequestState; None once it has ended." },
+	{ "state", T_OBJECT, offsetof(struct request, state), READONLY, "Its RequestState; None once it has ended." },
 	{ "ended", T_BOOL, offsetof(struct request, ended), READONLY, "Whether it has ended." },
 	{ NULL, 0, 0, 0, NULL },
 };
