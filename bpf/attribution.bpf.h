@@ -88,7 +88,7 @@ static __always_inline void park(struct task_struct *task, __u64 now)
 	if (!s || (park_cost(s->exchange, &s->work) && memory_park(s->exchange, &s->memory.work)))
 		return;
 	lose(LOSS_REQUESTS_FULL);
-	if (s->silent)
+	if (s->rate_limited)
 		return;
 	lost = bpf_ringbuf_reserve(&records, sizeof(*lost), 0);
 	if (!lost) {
@@ -108,9 +108,9 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 		unpark(s->exchange, work);
 		memory_unpark(s->exchange, &s->memory.work);
 	}
-	if (infer_handoff && handed_take(s->exchange, work))
-		why |= RECORD_INHERITED;
-	if (s->silent)
+	if (infer_handoff && handoff_take(s->exchange, work))
+		why |= RECORD_HANDOFF;
+	if (s->rate_limited)
 		return;
 	r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!r) {
@@ -167,7 +167,7 @@ __weak __noinline int work_leave(struct thread_state *s, const struct cost *at, 
 	else
 		park(task, now);
 	s->exchange = 0;
-	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->rate_limited = 0;
 	return 0;
 }
 
@@ -175,7 +175,7 @@ __weak __noinline int work_leave(struct thread_state *s, const struct cost *at, 
 static __always_inline void work_enter(struct thread_state *s, const struct cost *at, __u64 exchange, __u64 connection,
 				       bool fresh)
 {
-	heir_leaves(s, at);
+	handoff_leave(s, at);
 	s->mark = *at;
 	__builtin_memset(&s->kept, 0, sizeof(s->kept));
 	memory_enter(&s->memory, bpf_get_current_task_btf());
@@ -184,7 +184,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 	s->shared = !fresh || s->sdk_at;
 	s->peer_eof = s->broken = s->answered = s->woken = s->missed = 0;
 	s->sock = 0;
-	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->silent = 0;
+	s->ended = s->sent = s->last_chunk = s->rested = s->loops = s->own_wait = s->rate_limited = 0;
 	s->unsure_cpu_ns = 0;
 	s->last_send_ns = s->received_bytes = s->sent_bytes = 0;
 }
@@ -192,7 +192,7 @@ static __always_inline void work_enter(struct thread_state *s, const struct cost
 /* Has the thread's process used CPU for no request since the thread began its own? */
 static __always_inline bool others_worked(const struct thread_state *s, struct task_struct *task)
 {
-	return minus(spare_cpu_ns[PROCESS_SLOT(task->tgid)], s->spare_seen_ns) > EXACT_WITHIN_NS;
+	return saturating_sub(spare_cpu_ns[PROCESS_SLOT(task->tgid)], s->spare_seen_ns) > EXACT_WITHIN_NS;
 }
 
 /*
@@ -202,12 +202,12 @@ static __always_inline bool others_worked(const struct thread_state *s, struct t
  */
 static __always_inline void work_resume(struct thread_state *s, struct task_struct *task, const struct cost *at)
 {
-	heir_leaves(s, at);
+	handoff_leave(s, at);
 	if (s->ended && s->loops) {
 		work_take(s, &s->at_block, &s->work);
 		cost_add(&s->kept, &s->work);
 		cost_take(&s->mark, at, &s->work);
-		if (minus(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
+		if (saturating_sub(s->work.cpu_ns, booked_early(task)) > EXACT_WITHIN_NS)
 			s->shared = 1;
 		memory_settle(&s->memory, task, false);
 	} else {
@@ -228,7 +228,7 @@ static __always_inline void end_before_read(struct thread_state *s, const struct
 		return;
 	if (s->at_idle.cpu_ns < s->mark.cpu_ns || s->at_idle.wall_ns < s->mark.wall_ns)
 		return;
-	if (minus(at->cpu_ns, s->at_idle.cpu_ns) > EXACT_WITHIN_NS)
+	if (saturating_sub(at->cpu_ns, s->at_idle.cpu_ns) > EXACT_WITHIN_NS)
 		s->shared = 1;
 	s->at_block = s->at_idle;
 	s->block_ns = s->idle_ns;

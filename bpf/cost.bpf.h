@@ -23,12 +23,12 @@ static __always_inline void change_end(struct thread_state *s)
 	*(volatile __u64 *)&s->changes = s->changes + 1;
 }
 
-static __always_inline __u64 minus(__u64 a, __u64 b)
+static __always_inline __u64 saturating_sub(__u64 a, __u64 b)
 {
 	return a > b ? a - b : 0;
 }
 
-static __always_inline __u64 least(__u64 a, __u64 b)
+static __always_inline __u64 min_u64(__u64 a, __u64 b)
 {
 	return a < b ? a : b;
 }
@@ -53,18 +53,18 @@ struct stretch {
 static __always_inline void stretch_off(struct stretch *t, const struct thread_state *s, __u64 off, __u64 delay,
 					__u64 throttled)
 {
-	__u64 waited = s->blocked ? least(delay, off) : off;
+	__u64 waited = s->blocked ? min_u64(delay, off) : off;
 
-	t->throttled = least(throttled, waited);
+	t->throttled = min_u64(throttled, waited);
 	t->runqueue = waited - t->throttled;
 	t->blocked = off - waited;
 	t->run = t->stolen = 0;
 }
 
 /* Takes what it can of `much` from a part; the rest. */
-static __always_inline __u64 give_way(__u64 *part, __u64 much)
+static __always_inline __u64 saturating_take(__u64 *part, __u64 much)
 {
-	__u64 taken = least(*part, much);
+	__u64 taken = min_u64(*part, much);
 
 	*part -= taken;
 	return much - taken;
@@ -77,13 +77,13 @@ static __always_inline __u64 give_way(__u64 *part, __u64 much)
  */
 static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
 {
-	__u64 early = minus(run, wall);
+	__u64 early = saturating_sub(run, wall);
 
 	t->run = run;
-	t->stolen = minus(wall, run);
-	early = give_way(&t->runqueue, early);
-	early = give_way(&t->throttled, early);
-	give_way(&t->blocked, early);
+	t->stolen = saturating_sub(wall, run);
+	early = saturating_take(&t->runqueue, early);
+	early = saturating_take(&t->throttled, early);
+	saturating_take(&t->blocked, early);
 }
 
 /* Ends the sums at `now`: adds what came since they were settled. */
@@ -92,7 +92,7 @@ static __always_inline void cost_extend(struct cost *c, const struct thread_stat
 {
 	__u32 kind = s->blocked - 1;
 
-	c->wall_ns = minus(now, s->since_ns);
+	c->wall_ns = saturating_sub(now, s->since_ns);
 	c->cpu_ns += t->run;
 	c->stolen_ns += t->stolen;
 	c->runqueue_ns += t->runqueue;
@@ -118,9 +118,9 @@ static __always_inline void cost_on_cpu(struct cost *c, const struct thread_stat
 
 	if (in < s->off_ns || in > now)
 		in = s->off_ns; /* it was on the CPU when counting began */
-	stretch_off(&t, s, in - s->off_ns, minus(task->sched_info.run_delay, s->off_delay),
+	stretch_off(&t, s, in - s->off_ns, saturating_sub(task->sched_info.run_delay, s->off_delay),
 		    throttled_since_mark(s, task));
-	stretch_on(&t, minus(now, in), minus(exec, s->off_exec));
+	stretch_on(&t, saturating_sub(now, in), saturating_sub(exec, s->off_exec));
 	cost_extend(c, s, task, &t, now);
 }
 
@@ -139,7 +139,7 @@ static __always_inline __u64 stolen_since_clock(struct rq *rq)
 	before = BPF_CORE_READ(r, prev_steal_time_rq);
 	if (!before || bpf_probe_read_kernel(&steal, sizeof(steal), (void *)rq + steal_from_rq))
 		return 0;
-	return minus(steal, before);
+	return saturating_sub(steal, before);
 }
 
 /*
@@ -149,10 +149,10 @@ static __always_inline __u64 stolen_since_clock(struct rq *rq)
 static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
 	struct rq *rq = compat_task_rq(task);
-	__u64 unbooked = minus(rq->clock_task, task->se.exec_start);
-	__u64 since = cpu->switch_ns ? minus(now, clock_to_ns(cpu, rq->clock)) : 0;
+	__u64 unbooked = saturating_sub(rq->clock_task, task->se.exec_start);
+	__u64 since = cpu->switch_ns ? saturating_sub(now, clock_to_ns(cpu, rq->clock)) : 0;
 
-	return task->se.sum_exec_runtime + unbooked + minus(since, stolen_since_clock(rq));
+	return task->se.sum_exec_runtime + unbooked + saturating_sub(since, stolen_since_clock(rq));
 }
 
 /*
@@ -164,7 +164,7 @@ static __always_inline __u64 booked_early(struct task_struct *task)
 {
 	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
 
-	return cpu ? minus(cpu->switch_ns, clock_to_ns(cpu, task->sched_info.last_arrival)) : 0;
+	return cpu ? saturating_sub(cpu->switch_ns, clock_to_ns(cpu, task->sched_info.last_arrival)) : 0;
 }
 
 /*
@@ -175,7 +175,7 @@ static __always_inline void own_wait_used(struct thread_state *s, struct task_st
 {
 	if (!s->own_wait || (s->home == PLACE_ACCEPT && s->home_sure))
 		return;
-	s->unsure_cpu_ns += minus(minus(at->cpu_ns, s->at_block.cpu_ns), booked_early(task));
+	s->unsure_cpu_ns += saturating_sub(saturating_sub(at->cpu_ns, s->at_block.cpu_ns), booked_early(task));
 	if (s->unsure_cpu_ns > EXACT_WITHIN_NS)
 		s->shared = 1;
 }
@@ -221,7 +221,7 @@ __weak __noinline int cost_between(const struct cost *mark, const struct cost *u
 		return 0;
 	cpu = upto->cpu_ns - mark->cpu_ns;
 	stolen = upto->stolen_ns - mark->stolen_ns;
-	ret->wall_ns = minus(upto->wall_ns, mark->wall_ns);
+	ret->wall_ns = saturating_sub(upto->wall_ns, mark->wall_ns);
 	ret->runqueue_ns = grown(mark->runqueue_ns, upto->runqueue_ns, &debt);
 	ret->throttled_ns = grown(mark->throttled_ns, upto->throttled_ns, &debt);
 #pragma unroll

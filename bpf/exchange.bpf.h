@@ -55,7 +55,7 @@ static __always_inline enum opening opening_of(struct socket_state *ss, const st
 }
 
 /* Has user space found that this is no HTTP? Takes what it has found of the connection. */
-static __always_inline bool is_told_foreign(struct socket_state *ss)
+static __always_inline bool has_foreign_verdict(struct socket_state *ss)
 {
 	__u64 connection = ss->connection,
 	      *verdict = verdicts_waiting ? bpf_map_lookup_elem(&verdicts, &connection) : NULL;
@@ -75,7 +75,7 @@ static __always_inline bool is_told_foreign(struct socket_state *ss)
  * A bucket of requests a second for the whole machine; those above it are counted, their cost goes to the cgroup's sums
  * as ever, and nothing is copied or told of them. Two CPUs may both reset the count: a few rows more or less.
  */
-static __always_inline bool above_row_limit(__u64 now)
+static __always_inline bool is_above_row_limit(__u64 now)
 {
 	__u64 second = now / 1000000000;
 
@@ -85,7 +85,7 @@ static __always_inline bool above_row_limit(__u64 now)
 	}
 	if (__sync_fetch_and_add(&rows_in_second, 1) < rows_per_second)
 		return false;
-	lose(LOSS_HEADS_SKIPPED);
+	lose(LOSS_RATE_LIMITED);
 	return true;
 }
 
@@ -128,11 +128,11 @@ static __always_inline bool born_to_serve(const struct socket_state *ss, const s
 static __always_inline void note_polling(struct thread_state *s, const struct socket_state *ss, struct sock *sk,
 					 struct task_struct *task, const struct cost *at)
 {
-	__u64 used = minus(at->cpu_ns, s->edge_cpu_ns);
+	__u64 used = saturating_sub(at->cpu_ns, s->edge_cpu_ns);
 
 	if (s->polls || (s->exchange && !s->sent) || used <= POLLS_AFTER_NS)
 		return;
-	used = minus(used, booked_early(task));
+	used = saturating_sub(used, booked_early(task));
 	if ((used > POLLS_SURELY_NS && !born_to_serve(ss, task)) || (used > POLLS_AFTER_NS && is_polled(sk)))
 		s->polls = 1;
 }
@@ -148,13 +148,13 @@ static __always_inline void exchange_open(struct thread_state *s, struct socket_
 	ss->response_left = 0;
 	ss->sending = 0;
 	ss->head_left = HEAD_TOTAL;
-	ss->silent = above_row_limit(now);
-	ss->begin_ns = ss->silent ? now : 0;
+	ss->rate_limited = is_above_row_limit(now);
+	ss->begin_ns = ss->rate_limited ? now : 0;
 	claim_wanted(ss, task);
 	note_home(s);
 	work_enter(s, at, ss->exchange, ss->connection, true);
 	s->sock = (__u64)sk;
-	s->silent = ss->silent;
+	s->rate_limited = ss->rate_limited;
 	s->shared |= s->polls;
 	s->spare_seen_ns = spare_cpu_ns[PROCESS_SLOT(task->tgid)];
 }
@@ -171,7 +171,7 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 	work_enter(s, at, ss->exchange, ss->connection, false);
 	s->sock = (__u64)sk;
 	s->sent = ss->sending;
-	s->silent = ss->silent;
+	s->rate_limited = ss->rate_limited;
 	return true;
 }
 
@@ -215,7 +215,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 	ss->ready_ns = 0;
 	ss->received_bytes += moved;
 	from = user_bytes_of_call(s, sk, moved);
-	opening = is_told_foreign(ss) ? IS_FOREIGN : opening_of(ss, from, &protocol);
+	opening = has_foreign_verdict(ss) ? IS_FOREIGN : opening_of(ss, from, &protocol);
 	if (opening != CONTINUES || s->exchange != ss->exchange)
 		end_before_read(s, at, moved);
 	if (opening == IS_FOREIGN) {
@@ -233,7 +233,7 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 		exchange_join(s, ss, sk, task, at, now);
 	}
 	carry_bytes(s, ss);
-	if (ss->silent)
+	if (ss->rate_limited)
 		return;
 	/* Behind a head that is told: a request sent ahead, or one behind a body that nobody wanted. */
 	if (opening == CONTINUES && !ss->head_left && begins_request(beginning_of_read(from)))
@@ -296,7 +296,7 @@ static __always_inline void outbound_belongs(struct thread_state *s, struct sock
 
 	ss->exchange = works ? s->exchange : 0;
 	ss->connection = works ? s->connection : 0;
-	ss->silent = s->silent;
+	ss->rate_limited = s->rate_limited;
 }
 
 static __always_inline void outbound_turn(struct thread_state *s, struct socket_state *ss, struct sock *sk,
@@ -561,8 +561,8 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	/* An event loop that has slept before it answers: another thread may have done the work, and handed it back. */
 	if (!ss->sending && was_away && is_loop(s) && others_worked(s, task))
 		s->shared = 1;
-	if (ss->silent)
-		unseen_sent(s, ss, task, now);
+	if (ss->rate_limited)
+		rate_limited_sent(s, ss, task, now);
 	ss->sent_bytes += moved;
 	ss->last_send_ns = now;
 	ss->sending = 1;
@@ -575,7 +575,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	if (s->polls)
 		end_of_polling(s, now);
 	carry_bytes(s, ss);
-	if (s->silent)
+	if (s->rate_limited)
 		return;
 	tell_write(s, ss, sk, moved, joins);
 }
@@ -609,7 +609,7 @@ static __noinline __attribute__((unused)) int receive_unseen(struct thread_state
 	}
 	s->shared = 1;
 	carry_bytes(s, ss);
-	if (!ss->silent)
+	if (!ss->rate_limited)
 		emit_unseen(opens ? RECORD_OPEN : RECORD_MORE, s, ss, task, begin);
 	return 0;
 }

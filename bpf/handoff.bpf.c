@@ -19,10 +19,10 @@ static __always_inline bool may_hand_on(struct task_struct *task, bool *futex)
 /* It has not begun to answer: what it wakes then is for a log, or the next request. */
 static __always_inline bool has_work(const struct thread_state *s)
 {
-	return s->exchange && !s->ended && !s->sent && !s->silent && !s->sdk_at;
+	return s->exchange && !s->ended && !s->sent && !s->rate_limited && !s->sdk_at;
 }
 
-static __always_inline bool may_inherit(const struct thread_state *s)
+static __always_inline bool may_take_handoff(const struct thread_state *s)
 {
 	return (!s->exchange || s->ended) && !s->sdk_at && s->blocked == 1 + BLOCKED_LOCK;
 }
@@ -30,16 +30,16 @@ static __always_inline bool may_inherit(const struct thread_state *s)
 /* Written by whoever wakes, one at a time; the woken thread reads it when it runs. */
 static __always_inline void hand_on(struct thread_state *s, struct task_struct *task, struct task_struct *to, __u64 now)
 {
-	struct thread_state *heir;
+	struct thread_state *to_state;
 
 	/* One that is still on its way off the CPU has not told what it waits for. */
 	if (to == task || to->tgid != task->tgid || to->on_cpu)
 		return;
-	heir = bpf_task_storage_get(&threads, to, 0, 0);
-	if (!heir || !may_inherit(heir))
+	to_state = bpf_task_storage_get(&threads, to, 0, 0);
+	if (!to_state || !may_take_handoff(to_state))
 		return;
-	heir->heir_exchange = s->exchange;
-	heir->heir_ns = now;
+	to_state->handoff_exchange = s->exchange;
+	to_state->handoff_ns = now;
 	s->shared = 1;
 }
 
@@ -48,7 +48,7 @@ static __always_inline bool gives_back(const struct thread_state *s, struct task
 {
 	const struct thread_state *to = bpf_task_storage_get(&threads, woken, 0, 0);
 
-	return to && to->exchange == s->heir_exchange;
+	return to && to->exchange == s->handoff_exchange;
 }
 
 /*
@@ -64,15 +64,15 @@ int BPF_PROG(on_waking, struct task_struct *woken)
 	bool futex;
 	__u64 now;
 
-	if (!s || !(is_heir(s) || has_work(s)) || !may_hand_on(task, &futex))
+	if (!s || !(has_handoff_work(s) || has_work(s)) || !may_hand_on(task, &futex))
 		return 0;
 	now = bpf_ktime_get_ns();
-	if (is_heir(s)) {
+	if (has_handoff_work(s)) {
 		const struct cost *at = cost_running(s, task, now);
 
 		change_begin(s);
-		heir_begin(s);
-		heir_settle(s, at, gives_back(s, woken));
+		handoff_begin(s);
+		handoff_settle(s, at, gives_back(s, woken));
 		change_end(s);
 	} else if (futex) {
 		hand_on(s, task, woken, now);

@@ -15,34 +15,34 @@
 #include "cost.bpf.h"
 
 /* NULL: there is none, and none was wanted; or its few places are taken. */
-static __always_inline struct handed *handed_of(__u64 exchange, bool wanted)
+static __always_inline struct handoff *handoff_account(__u64 exchange, bool wanted)
 {
-	__u32 at, home = HANDED_HOME(exchange);
-	struct handed *h;
+	__u32 at, home = HANDOFF_HOME(exchange);
+	struct handoff *h;
 
-	for (int i = 0; i < HANDED_PLACES; i++) {
-		at = (home + i) & (HANDED_MAX - 1);
-		h = bpf_map_lookup_elem(&handed, &at);
+	for (int i = 0; i < HANDOFF_PLACES; i++) {
+		at = (home + i) & (HANDOFFS_MAX - 1);
+		h = bpf_map_lookup_elem(&handoffs, &at);
 		if (h && h->exchange == exchange)
 			return h;
 	}
 	/* Else the compiler keeps all places on the stack, of which deep calls have too little on 6.1. */
 	barrier_var(home);
-	for (int i = 0; wanted && i < HANDED_PLACES; i++) {
-		at = (home + i) & (HANDED_MAX - 1);
-		h = bpf_map_lookup_elem(&handed, &at);
+	for (int i = 0; wanted && i < HANDOFF_PLACES; i++) {
+		at = (home + i) & (HANDOFFS_MAX - 1);
+		h = bpf_map_lookup_elem(&handoffs, &at);
 		if (h && h->exchange == 0 && __sync_val_compare_and_swap(&h->exchange, 0, exchange) == 0)
 			return h;
 	}
 	return NULL;
 }
 
-__weak __noinline int handed_add(__u64 exchange, const struct cost *c)
+__weak __noinline int handoff_add(__u64 exchange, const struct cost *c)
 {
-	struct handed *h = c ? handed_of(exchange, true) : NULL;
+	struct handoff *h = c ? handoff_account(exchange, true) : NULL;
 
 	if (!h) {
-		lose(LOSS_HANDED_FULL);
+		lose(LOSS_HANDOFFS_FULL);
 		return 0;
 	}
 	cost_add_shared(&h->cost, c);
@@ -50,9 +50,9 @@ __weak __noinline int handed_add(__u64 exchange, const struct cost *c)
 }
 
 /* What was handed on of an exchange joins `sum`. True if there was anything. */
-__weak __noinline int handed_take(__u64 exchange, struct cost *sum)
+__weak __noinline int handoff_take(__u64 exchange, struct cost *sum)
 {
-	struct handed *h = sum ? handed_of(exchange, false) : NULL;
+	struct handoff *h = sum ? handoff_account(exchange, false) : NULL;
 	__u64 any = 0;
 
 	if (!h)
@@ -72,47 +72,47 @@ __weak __noinline int handed_take(__u64 exchange, struct cost *sum)
  * The heir's first look at itself since it was woken: what it has cost from the wake-up on counts. If it rests from a
  * request of its own, that one is over, whatever it may still write.
  */
-static __always_inline void heir_begin(struct thread_state *s)
+static __always_inline void handoff_begin(struct thread_state *s)
 {
-	if (!s->heir_ns)
+	if (!s->handoff_ns)
 		return;
 	s->sdk_mark = s->total;
-	s->sdk_mark.wall_ns = minus(s->heir_ns, s->since_ns);
+	s->sdk_mark.wall_ns = saturating_sub(s->handoff_ns, s->since_ns);
 	/* By constants: of an index that has been to the stack the verifier of 6.1 forgets the bound. */
 #pragma unroll
 	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
 		if (s->blocked == kind + 1)
-			s->sdk_mark.blocked_ns[kind] += minus(s->heir_ns, s->off_ns);
-	s->heir_ns = 0;
+			s->sdk_mark.blocked_ns[kind] += saturating_sub(s->handoff_ns, s->off_ns);
+	s->handoff_ns = 0;
 	if (s->ended)
 		s->loops = 1;
 }
 
 /* Its sums are `at`: what is new goes to the exchange. */
-__weak __noinline int heir_settle(struct thread_state *s, const struct cost *at, bool over)
+__weak __noinline int handoff_settle(struct thread_state *s, const struct cost *at, bool over)
 {
 	if (!s || !at)
 		return 0;
 	cost_take(&s->sdk_mark, at, &s->work);
 	s->request_cpu_ns += s->work.cpu_ns;
-	handed_add(s->heir_exchange, &s->work);
+	handoff_add(s->handoff_exchange, &s->work);
 	if (over)
-		s->heir_exchange = 0;
+		s->handoff_exchange = 0;
 	return 0;
 }
 
-static __always_inline bool is_heir(const struct thread_state *s)
+static __always_inline bool has_handoff_work(const struct thread_state *s)
 {
-	return infer_handoff && s->heir_exchange && !s->sdk_at;
+	return infer_handoff && s->handoff_exchange && !s->sdk_at;
 }
 
 /* It turns to an exchange by itself. */
-static __always_inline void heir_leaves(struct thread_state *s, const struct cost *at)
+static __always_inline void handoff_leave(struct thread_state *s, const struct cost *at)
 {
-	if (!is_heir(s))
+	if (!has_handoff_work(s))
 		return;
-	heir_begin(s);
-	heir_settle(s, at, true);
+	handoff_begin(s);
+	handoff_settle(s, at, true);
 }
 
 #endif

@@ -162,8 +162,8 @@ static __always_inline void head_send(struct record *r, __u8 *bytes, __u32 max, 
 	r->head_bytes = copy_bytes(bytes, from, max);
 	r->edge_bytes = moved;
 	r->netns = ss->netns;
-	r->queue_ns = ready && type == RECORD_OPEN ? minus(now, ready) : 0;
-	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_TOLD : 0) |
+	r->queue_ns = ready && type == RECORD_OPEN ? saturating_sub(now, ready) : 0;
+	r->flags = socket_flags(ss) | (ss->head_left == 0 ? RECORD_HEAD_WHOLE : 0) |
 		   (s->shared && !s->sdk_at ? RECORD_SHARED : 0);
 	if (!r->head_bytes)
 		lose(LOSS_HEADS_UNREADABLE);
@@ -178,7 +178,7 @@ static __always_inline void emit_head(__u32 type, struct thread_state *s, struct
 {
 	__u32 n = readable(from), copied = n < HEAD_COPY ? n : HEAD_COPY;
 
-	ss->head_left = minus(ss->head_left, copied);
+	ss->head_left = saturating_sub(ss->head_left, copied);
 	if (n == moved && ends_in_empty_line(from))
 		ss->head_left = 0;
 	if (is_small(from)) {

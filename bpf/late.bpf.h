@@ -46,7 +46,7 @@ static __always_inline void claimed(struct socket_state *ss)
 static __always_inline bool answers_late(const struct thread_state *s, const struct socket_state *ss,
 					 const struct task_struct *task)
 {
-	if (s->exchange == ss->exchange || ss->opener == task->pid || s->sdk_at || is_heir(s))
+	if (s->exchange == ss->exchange || ss->opener == task->pid || s->sdk_at || has_handoff_work(s))
 		return false;
 	if (s->place >= PLACE_DESCRIPTOR || s->home >= PLACE_DESCRIPTOR || multiplexes[PROCESS_SLOT(task->tgid)])
 		return false;
@@ -57,17 +57,17 @@ static __always_inline bool answers_late(const struct thread_state *s, const str
 /* Takes off what a stretch has beyond `most` of time, of waits first. */
 static __always_inline void cost_limit(struct cost *c, __u64 most)
 {
-	__u64 excess = minus(c->wall_ns, most);
+	__u64 excess = saturating_sub(c->wall_ns, most);
 
 	c->wall_ns -= excess;
-	excess = give_way(&c->blocked_ns[BLOCKED_LOCK], excess);
+	excess = saturating_take(&c->blocked_ns[BLOCKED_LOCK], excess);
 #pragma unroll
 	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
-		excess = give_way(&c->blocked_ns[kind], excess);
-	excess = give_way(&c->runqueue_ns, excess);
-	excess = give_way(&c->throttled_ns, excess);
-	excess = give_way(&c->stolen_ns, excess);
-	give_way(&c->cpu_ns, excess);
+		excess = saturating_take(&c->blocked_ns[kind], excess);
+	excess = saturating_take(&c->runqueue_ns, excess);
+	excess = saturating_take(&c->throttled_ns, excess);
+	excess = saturating_take(&c->stolen_ns, excess);
+	saturating_take(&c->cpu_ns, excess);
 }
 
 /* A request that ends with the thread's last write: what it has done since may be the next one's. */
@@ -109,7 +109,7 @@ static __noinline __attribute__((unused)) int late_credit(struct thread_state *s
 	struct memory *memory = bpf_map_lookup_elem(&late_memory, &zero);
 
 	cost_between(&s->at_idle, &s->at, &s->kept);
-	cost_limit(&s->kept, minus(now, ss->opened_ns));
+	cost_limit(&s->kept, saturating_sub(now, ss->opened_ns));
 	s->request_cpu_ns += s->kept.cpu_ns;
 	s->woken = 1;
 	if (!memory)

@@ -195,7 +195,7 @@ int BPF_PROG(on_exec, struct task_struct *task)
 	if (s && s->sdk_at) {
 		change_begin(s);
 		sdk_forget(s);
-		memory_told(s, task);
+		memory_by_program(s, task);
 		change_end(s);
 		send_table(s, task, bpf_ktime_get_ns());
 	} else if (!s && n_scopes && in_scope(task))

@@ -85,7 +85,7 @@ struct thread_state {
 	__u8 loops;            /* it blocked where an event loop or an acceptor waits for anybody */
 	__u8 rested;           /* at_block holds the last block, in case the thread turns elsewhere from it */
 	__u8 last_chunk;       /* its last write ended as a chunked body ends */
-	__u8 silent;           /* above the row limit: no records of this exchange */
+	__u8 rate_limited;     /* above the row limit: no records of this exchange */
 	__u8 peer_eof, broken; /* of its connection, as seen by itself: see struct socket_state */
 	__u8 edge_taken;       /* by the first of two programs at a tracepoint: see on_receive_second() */
 	__u8 splices;          /* SPLICES, ON_UNIX: see splice.bpf.h */
@@ -129,8 +129,8 @@ struct thread_state {
 	struct cost sdk_mark; /* of total: what has been looked at; of an heir, too */
 
 	/* Work that was handed to it, as guessed: see handoff.bpf.h. Both are written by the waker. */
-	__u64 heir_exchange; /* 0: none */
-	__u64 heir_ns;       /* woken for it then, and not looked at since; 0: it has been */
+	__u64 handoff_exchange; /* 0: none */
+	__u64 handoff_ns;       /* woken for it then, and not looked at since; 0: it has been */
 
 	__u64 flushed_cpu_ns, flushed_request_cpu_ns;
 	__u64 seen_epoch, seen_cpu_ns, seen_request_cpu_ns;
@@ -178,7 +178,7 @@ struct socket_state {
 	__u8 inferred;
 	__u8 peer_eof;
 	__u8 is_unix;
-	__u8 silent;
+	__u8 rate_limited;
 	__u8 broken;    /* a write was refused: the peer is gone */
 	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
 	__u8 guessed;   /* outbound because nobody was known to listen at its port */
@@ -281,19 +281,19 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, HANDED_MAX);
+	__uint(max_entries, HANDOFFS_MAX);
 	__type(key, __u32);
-	__type(value, struct handed);
-} handed __weak SEC(".maps");
+	__type(value, struct handoff);
+} handoffs __weak SEC(".maps");
 
 /* Times of requests above the row limit; claimed here, emptied and freed by user space, which maps them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, UNSEEN_MAX);
+	__uint(max_entries, RATE_LIMITED_MAX);
 	__type(key, __u32);
-	__type(value, struct unseen);
-} unseen __weak SEC(".maps");
+	__type(value, struct rate_limited);
+} rate_limited __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -584,7 +584,7 @@ static __always_inline int reclaim_end(void)
 		return 0;
 	memory_turn(s, task);
 	cache_reclaims(task, false);
-	s->memory.stretch.reclaim_ns += minus(bpf_ktime_get_ns(), s->memory.reclaim_since_ns);
+	s->memory.stretch.reclaim_ns += saturating_sub(bpf_ktime_get_ns(), s->memory.reclaim_since_ns);
 	s->memory.reclaim_since_ns = 0;
 	s->memory.changed = 1;
 	return 0;

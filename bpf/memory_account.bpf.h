@@ -162,7 +162,7 @@ static __always_inline void memory_turn(struct thread_state *s, struct task_stru
 }
 
 /* The program begins to tell, or no longer does. */
-static __always_inline void memory_told(struct thread_state *s, struct task_struct *task)
+static __always_inline void memory_by_program(struct thread_state *s, struct task_struct *task)
 {
 	memory_settle(&s->memory, task, s->exchange && !s->rested);
 	cache_leave(&s->memory, task);

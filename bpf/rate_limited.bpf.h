@@ -10,7 +10,8 @@
 
 #include "attribution.bpf.h"
 
-static __always_inline void unseen_claimed(struct unseen *u, const struct thread_state *s, struct task_struct *task)
+static __always_inline void rate_limited_claimed(struct rate_limited *u, const struct thread_state *s,
+						 struct task_struct *task)
 {
 	u->pid = task->tgid;
 	u->cgroup_id = s->cgroup_id;
@@ -20,40 +21,40 @@ static __always_inline void unseen_claimed(struct unseen *u, const struct thread
 }
 
 /* NULL: its few places are taken. */
-static __always_inline struct unseen *unseen_of(const struct thread_state *s, struct task_struct *task)
+static __always_inline struct rate_limited *rate_limited_account(const struct thread_state *s, struct task_struct *task)
 {
-	__u64 key = UNSEEN_KEY(task->tgid, s->cgroup_id);
-	__u32 at, home = UNSEEN_HOME(key);
-	struct unseen *u;
+	__u64 key = RATE_LIMITED_KEY(task->tgid, s->cgroup_id);
+	__u32 at, home = RATE_LIMITED_HOME(key);
+	struct rate_limited *u;
 
-	for (int i = 0; i < UNSEEN_PLACES; i++) {
-		at = (home + i) & (UNSEEN_MAX - 1);
-		u = bpf_map_lookup_elem(&unseen, &at);
+	for (int i = 0; i < RATE_LIMITED_PLACES; i++) {
+		at = (home + i) & (RATE_LIMITED_MAX - 1);
+		u = bpf_map_lookup_elem(&rate_limited, &at);
 		if (u && u->key == key)
 			return u;
 	}
-	for (int i = 0; i < UNSEEN_PLACES; i++) {
-		at = (home + i) & (UNSEEN_MAX - 1);
-		u = bpf_map_lookup_elem(&unseen, &at);
+	for (int i = 0; i < RATE_LIMITED_PLACES; i++) {
+		at = (home + i) & (RATE_LIMITED_MAX - 1);
+		u = bpf_map_lookup_elem(&rate_limited, &at);
 		if (u && u->key == 0 && __sync_val_compare_and_swap(&u->key, 0, key) == 0) {
-			unseen_claimed(u, s, task);
+			rate_limited_claimed(u, s, task);
 			return u;
 		}
 	}
 	return NULL;
 }
 
-#define UNSEEN_TRIES 4 /* of two CPUs that change the same figure, each comes through; four at once are rare */
+#define RATE_LIMITED_TRIES 4 /* of two CPUs that change the same figure, each comes through; four at once are rare */
 
-static __always_inline void unseen_bounds(struct unseen *u, __u64 ns, bool first)
+static __always_inline void rate_limited_bounds(struct rate_limited *u, __u64 ns, bool first)
 {
-	for (int i = 0; i < UNSEEN_TRIES; i++) {
+	for (int i = 0; i < RATE_LIMITED_TRIES; i++) {
 		__u64 max = u->max_ns;
 
 		if (max >= ns || __sync_val_compare_and_swap(&u->max_ns, max, ns) == max)
 			break;
 	}
-	for (int i = 0; first && i < UNSEEN_TRIES; i++) {
+	for (int i = 0; first && i < RATE_LIMITED_TRIES; i++) {
 		__u64 min = u->min_ns;
 
 		if ((min && min <= ns) || __sync_val_compare_and_swap(&u->min_ns, min, ns) == min)
@@ -62,44 +63,44 @@ static __always_inline void unseen_bounds(struct unseen *u, __u64 ns, bool first
 }
 
 /* So long since its begin; `more` of that is new. */
-static __noinline __attribute__((unused)) int unseen_add(struct thread_state *s, struct task_struct *task, __u64 ns,
-							 __u64 more, bool first)
+static __noinline __attribute__((unused)) int rate_limited_add(struct thread_state *s, struct task_struct *task,
+							       __u64 ns, __u64 more, bool first)
 {
-	struct unseen *u = unseen_of(s, task);
+	struct rate_limited *u = rate_limited_account(s, task);
 
 	if (!u) {
 		if (first)
-			lose(LOSS_UNSEEN_FULL);
+			lose(LOSS_RATE_LIMITED_FULL);
 		return 0;
 	}
 	if (first)
 		__sync_fetch_and_add(&u->count, 1);
 	__sync_fetch_and_add(&u->total_ns, more);
-	unseen_bounds(u, ns, first);
+	rate_limited_bounds(u, ns, first);
 	return 0;
 }
 
 /* A write, before the socket's state knows of it. One that the program itself tells of is counted there. */
-static __always_inline void unseen_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
-					__u64 now)
+static __always_inline void rate_limited_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
+					      __u64 now)
 {
 	bool first = !ss->sending;
 
 	if (first && ss->begin_ns && sdk_current(s)) {
 		ss->begin_ns = 0;
-		lose(LOSS_SKIPPED_TOLD);
+		lose(LOSS_RATE_LIMITED_SDK);
 	}
 	if (ss->begin_ns)
-		unseen_add(s, task, now - ss->begin_ns, now - (first ? ss->begin_ns : ss->last_send_ns), first);
+		rate_limited_add(s, task, now - ss->begin_ns, now - (first ? ss->begin_ns : ss->last_send_ns), first);
 }
 
 /* Its server gives the connection up. If nothing was written, that was the request's time. */
-static __always_inline void unseen_closed(struct socket_state *ss, struct task_struct *task, __u64 now)
+static __always_inline void rate_limited_closed(struct socket_state *ss, struct task_struct *task, __u64 now)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
 	if (s && !ss->sending && ss->begin_ns)
-		unseen_add(s, task, now - ss->begin_ns, now - ss->begin_ns, true);
+		rate_limited_add(s, task, now - ss->begin_ns, now - ss->begin_ns, true);
 	ss->begin_ns = 0;
 }
 

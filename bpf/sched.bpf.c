@@ -102,10 +102,10 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 }
 
 /* What was handed to it goes on until it waits for the next, or for anybody. */
-static __always_inline void heir_switch_out(struct thread_state *s, bool anybody, unsigned int state)
+static __always_inline void handoff_switch_out(struct thread_state *s, bool anybody, unsigned int state)
 {
-	if (is_heir(s))
-		heir_settle(s, &s->total, anybody || s->blocked == 1 + BLOCKED_LOCK || state & TASK_DEAD);
+	if (has_handoff_work(s))
+		handoff_settle(s, &s->total, anybody || s->blocked == 1 + BLOCKED_LOCK || state & TASK_DEAD);
 }
 
 static __always_inline void leave_cpu(struct thread_state *s, struct task_struct *task, const struct cpu_state *cpu,
@@ -115,12 +115,12 @@ static __always_inline void leave_cpu(struct thread_state *s, struct task_struct
 
 	change_begin(s);
 	cache_leave(&s->memory, task);
-	if (is_heir(s))
-		heir_begin(s);
+	if (has_handoff_work(s))
+		handoff_begin(s);
 	anybody = switch_out(s, task, cpu, now, state && !preempt, state);
 	if (s->sdk_at)
 		sdk_settle(s, task, &s->total, now, state & TASK_DEAD);
-	heir_switch_out(s, anybody, state);
+	handoff_switch_out(s, anybody, state);
 	cgroup_follow(s, task);
 	if (state & TASK_DEAD) {
 		sdk_died(s, task, now);

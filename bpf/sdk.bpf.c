@@ -41,7 +41,7 @@ int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 		s->sdk_handle = look.handle;
 		s->sdk_worked = sdk_worked(&look, now);
 		s->sdk_at = record;
-		memory_told(s, task);
+		memory_by_program(s, task);
 		change_end(s);
 	}
 	send_table(s, task, now);

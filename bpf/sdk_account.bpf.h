@@ -115,14 +115,14 @@ static __always_inline __u64 sdk_current(const struct thread_state *s)
 /* The part of a stretch's CPU that was some request's: what the record says, within what the scheduler says. */
 static __always_inline void sdk_credit(struct thread_state *s, const struct cost *part, __u64 worked, bool off, bool on)
 {
-	__u64 ns = minus(worked, s->sdk_worked);
+	__u64 ns = saturating_sub(worked, s->sdk_worked);
 
 	s->sdk_worked = worked;
 	if (off)
-		ns = minus(ns, part->runqueue_ns + part->throttled_ns + cost_blocked_ns(part));
+		ns = saturating_sub(ns, part->runqueue_ns + part->throttled_ns + cost_blocked_ns(part));
 	if (on)
-		ns = minus(ns, part->stolen_ns);
-	s->request_cpu_ns += least(ns, part->cpu_ns);
+		ns = saturating_sub(ns, part->stolen_ns);
+	s->request_cpu_ns += min_u64(ns, part->cpu_ns);
 }
 
 /* What the thread worked for, and how long, when its memory cannot be read: the same as before. */

@@ -69,12 +69,12 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 					 __u64 now)
 {
 	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
-	__u64 delay = minus(task->sched_info.run_delay, s->off_delay), queued = task->sched_info.last_queued;
+	__u64 delay = saturating_sub(task->sched_info.run_delay, s->off_delay), queued = task->sched_info.last_queued;
 	struct stretch t;
 
 	if (queued && cpu && cpu->switch_ns)
-		delay += minus(now, clock_to_ns(cpu, queued));
-	stretch_off(&t, s, minus(now, s->off_ns), delay, throttled_until(s, task, now));
+		delay += saturating_sub(now, clock_to_ns(cpu, queued));
+	stretch_off(&t, s, saturating_sub(now, s->off_ns), delay, throttled_until(s, task, now));
 	cost_extend(c, s, task, &t, now);
 }
 

@@ -87,7 +87,7 @@ static __always_inline void tcp_spliced(struct sock *sk, struct task_struct *tas
 	__s64 moved;
 
 	if (!ss)
-		ss = socket_meet(sk, false, least(taken, regs->r8));
+		ss = socket_meet(sk, false, min_u64(taken, regs->r8));
 	if (!ss)
 		return;
 	moved = taken - ss->taken_before - ss->received_bytes;
@@ -141,9 +141,9 @@ static __always_inline void emit_close(struct socket_state *ss, struct task_stru
 	struct record *r;
 
 	unpark(ss->exchange, &parked_cost);
-	if (infer_handoff && handed_take(ss->exchange, &parked_cost))
-		why |= RECORD_INHERITED;
-	if (ss->silent) {
+	if (infer_handoff && handoff_take(ss->exchange, &parked_cost))
+		why |= RECORD_HANDOFF;
+	if (ss->rate_limited) {
 		bpf_map_delete_elem(&parked_memory, &ss->exchange);
 		return;
 	}
@@ -184,8 +184,8 @@ static __always_inline void socket_closed(struct socket_state *ss, bool by_task)
 	/* A head may still be read, of what had come before the reset. */
 	if (!ss->exchange)
 		return;
-	if (ss->silent && by_task)
-		unseen_closed(ss, task, now);
+	if (ss->rate_limited && by_task)
+		rate_limited_closed(ss, task, now);
 	s = by_task ? bpf_task_storage_get(&threads, task, 0, 0) : NULL;
 	if (s && s->exchange == ss->exchange) {
 		/* Written by another, to whom this thread had handed the request: only what it did itself ends here. */

@@ -40,14 +40,14 @@ struct agent {
 	struct collector *collector;
 	struct model *model;
 	struct ledger *ledger;
-	struct facts *facts;
-	struct places *places;
-	struct cgroup_facts_cache *cgroup_facts;
-	struct readers *readers;
-	struct tables *tables;
+	struct process_cache *process_cache;
+	struct path_map *path_map;
+	struct cgroup_cache *cgroup_info;
+	struct drum_reader *readers;
+	struct sdk_reader *tables;
 	struct verdicts *verdicts;
 	struct runtimes *runtimes;
-	struct self_look *self_look;
+	struct sdk_queries *sdk_queries;
 	uint64_t since_ns, sampled_ns;
 	/* For which cgroups the ledger holds the kernel's figures at the last sample: none, those of a scope, all. */
 	enum { USAGE_NONE, USAGE_SCOPE, USAGE_ALL } usage;
@@ -60,7 +60,7 @@ static void on_record(void *context, const struct record *record, const char *by
 	struct agent *agent = context;
 
 	if (record->type == RECORD_SDK)
-		tables_record(agent->tables, record);
+		sdk_reader_record(agent->tables, record);
 	if (record->type == RECORD_OPEN &&
 	    runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
 		struct record marked = *record;
@@ -191,27 +191,27 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	rc = ledger_new(&agent->ledger, agent->tree);
 	probe_find_listeners(agent->probe);
 	if (rc == 0)
-		rc = tables_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
+		rc = sdk_reader_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
 	if (rc == 0)
 		rc = runtimes_new(&agent->runtimes);
 	if (rc == 0)
-		rc = self_look_new(&agent->self_look, agent->probe, agent->maps.sdk_costs, memory.resident);
+		rc = sdk_queries_new(&agent->sdk_queries, agent->probe, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = model_new(&agent->model, &model);
 	if (rc == 0)
 		rc = collector_new(&agent->collector, agent->probe, on_record, agent);
 	if (rc == 0)
-		rc = facts_new(&agent->facts, agent->settings.show_args);
+		rc = process_cache_new(&agent->process_cache, agent->settings.show_args);
 	if (rc == 0)
-		rc = places_new(&agent->places, agent->tree);
+		rc = path_map_new(&agent->path_map, agent->tree);
 	if (rc == 0)
-		rc = cgroup_facts_new(&agent->cgroup_facts, agent->tree, agent->places);
+		rc = cgroup_cache_new(&agent->cgroup_info, agent->tree, agent->path_map);
 	if (rc == 0)
-		rc = readers_new(&agent->readers, agent->tree, agent->places);
+		rc = drum_reader_new(&agent->readers, agent->tree, agent->path_map);
 	if (rc == 0)
-		tables_call(agent->tables);
+		sdk_reader_call(agent->tables);
 	return rc;
 }
 
@@ -255,7 +255,7 @@ static int load(struct agent *agent, char *error, size_t size)
 			     "no hierarchy that accounts CPU is mounted: see host-cgroups");
 	features_set(&agent->features, "whole-node", settings.n_scopes ? FEATURE_OFF : FEATURE_ON, "%s",
 		     settings.n_scopes ? "only what --scope says is watched" : "every process that the kernel shows");
-	cgroup_facts_features(&agent->features, agent->tree);
+	cgroup_cache_features(&agent->features, agent->tree);
 	features_set(
 		&agent->features, "time_info", FEATURE_ON,
 		"by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
@@ -298,17 +298,17 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	collector_free(agent->collector);
-	tables_free(agent->tables);
+	sdk_reader_free(agent->tables);
 	verdicts_free(agent->verdicts);
 	runtimes_free(agent->runtimes);
-	self_look_free(agent->self_look);
+	sdk_queries_free(agent->sdk_queries);
 	probe_free(agent->probe);
 	ledger_free(agent->ledger);
 	model_free(agent->model);
-	facts_free(agent->facts);
-	readers_free(agent->readers);
-	cgroup_facts_free(agent->cgroup_facts);
-	places_free(agent->places);
+	process_cache_free(agent->process_cache);
+	drum_reader_free(agent->readers);
+	cgroup_cache_free(agent->cgroup_info);
+	path_map_free(agent->path_map);
 	cgroup_tree_close(agent->tree);
 	free(agent);
 }
@@ -349,11 +349,11 @@ static void settle_runtimes(struct agent *agent, const struct sample *sample)
 static void take_sample(struct agent *agent)
 {
 	struct unix_namespace where[UNIX_NAMESPACES_MAX];
-	size_t n_where = model_unix_namespaces(agent->model, where, UNIX_NAMESPACES_MAX), n_told;
+	size_t n_where = model_unix_namespaces(agent->model, where, UNIX_NAMESPACES_MAX), n_sdk;
 	const struct sample *sample;
-	const struct told *told;
+	const struct sdk_sample *sdk;
 
-	tables_begin(agent->tables);
+	sdk_reader_begin(agent->tables);
 	if (collector_sample(agent->collector, where, n_where, &sample))
 		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
 	if (sample->n_unix_unseen)
@@ -364,16 +364,16 @@ static void take_sample(struct agent *agent)
 			sample->n_unix_unseen, strerror(sample->unix_error));
 	collector_drain(agent->collector);
 	settle_runtimes(agent, sample);
-	told = tables_complete(agent->tables, sample, &n_told);
+	sdk = sdk_reader_complete(agent->tables, sample, &n_sdk);
 	model_sample(agent->model, sample, forget_parked, agent);
-	model_told(agent->model, told, n_told);
+	model_sdk_sample(agent->model, sdk, n_sdk);
 	ledger_update(agent->ledger, sample, forget_cgroup, agent);
 	agent->usage = USAGE_NONE;
-	readers_settle(agent->model, agent->ledger);
+	drum_reader_settle(agent->model, agent->ledger);
 	agent->sampled_ns = sample->now_ns;
 }
 
-void agent_hurry(void)
+void agent_raise_priority(void)
 {
 	if (getpriority(PRIO_PROCESS, 0) > DRAIN_NICE)
 		setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
@@ -393,7 +393,7 @@ void agent_drain(struct agent *agent)
 {
 	collector_drain(agent->collector);
 	tell_verdicts(agent);
-	tables_drain(agent->tables);
+	sdk_reader_drain(agent->tables);
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
 		take_sample(agent);
 }
@@ -434,15 +434,15 @@ static void fill(struct agent *agent, struct report_input *in)
 		.since_ns = agent->since_ns,
 		.pid = (uint32_t)getpid(),
 		.cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-		.rss_bytes = facts_own_rss(agent->facts),
+		.rss_bytes = process_cache_own_rss(agent->process_cache),
 		.map_bytes = probe_map_bytes(agent->probe),
 		.bound = agent_bytes_max(&agent->settings),
 		.malformed = collector_malformed(agent->collector),
-		.sdk = *tables_losses(agent->tables),
-		.process_facts = facts_of_process,
-		.context = agent->facts,
-		.cgroup_facts = cgroup_facts_of,
-		.cgroup_context = agent->cgroup_facts,
+		.sdk = *sdk_reader_losses(agent->tables),
+		.process_info = process_cache_read,
+		.context = agent->process_cache,
+		.cgroup_info = cgroup_cache_read,
+		.cgroup_context = agent->cgroup_info,
 	};
 	probe_memory_sources(agent->probe, &in->memory);
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
@@ -472,11 +472,11 @@ static void read_usage(struct agent *agent, const struct report_scope *scope, bo
 static enum agent_refusal look_up(struct agent *agent, const struct selector *selector, pid_t peer,
 				  struct report_scope *ret, char *error, size_t size)
 {
-	const struct scopes scopes = { agent->tree, agent->ledger, agent->places, agent->model };
+	const struct scope_resolver scopes = { agent->tree, agent->ledger, agent->path_map, agent->model };
 
 	if (selector->kind == SELECTOR_CONTAINER)
-		places_update(agent->places, agent->ledger, model_last_sample(agent->model));
-	return scopes_resolve(&scopes, selector, peer, ret, error, size);
+		path_map_update(agent->path_map, agent->ledger, model_last_sample(agent->model));
+	return scope_resolve(&scopes, selector, peer, ret, error, size);
 }
 
 /* Reports that come together share a sample. */
@@ -489,11 +489,11 @@ static bool refresh(struct agent *agent)
 }
 
 enum agent_refusal agent_report_begin(struct agent *agent, const struct query *query, const struct selector *selector,
-				      const struct agent_reader *reader, enum report_part part, struct report **report,
+				      const struct agent_client *reader, enum report_part part, struct report **report,
 				      char *error, size_t size)
 {
 	struct report_scope scope;
-	struct reading reading = {
+	struct drum_reading reading = {
 		.query = query,
 		.asked = selector,
 		.scope = &scope,
@@ -516,12 +516,12 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 		return refusal;
 	if (query->sections & SECTION_CGROUPS && part != REPORT_OWN)
 		read_usage(agent, &scope, is_new);
-	places_update(agent->places, agent->ledger, model_last_sample(agent->model));
+	path_map_update(agent->path_map, agent->ledger, model_last_sample(agent->model));
 	fill(agent, &in);
-	readers_begin(agent->readers, &reading);
-	in.compat = &reading.compat;
+	drum_reader_begin(agent->readers, &reading);
+	in.drum = &reading.drum;
 	rc = report_begin(report, &in, query, &scope, part);
-	readers_end(&reading, rc == 0);
+	drum_reader_end(&reading, rc == 0);
 	if (rc == 0)
 		return AGENT_OK;
 	snprintf(error, size, "out of memory");
@@ -529,7 +529,7 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 }
 
 enum agent_refusal agent_report(struct agent *agent, const struct query *query, const struct selector *selector,
-				const struct agent_reader *reader, char **text, size_t *length, char *error,
+				const struct agent_client *reader, char **text, size_t *length, char *error,
 				size_t size)
 {
 	struct report *report;
@@ -545,40 +545,40 @@ enum agent_refusal agent_report(struct agent *agent, const struct query *query, 
 
 /* --- a request that asks for itself --- */
 
-bool agent_self_is_known(const struct agent *agent, const struct self_ask *ask)
+bool agent_sdk_query_is_known(const struct agent *agent, const struct sdk_query *ask)
 {
-	return self_look_knows(agent->self_look, ask);
+	return sdk_queries_knows(agent->sdk_queries, ask);
 }
 
 /* It may have begun so short ago that nothing of its process has been read yet. */
-void agent_self_find(struct agent *agent, const struct self_ask *ask)
+void agent_sdk_query_find(struct agent *agent, const struct sdk_query *ask)
 {
 	uint32_t pid = ask->pid;
-	struct table_file file;
+	struct sdk_table_file file;
 	uint64_t since_ns;
 
 	collector_drain(agent->collector);
-	if (tables_find(agent->tables, &pid, ask->table_ns, &since_ns, &file) == 0)
-		self_look_add(agent->self_look, pid, since_ns, &file);
+	if (sdk_reader_find(agent->tables, &pid, ask->table_ns, &since_ns, &file) == 0)
+		sdk_queries_add(agent->sdk_queries, pid, since_ns, &file);
 }
 
-pid_t agent_pid_of_table(const struct agent *agent, uint64_t table_ns)
+pid_t agent_pid_of_sdk_table(const struct agent *agent, uint64_t table_ns)
 {
 	uint32_t pid = 0;
-	struct table_file file;
+	struct sdk_table_file file;
 	uint64_t since_ns;
 
-	if (tables_find(agent->tables, &pid, table_ns, &since_ns, &file))
+	if (sdk_reader_find(agent->tables, &pid, table_ns, &since_ns, &file))
 		return 0;
-	table_file_close(&file);
+	sdk_table_file_close(&file);
 	return (pid_t)pid;
 }
 
-char *agent_self_answer(struct agent *agent, const struct self_ask *ask, size_t *length)
+char *agent_sdk_query_answer(struct agent *agent, const struct sdk_query *ask, size_t *length)
 {
 	struct row_clock clock = { .has_throttled = probe_has_throttled(agent->probe) };
 	struct request *request = NULL;
-	int rc = self_look_at(agent->self_look, ask, &request, &clock.now_ns);
+	int rc = sdk_queries_answer(agent->sdk_queries, ask, &request, &clock.now_ns);
 	uint64_t since_look_ns = rc ? 0 : clock_ns(CLOCK_MONOTONIC) - clock.now_ns;
 	struct json j;
 

@@ -6,8 +6,8 @@
 #ifndef REQMETER_AGENT_AGENT_H
 #define REQMETER_AGENT_AGENT_H
 
-#include "agent/client_memory.h"
-#include "agent/sdk_query.h"
+#include "agent/drum_reader.h"
+#include "agent/sdk_queries.h"
 #include "report/report.h"
 
 struct agent;
@@ -44,7 +44,7 @@ void agent_drain(struct agent *);
  * The calling thread is the one that drains. Where that is allowed it goes before others: it runs little, but when it
  * has to wait for a CPU for a second, records find no room. To be called when no other thread is to be made by it.
  */
-void agent_hurry(void);
+void agent_raise_priority(void);
 
 /* CPU since the agent began, of all watched threads and the part of it that requests used, as of the last report. */
 struct agent_totals {
@@ -73,24 +73,24 @@ enum agent_refusal {
  * The report, malloc'd. The reader's pid matters for scope `self` only. On refusal *text is NULL and `error` says why.
  */
 enum agent_refusal agent_report(struct agent *, const struct query *, const struct selector *scope,
-				const struct agent_reader *, char **text, size_t *length, char *error, size_t size);
+				const struct agent_client *, char **text, size_t *length, char *error, size_t size);
 
 /* The same in two steps: report_finish, in any thread, makes the text of it and asks no more of the agent. */
 enum agent_refusal agent_report_begin(struct agent *, const struct query *, const struct selector *scope,
-				      const struct agent_reader *, enum report_part, struct report **ret, char *error,
+				      const struct agent_client *, enum report_part, struct report **ret, char *error,
 				      size_t size);
 
 /*
- * A request that asks for itself. agent_self_find() makes its process known, with the lock that all else here needs;
- * agent_self_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the
+ * A request that asks for itself. agent_sdk_query_find() makes its process known, with the lock that all else here needs;
+ * agent_sdk_query_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the
  * row, or null when no such request is going on; NULL: out of memory.
  */
-bool agent_self_is_known(const struct agent *, const struct self_ask *);
-void agent_self_find(struct agent *, const struct self_ask *);
-char *agent_self_answer(struct agent *, const struct self_ask *, size_t *length);
+bool agent_sdk_query_is_known(const struct agent *, const struct sdk_query *);
+void agent_sdk_query_find(struct agent *, const struct sdk_query *);
+char *agent_sdk_query_answer(struct agent *, const struct sdk_query *, size_t *length);
 
 /* The process whose SDK table was made then; 0: there is none, or not just one. */
-pid_t agent_pid_of_table(const struct agent *, uint64_t table_ns);
+pid_t agent_pid_of_sdk_table(const struct agent *, uint64_t table_ns);
 
 /* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */
 uint64_t agent_fresh_until_ns(const struct agent *);

@@ -17,16 +17,16 @@
 /* Texts that nobody shares any more are dropped within this time. */
 #define SWEEP_NS 100000000
 
-struct held; /* counts what all texts of a reporter take, and outlives it if they do */
+struct held_text; /* counts what all texts of a reporter take, and outlives it if they do */
 
 struct reporter_text {
 	unsigned n_references;
-	struct held *held;
+	struct held_text *held;
 	size_t n;
 	char *bytes;
 };
 
-struct held {
+struct held_text {
 	unsigned n_references;
 	uint64_t bytes;
 };
@@ -59,13 +59,13 @@ struct reporter {
 	pthread_mutex_t lock; /* of the queues */
 	pthread_cond_t more;
 	bool stops;
-	struct held *held;
+	struct held_text *held;
 	struct worker workers[2]; /* short reports, long ones */
 };
 
 /* --- texts --- */
 
-static void held_release(struct held *held)
+static void held_release(struct held_text *held)
 {
 	if (held && __atomic_sub_fetch(&held->n_references, 1, __ATOMIC_ACQ_REL) == 0)
 		free(held);

@@ -7,7 +7,7 @@
 
 #include "cgroups/containers.h"
 
-static bool any_thread(const struct scopes *in, const struct report_scope *scope)
+static bool any_thread(const struct scope_resolver *in, const struct report_scope *scope)
 {
 	const struct sample *sample = model_last_sample(in->model);
 
@@ -18,7 +18,7 @@ static bool any_thread(const struct scopes *in, const struct report_scope *scope
 }
 
 /* Ended processes may still have rows. */
-static bool any_request(const struct scopes *in, const struct report_scope *scope)
+static bool any_request(const struct scope_resolver *in, const struct report_scope *scope)
 {
 	const struct request *r = retention_newest(model_retention(in->model));
 
@@ -31,12 +31,12 @@ static bool any_request(const struct scopes *in, const struct report_scope *scop
 /*
  * The path that a row shows is that of the memory controller's hierarchy, which may not be the one that accounts CPU.
  */
-static bool by_memory_path(const struct scopes *in, struct report_scope *scope)
+static bool by_memory_path(const struct scope_resolver *in, struct report_scope *scope)
 {
 	const struct ledger_row *row;
 
 	for (size_t i = 0; (row = ledger_row(in->ledger, i)); i++) {
-		const char *path = places_of_cgroup(in->places, row).memory;
+		const char *path = path_map_of_cgroup(in->path_map, row).memory;
 
 		if (!path || strcmp(path, scope->text) != 0)
 			continue;
@@ -46,8 +46,8 @@ static bool by_memory_path(const struct scopes *in, struct report_scope *scope)
 	return false;
 }
 
-enum agent_refusal scopes_resolve(const struct scopes *in, const struct selector *selector, pid_t peer,
-				  struct report_scope *ret, char *error, size_t size)
+enum agent_refusal scope_resolve(const struct scope_resolver *in, const struct selector *selector, pid_t peer,
+				 struct report_scope *ret, char *error, size_t size)
 {
 	uint64_t id;
 	int rc;
@@ -72,7 +72,7 @@ enum agent_refusal scopes_resolve(const struct scopes *in, const struct selector
 		break;
 	case SELECTOR_CONTAINER:
 		ret->kind = SELECTOR_CGROUP;
-		rc = containers_watched(in->ledger, in->places, selector->text, ret->text, error, size);
+		rc = containers_watched(in->ledger, in->path_map, selector->text, ret->text, error, size);
 		if (rc == 0)
 			return AGENT_OK;
 		if (rc == -ENOTUNIQ)

@@ -8,7 +8,7 @@
 #include "base/hex.h"
 #include "base/unknown.h"
 
-static const struct thread_row *row_of_record(const struct self_figures *f, size_t number)
+static const struct thread_row *row_of_record(const struct sdk_query_input *f, size_t number)
 {
 	for (size_t i = 0; i < f->n_rows; i++)
 		if (f->rows[i].sdk_at == f->threads_at + number * sizeof(struct sdk_thread))
@@ -17,7 +17,7 @@ static const struct thread_row *row_of_record(const struct self_figures *f, size
 }
 
 /* Time since its threads turned to it, each until the instant at which the thread was looked at. */
-static uint64_t unsettled_ns(const struct self_figures *f)
+static uint64_t unsettled_ns(const struct sdk_query_input *f)
 {
 	uint64_t sum = 0;
 
@@ -36,36 +36,36 @@ static uint64_t unsettled_ns(const struct self_figures *f)
 }
 
 /* What threads have done for it that is not on its account yet. */
-static void add_unsettled(const struct self_figures *f, struct table_account *to)
+static void add_unsettled(const struct sdk_query_input *f, struct sdk_account *to)
 {
 	for (size_t i = 0; i < f->n_rows; i++) {
 		const struct thread_row *row = &f->rows[i];
 
 		if (row->sdk_handle == f->slot->handle)
-			cost_plus(&to->off, &row->sdk_off);
+			cost_accumulate(&to->off, &row->sdk_off);
 		if (row->sdk_memory_handle == f->slot->handle)
 			memory_append(&to->memory, &row->sdk_memory);
 	}
 }
 
-static uint64_t most_wall_ns(const struct self_figures *f)
+static uint64_t most_wall_ns(const struct sdk_query_input *f)
 {
 	uint64_t n = (uint64_t)__builtin_popcountll(f->slot->threads);
 
 	return (f->now_ns - f->slot->start_ns) * (n ? n : 1);
 }
 
-static void take_cost(struct request *r, const struct self_figures *f)
+static void take_cost(struct request *r, const struct sdk_query_input *f)
 {
 	uint64_t wall = f->slot->worked_ns + unsettled_ns(f), most = most_wall_ns(f);
-	struct table_account account = f->account;
+	struct sdk_account account = f->account;
 
 	add_unsettled(f, &account);
-	table_cost_settle(&r->live, &account.off, wall < most ? wall : most);
+	sdk_account_settle(&r->live, &account.off, wall < most ? wall : most);
 	r->live_memory = account.memory;
 }
 
-static void take_process(struct request *r, const struct self_figures *f)
+static void take_process(struct request *r, const struct sdk_query_input *f)
 {
 	const struct thread_row *leader = f->n_rows ? f->rows : NULL;
 
@@ -97,7 +97,7 @@ static bool take_words(struct request *r, const struct sdk_request *slot)
 	return (r->id || !slot->id[0]) && (r->route || !slot->route[0]);
 }
 
-bool self_figure(struct request *r, const struct self_figures *f)
+bool sdk_query_cost(struct request *r, const struct sdk_query_input *f)
 {
 	const struct sdk_request *slot = f->slot;
 
@@ -106,7 +106,7 @@ bool self_figure(struct request *r, const struct self_figures *f)
 		return false;
 	r->handle = r->queue_ns = UNKNOWN;
 	r->told = true;
-	r->told_key = SDK_KEY(f->pid, slot->handle);
+	r->sdk_key = SDK_KEY(f->pid, slot->handle);
 	r->pid = f->pid;
 	r->start_ns = slot->start_ns;
 	r->end_ns = f->now_ns;

@@ -11,14 +11,14 @@
 #include "model/request.h"
 #include "shared/sdk_table.h"
 
-struct self_figures {
+struct sdk_query_input {
 	const struct sdk_request *slot;
 	const struct sdk_thread *threads; /* of the table, by number */
 	size_t n_threads;
 	uint64_t threads_at;           /* where the process has them mapped */
 	const struct thread_row *rows; /* of the process, the leader's among them */
 	size_t n_rows;
-	struct table_account account;
+	struct sdk_account account;
 	uint32_t pid;
 	uint64_t now_ns; /* for a thread that no row shows; the others have their own instants */
 };
@@ -28,6 +28,6 @@ struct self_figures {
  * links. False without memory, or when what stands in the table cannot be. In any case request_free() frees what is in
  * it.
  */
-bool self_figure(struct request *ret, const struct self_figures *);
+bool sdk_query_cost(struct request *ret, const struct sdk_query_input *);
 
 #endif

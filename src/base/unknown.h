@@ -16,7 +16,7 @@ static inline unsigned long long unknown_times(unsigned long long value, unsigne
 }
 
 /* value - less, and 0 where two readings of moving counters would make it negative. */
-static inline unsigned long long unknown_minus(unsigned long long value, unsigned long long less)
+static inline unsigned long long unknown_sub(unsigned long long value, unsigned long long less)
 {
 	if (value == UNKNOWN || less == UNKNOWN)
 		return UNKNOWN;

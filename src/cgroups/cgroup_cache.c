@@ -10,27 +10,27 @@
 
 #define AGE_NS 1000000000ull
 
-struct cgroup_facts_cache {
+struct cgroup_cache {
 	const struct cgroup_tree *tree;
-	const struct places *places;
-	struct map known; /* id -> struct cgroup_facts, all of one second; their paths are not used */
+	const struct path_map *path_map;
+	struct map known; /* id -> struct cgroup_info, all of one second; their paths are not used */
 	uint64_t begun_ns;
 };
 
-int cgroup_facts_new(struct cgroup_facts_cache **ret, const struct cgroup_tree *tree, const struct places *places)
+int cgroup_cache_new(struct cgroup_cache **ret, const struct cgroup_tree *tree, const struct path_map *path_map)
 {
-	struct cgroup_facts_cache *cache = calloc(1, sizeof(*cache));
+	struct cgroup_cache *cache = calloc(1, sizeof(*cache));
 
 	if (!cache)
 		return -ENOMEM;
 	cache->tree = tree;
-	cache->places = places;
+	cache->path_map = path_map;
 	map_init(&cache->known, CGROUPS_MAX);
 	*ret = cache;
 	return 0;
 }
 
-static void forget(struct cgroup_facts_cache *cache)
+static void forget(struct cgroup_cache *cache)
 {
 	struct map_slot *slot;
 	size_t at = 0;
@@ -40,7 +40,7 @@ static void forget(struct cgroup_facts_cache *cache)
 	map_clear(&cache->known);
 }
 
-void cgroup_facts_free(struct cgroup_facts_cache *cache)
+void cgroup_cache_free(struct cgroup_cache *cache)
 {
 	if (!cache)
 		return;
@@ -58,7 +58,7 @@ static bool pressure_is_own(const struct cgroup_tree *tree, const char *v2_path)
 	return v2_path && (cgroup_cpu_kind(tree) == CGROUP_CPU_V2 || !cgroup_is_root(tree, CGROUP_V2, v2_path));
 }
 
-static void read_files(const struct cgroup_tree *tree, const struct place *place, struct cgroup_facts *ret)
+static void read_files(const struct cgroup_tree *tree, const struct cgroup_paths *place, struct cgroup_info *ret)
 {
 	if (!place->memory || cgroup_memory_read(tree, place->memory, &ret->memory))
 		memset(&ret->memory, 0xff, sizeof(ret->memory)); /* UNKNOWN, all of it */
@@ -74,18 +74,18 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-void cgroup_facts_of(void *context, const struct ledger_row *row, struct cgroup_facts *ret)
+void cgroup_cache_read(void *context, const struct ledger_row *row, struct cgroup_info *ret)
 {
-	struct cgroup_facts_cache *cache = context;
-	struct place place = places_of_cgroup(cache->places, row);
+	struct cgroup_cache *cache = context;
+	struct cgroup_paths place = path_map_of_cgroup(cache->path_map, row);
 	uint64_t now = now_ns();
-	struct cgroup_facts *known;
+	struct cgroup_info *known;
 
 	if (now - cache->begun_ns > AGE_NS) {
 		forget(cache);
 		cache->begun_ns = now;
 	}
-	*ret = (struct cgroup_facts){ 0 };
+	*ret = (struct cgroup_info){ 0 };
 	known = map_get(&cache->known, row->id);
 	if (known) {
 		*ret = *known;
@@ -105,7 +105,7 @@ void cgroup_facts_of(void *context, const struct ledger_row *row, struct cgroup_
 	ret->v2_path = place.v2;
 }
 
-void cgroup_facts_features(struct features *features, const struct cgroup_tree *tree)
+void cgroup_cache_features(struct features *features, const struct cgroup_tree *tree)
 {
 	bool is_hybrid = cgroup_cpu_kind(tree) == CGROUP_CPU_V1;
 	int memory = cgroup_version(tree, CGROUP_MEMORY);

@@ -9,16 +9,16 @@
 #include "cgroups/path_map.h"
 #include "report/report.h"
 
-struct cgroup_facts_cache;
+struct cgroup_cache;
 
 /* Both must outlive it. 0 or -ENOMEM. */
-int cgroup_facts_new(struct cgroup_facts_cache **ret, const struct cgroup_tree *, const struct places *);
-void cgroup_facts_free(struct cgroup_facts_cache *);
+int cgroup_cache_new(struct cgroup_cache **ret, const struct cgroup_tree *, const struct path_map *);
+void cgroup_cache_free(struct cgroup_cache *);
 
 /* The feature rows for what is read here. */
-void cgroup_facts_features(struct features *, const struct cgroup_tree *);
+void cgroup_cache_features(struct features *, const struct cgroup_tree *);
 
-/* For struct report_input: context is the cache. The paths in *ret are valid until the next places_update(). */
-void cgroup_facts_of(void *context, const struct ledger_row *, struct cgroup_facts *ret);
+/* For struct report_input: context is the cache. The paths in *ret are valid until the next path_map_update(). */
+void cgroup_cache_read(void *context, const struct ledger_row *, struct cgroup_info *ret);
 
 #endif

@@ -72,14 +72,14 @@ static int conclude(const struct matches *m, char *path, char *error, size_t siz
 	return -ENOTUNIQ;
 }
 
-int containers_watched(const struct ledger *ledger, const struct places *places, const char *id_prefix,
+int containers_watched(const struct ledger *ledger, const struct path_map *path_map, const char *id_prefix,
 		       char path[CGROUP_PATH_MAX], char *error, size_t size)
 {
 	struct matches m = { .prefix = id_prefix };
 	const struct ledger_row *row;
 
 	for (size_t i = 0; (row = ledger_row(ledger, i)); i++)
-		look_at(&m, row->path, places_of_cgroup(places, row).memory);
+		look_at(&m, row->path, path_map_of_cgroup(path_map, row).memory);
 	return conclude(&m, path, error, size);
 }
 

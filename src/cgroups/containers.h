@@ -12,8 +12,8 @@
  * Among the ledger's cgroups, by their paths there or in the memory controller's hierarchy. *path becomes the
  * container's own, in the hierarchy that accounts CPU. 0; -ENOENT; -ENOTUNIQ with the matches in error.
  */
-int containers_watched(const struct ledger *, const struct places *, const char *id_prefix, char path[CGROUP_PATH_MAX],
-		       char *error, size_t size);
+int containers_watched(const struct ledger *, const struct path_map *, const char *id_prefix,
+		       char path[CGROUP_PATH_MAX], char *error, size_t size);
 
 /* The same among all cgroups that there are in the hierarchy that accounts CPU. */
 int containers_existing(const struct cgroup_tree *, const char *id_prefix, char path[CGROUP_PATH_MAX], char *error,

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cgroups/removed.h"
+#include "cgroups/removed_cgroups.h"
 #include "shared/limits.h"
 #include "base/map.h"
 
-struct entry {
+struct ledger_entry {
 	uint64_t id;
 	char *path; /* NULL: gone before it could be looked up */
-	struct entry *parent;
+	struct ledger_entry *parent;
 	uint64_t baseline_ns; /* the kernel's usage when counting began: 0 for one made later */
 	/* Of cgroups below that are gone. */
 	uint64_t inherited_ns, inherited_request_ns;
@@ -33,8 +33,8 @@ struct ledger {
 	const struct cgroup_tree *tree;
 	struct map entries;
 	struct map baselines; /* id -> usage + 1, as a pointer-sized number */
-	struct gone *gone;
-	struct entry **sorted; /* by path */
+	struct removed_cgroups *removed;
+	struct ledger_entry **sorted; /* by path */
 	size_t n_sorted;
 };
 
@@ -52,7 +52,7 @@ int ledger_new(struct ledger **ret, const struct cgroup_tree *tree)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
 
-	if (!ledger || gone_new(&ledger->gone, LEDGER_GONE_MAX)) {
+	if (!ledger || removed_cgroups_new(&ledger->removed, LEDGER_REMOVED_MAX)) {
 		free(ledger);
 		return -ENOMEM;
 	}
@@ -64,7 +64,7 @@ int ledger_new(struct ledger **ret, const struct cgroup_tree *tree)
 	return 0;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(struct ledger_entry *e)
 {
 	free(e->path);
 	free(e);
@@ -81,7 +81,7 @@ void ledger_free(struct ledger *ledger)
 		entry_free(slot->value);
 	map_done(&ledger->entries);
 	map_done(&ledger->baselines);
-	gone_free(ledger->gone);
+	removed_cgroups_free(ledger->removed);
 	free(ledger->sorted);
 	free(ledger);
 }
@@ -93,16 +93,16 @@ static void terms_add(struct memory_terms *sum, const struct memory_terms *more)
 		((__s64 *)sum)[i] += ((const __s64 *)more)[i];
 }
 
-static void set_parent(struct entry *e, struct entry *parent)
+static void set_parent(struct ledger_entry *e, struct ledger_entry *parent)
 {
 	e->parent = parent;
 	if (parent)
 		parent->n_children++;
 }
 
-static struct entry *entry_add(struct ledger *ledger, uint64_t id)
+static struct ledger_entry *entry_add(struct ledger *ledger, uint64_t id)
 {
-	struct entry *e = map_get(&ledger->entries, id);
+	struct ledger_entry *e = map_get(&ledger->entries, id);
 	uintptr_t baseline = (uintptr_t)map_get(&ledger->baselines, id);
 
 	if (e)
@@ -120,11 +120,11 @@ static struct entry *entry_add(struct ledger *ledger, uint64_t id)
 }
 
 /* The entry of the cgroup above a path; "/" has none. Makes those that are missing, up to the root. */
-static struct entry *entry_above(struct ledger *ledger, const char *path)
+static struct ledger_entry *entry_above(struct ledger *ledger, const char *path)
 {
 	char above[CGROUP_PATH_MAX];
 	const char *slash = strrchr(path, '/');
-	struct entry *e;
+	struct ledger_entry *e;
 	uint64_t id;
 
 	if (!slash || strcmp(path, "/") == 0)
@@ -142,7 +142,7 @@ static struct entry *entry_above(struct ledger *ledger, const char *path)
 }
 
 /* The path comes from a thread in the cgroup, and counts only if it leads to the same cgroup. */
-static void entry_resolve(struct ledger *ledger, struct entry *e, pid_t tid)
+static void entry_resolve(struct ledger *ledger, struct ledger_entry *e, pid_t tid)
 {
 	char path[CGROUP_PATH_MAX];
 	uint64_t id;
@@ -162,7 +162,7 @@ static void begin_sample(struct ledger *ledger)
 	size_t at = 0;
 
 	while ((slot = map_next(&ledger->entries, &at))) {
-		struct entry *e = slot->value;
+		struct ledger_entry *e = slot->value;
 
 		e->own_ns = e->inherited_ns;
 		e->own_request_ns = e->inherited_request_ns;
@@ -176,8 +176,8 @@ static void begin_sample(struct ledger *ledger)
 /* Memory has cgroups of its own: a process that is moved takes it along at once, a thread's CPU follows at a switch. */
 static void add_memory(struct ledger *ledger, const struct thread_row *row)
 {
-	struct entry *of_thread = entry_add(ledger, row->memory_cgroup_id);
-	struct entry *of_process = entry_add(ledger, row->resident_cgroup_id);
+	struct ledger_entry *of_thread = entry_add(ledger, row->memory_cgroup_id);
+	struct ledger_entry *of_process = entry_add(ledger, row->resident_cgroup_id);
 
 	if (of_thread) {
 		of_thread->own_memory.own_bytes += row->unflushed_bytes;
@@ -191,7 +191,7 @@ static void add_threads(struct ledger *ledger, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_threads; i++) {
 		const struct thread_row *row = &sample->threads[i];
-		struct entry *e = entry_add(ledger, row->cgroup_id);
+		struct ledger_entry *e = entry_add(ledger, row->cgroup_id);
 
 		if (!e)
 			continue;
@@ -208,7 +208,7 @@ static void add_sums(struct ledger *ledger, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_cgroups; i++) {
 		const struct cgroup_sample *c = &sample->cgroups[i];
-		struct entry *e = entry_add(ledger, c->id);
+		struct ledger_entry *e = entry_add(ledger, c->id);
 
 		if (!e)
 			continue;
@@ -224,7 +224,7 @@ static void add_sums(struct ledger *ledger, const struct sample *sample)
 	}
 }
 
-static bool is_gone(const struct ledger *ledger, const struct entry *e)
+static bool is_gone(const struct ledger *ledger, const struct ledger_entry *e)
 {
 	uint64_t id;
 	int rc;
@@ -235,7 +235,7 @@ static bool is_gone(const struct ledger *ledger, const struct entry *e)
 	return rc == -ENOENT || (rc == 0 && id != e->id);
 }
 
-static const char *nearest_path(const struct entry *e)
+static const char *nearest_path(const struct ledger_entry *e)
 {
 	while (e && !e->path)
 		e = e->parent;
@@ -243,22 +243,22 @@ static const char *nearest_path(const struct entry *e)
 }
 
 /* Removed cgroups fold into their parents, whose kernel figures hold theirs too. One without a parent is kept. */
-static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), void *context)
+static void fold_removed(struct ledger *ledger, void (*drop)(void *, uint64_t), void *context)
 {
-	struct entry **gone = calloc(ledger->entries.n + 1, sizeof(struct entry *));
+	struct ledger_entry **removed = calloc(ledger->entries.n + 1, sizeof(struct ledger_entry *));
 	struct map_slot *slot;
 	size_t at = 0, n = 0;
 
-	if (!gone)
+	if (!removed)
 		return;
 	while ((slot = map_next(&ledger->entries, &at))) {
-		struct entry *e = slot->value;
+		struct ledger_entry *e = slot->value;
 
 		if (!e->n_threads && e->parent && is_gone(ledger, e))
-			gone[n++] = e;
+			removed[n++] = e;
 	}
 	for (size_t i = 0; i < n; i++) {
-		struct entry *e = gone[i];
+		struct ledger_entry *e = removed[i];
 
 		if (e->n_children)
 			continue; /* in the next sample, after them */
@@ -269,18 +269,18 @@ static void fold_gone(struct ledger *ledger, void (*drop)(void *, uint64_t), voi
 		e->parent->own_request_ns += e->own_request_ns;
 		terms_add(&e->parent->inherited_memory, &e->own_memory);
 		terms_add(&e->parent->own_memory, &e->own_memory);
-		gone_add(ledger->gone, e->id, nearest_path(e));
+		removed_cgroups_add(ledger->removed, e->id, nearest_path(e));
 		if (e->has_sums)
 			drop(context, e->id);
 		map_remove(&ledger->entries, e->id);
 		entry_free(e);
 	}
-	free(gone);
+	free(removed);
 }
 
 static int by_path(const void *a, const void *b)
 {
-	const struct entry *const *x = a, *const *y = b;
+	const struct ledger_entry *const *x = a, *const *y = b;
 
 	return strcmp((*x)->path, (*y)->path);
 }
@@ -292,11 +292,11 @@ static void make_rows(struct ledger *ledger)
 
 	free(ledger->sorted);
 	ledger->n_sorted = 0;
-	ledger->sorted = calloc(ledger->entries.n + 1, sizeof(struct entry *));
+	ledger->sorted = calloc(ledger->entries.n + 1, sizeof(struct ledger_entry *));
 	if (!ledger->sorted)
 		return;
 	while ((slot = map_next(&ledger->entries, &at))) {
-		struct entry *e = slot->value;
+		struct ledger_entry *e = slot->value;
 
 		e->row = (struct ledger_row){ .id = e->id, .path = e->path, .cgroup_ns = UNKNOWN };
 		e->row.parent_id = e->parent ? e->parent->id : 0;
@@ -304,7 +304,7 @@ static void make_rows(struct ledger *ledger)
 		if (e->path)
 			ledger->sorted[ledger->n_sorted++] = e;
 	}
-	qsort(ledger->sorted, ledger->n_sorted, sizeof(struct entry *), by_path);
+	qsort(ledger->sorted, ledger->n_sorted, sizeof(struct ledger_entry *), by_path);
 }
 
 static void add_upwards(struct ledger *ledger)
@@ -313,9 +313,9 @@ static void add_upwards(struct ledger *ledger)
 	size_t at = 0;
 
 	while ((slot = map_next(&ledger->entries, &at))) {
-		struct entry *e = slot->value;
+		struct ledger_entry *e = slot->value;
 
-		for (struct entry *up = e; up; up = up->parent) {
+		for (struct ledger_entry *up = e; up; up = up->parent) {
 			up->row.threads_ns += e->own_ns;
 			up->row.requests_ns += e->own_request_ns;
 			up->row.resident_bytes += e->own_resident_bytes;
@@ -325,7 +325,7 @@ static void add_upwards(struct ledger *ledger)
 }
 
 /* A v1 cgroup may be renamed while it lives: the next sample looks its path up anew. */
-static void forget_path(struct entry *e)
+static void forget_path(struct ledger_entry *e)
 {
 	if (!e->n_threads)
 		return;
@@ -334,14 +334,14 @@ static void forget_path(struct entry *e)
 	e->row.path = NULL;
 }
 
-static void read_usage(struct ledger *ledger, struct entry *e)
+static void read_usage(struct ledger *ledger, struct ledger_entry *e)
 {
 	int rc = cgroup_cpu_read(ledger->tree, e->path, &e->row.cpu);
 
 	if (rc == -ENOENT)
 		forget_path(e);
 	if (rc == 0)
-		e->row.cgroup_ns = unknown_minus(e->row.cpu.usage_ns, e->baseline_ns);
+		e->row.cgroup_ns = unknown_sub(e->row.cpu.usage_ns, e->baseline_ns);
 }
 
 void ledger_read(struct ledger *ledger, bool (*wanted)(const void *, const struct ledger_row *), const void *context)
@@ -349,7 +349,7 @@ void ledger_read(struct ledger *ledger, bool (*wanted)(const void *, const struc
 	size_t kept = 0;
 
 	for (size_t i = 0; i < ledger->n_sorted; i++) {
-		struct entry *e = ledger->sorted[i];
+		struct ledger_entry *e = ledger->sorted[i];
 
 		if (!wanted || wanted(context, &e->row))
 			read_usage(ledger, e);
@@ -365,7 +365,7 @@ void ledger_update(struct ledger *ledger, const struct sample *sample, void (*dr
 	begin_sample(ledger);
 	add_threads(ledger, sample);
 	add_sums(ledger, sample);
-	fold_gone(ledger, drop, context);
+	fold_removed(ledger, drop, context);
 	make_rows(ledger);
 	add_upwards(ledger);
 }
@@ -382,7 +382,7 @@ void ledger_totals(const struct ledger *ledger, uint64_t *threads_ns, uint64_t *
 
 	*threads_ns = *requests_ns = 0;
 	while ((slot = map_next(&ledger->entries, &at))) {
-		const struct entry *e = slot->value;
+		const struct ledger_entry *e = slot->value;
 
 		*threads_ns += e->own_ns;
 		*requests_ns += e->own_request_ns;
@@ -391,7 +391,7 @@ void ledger_totals(const struct ledger *ledger, uint64_t *threads_ns, uint64_t *
 
 const char *ledger_path(const struct ledger *ledger, uint64_t id)
 {
-	struct entry *e = map_get(&ledger->entries, id);
+	struct ledger_entry *e = map_get(&ledger->entries, id);
 
-	return e ? nearest_path(e) : gone_path(ledger->gone, id);
+	return e ? nearest_path(e) : removed_cgroups_path(ledger->removed, id);
 }

@@ -16,7 +16,7 @@ enum where { IN_MEMORY, IN_V2, N_WHERE };
 
 static const enum cgroup_controller controllers[N_WHERE] = { [IN_MEMORY] = CGROUP_MEMORY, [IN_V2] = CGROUP_V2 };
 
-struct process {
+struct path_process {
 	uint64_t leader_start_boot_ns, cgroup_id;
 	uint64_t check_ns, interval_ns;
 	uint64_t seen_ns; /* the update in which it was there */
@@ -30,23 +30,23 @@ struct opinion {
 	bool differs;
 };
 
-struct cgroup {
+struct path_cgroup {
 	uint64_t seen_ns;
 	struct opinion in[N_WHERE];
 };
 
-struct places {
+struct path_map {
 	const struct cgroup_tree *tree;
 	bool same[N_WHERE]; /* the hierarchy that accounts CPU is that one */
 	bool is_there[N_WHERE];
 	uint64_t updated_ns;
-	struct map processes; /* pid -> struct process */
-	struct map cgroups;   /* id -> struct cgroup */
+	struct map processes; /* pid -> struct path_process */
+	struct map cgroups;   /* id -> struct path_cgroup */
 };
 
-int places_new(struct places **ret, const struct cgroup_tree *tree)
+int path_map_new(struct path_map **ret, const struct cgroup_tree *tree)
 {
-	struct places *p = calloc(1, sizeof(*p));
+	struct path_map *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
@@ -63,14 +63,14 @@ int places_new(struct places **ret, const struct cgroup_tree *tree)
 	return 0;
 }
 
-static void process_free(struct process *process)
+static void process_free(struct path_process *process)
 {
 	for (int i = 0; i < N_WHERE; i++)
 		free(process->path[i]);
 	free(process);
 }
 
-static void cgroup_free(struct cgroup *cgroup)
+static void cgroup_free(struct path_cgroup *cgroup)
 {
 	for (int i = 0; i < N_WHERE; i++) {
 		free(cgroup->in[i].path);
@@ -79,7 +79,7 @@ static void cgroup_free(struct cgroup *cgroup)
 	free(cgroup);
 }
 
-void places_free(struct places *p)
+void path_map_free(struct path_map *p)
 {
 	struct map_slot *slot;
 	size_t at = 0;
@@ -98,9 +98,9 @@ void places_free(struct places *p)
 
 /* --- processes --- */
 
-static struct process *process_of(struct places *p, const struct thread_row *leader)
+static struct path_process *process_of(struct path_map *p, const struct thread_row *leader)
 {
-	struct process *process = map_get(&p->processes, leader->pid);
+	struct path_process *process = map_get(&p->processes, leader->pid);
 
 	if (!process) {
 		process = calloc(1, sizeof(*process));
@@ -118,15 +118,15 @@ static struct process *process_of(struct places *p, const struct thread_row *lea
 	return process;
 }
 
-static bool is_known(const struct places *p, const struct thread_row *leader)
+static bool is_known(const struct path_map *p, const struct thread_row *leader)
 {
-	const struct process *process = map_get(&p->processes, leader->pid);
+	const struct path_process *process = map_get(&p->processes, leader->pid);
 
 	return process && process->leader_start_boot_ns == leader->leader_start_boot_ns &&
 	       process->cgroup_id == leader->cgroup_id;
 }
 
-static bool any_unknown(const struct places *p, const struct sample *sample)
+static bool any_unknown(const struct path_map *p, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_threads; i++)
 		if (sample->threads[i].tid == sample->threads[i].pid && !is_known(p, &sample->threads[i]))
@@ -139,7 +139,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static void look_up(struct places *p, struct process *process, pid_t pid, uint64_t now_ns)
+static void look_up(struct path_map *p, struct path_process *process, pid_t pid, uint64_t now_ns)
 {
 	char path[CGROUP_PATH_MAX];
 	bool changed = false;
@@ -160,7 +160,7 @@ static void look_up(struct places *p, struct process *process, pid_t pid, uint64
 	process->check_ns = now_ns + process->interval_ns;
 }
 
-static void forget_processes(struct places *p, uint64_t now_ns)
+static void forget_processes(struct path_map *p, uint64_t now_ns)
 {
 	struct map kept;
 	struct map_slot *slot;
@@ -168,7 +168,7 @@ static void forget_processes(struct places *p, uint64_t now_ns)
 
 	map_init(&kept, PROCESS_PIDS_MAX);
 	while ((slot = map_next(&p->processes, &at))) {
-		struct process *process = slot->value;
+		struct path_process *process = slot->value;
 
 		if (process->seen_ns != now_ns || map_set(&kept, slot->key, process))
 			process_free(process);
@@ -179,9 +179,9 @@ static void forget_processes(struct places *p, uint64_t now_ns)
 
 /* --- cgroups --- */
 
-static struct cgroup *cgroup_of(struct places *p, uint64_t id)
+static struct path_cgroup *cgroup_of(struct path_map *p, uint64_t id)
 {
-	struct cgroup *cgroup = map_get(&p->cgroups, id);
+	struct path_cgroup *cgroup = map_get(&p->cgroups, id);
 
 	if (cgroup)
 		return cgroup;
@@ -203,12 +203,12 @@ static void say(struct opinion *opinion, const char *path, size_t n)
 		opinion->differs = true;
 }
 
-static void hear_processes(struct places *p, const struct sample *sample)
+static void hear_processes(struct path_map *p, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_threads; i++) {
 		const struct thread_row *t = &sample->threads[i];
-		struct process *process = t->tid == t->pid ? process_of(p, t) : NULL;
-		struct cgroup *cgroup = process ? cgroup_of(p, t->cgroup_id) : NULL;
+		struct path_process *process = t->tid == t->pid ? process_of(p, t) : NULL;
+		struct path_cgroup *cgroup = process ? cgroup_of(p, t->cgroup_id) : NULL;
 
 		if (!cgroup)
 			continue;
@@ -232,12 +232,12 @@ static size_t length_above(const char *row_path, const char *path)
 }
 
 /* Rows come by path, parents before children: taken from the end, each has heard all below it. */
-static void hear_below(struct places *p, const struct ledger *ledger, size_t n_rows, uint64_t now_ns)
+static void hear_below(struct path_map *p, const struct ledger *ledger, size_t n_rows, uint64_t now_ns)
 {
 	for (size_t i = n_rows; i-- > 0;) {
 		const struct ledger_row *row = ledger_row(ledger, i);
-		struct cgroup *cgroup = cgroup_of(p, row->id);
-		struct cgroup *above = row->parent_id ? cgroup_of(p, row->parent_id) : NULL;
+		struct path_cgroup *cgroup = cgroup_of(p, row->id);
+		struct path_cgroup *above = row->parent_id ? cgroup_of(p, row->parent_id) : NULL;
 
 		if (cgroup)
 			cgroup->seen_ns = now_ns;
@@ -252,7 +252,7 @@ static void hear_below(struct places *p, const struct ledger *ledger, size_t n_r
 }
 
 /* What was said becomes what is known. */
-static void conclude(struct places *p, uint64_t now_ns)
+static void conclude(struct path_map *p, uint64_t now_ns)
 {
 	struct map kept;
 	struct map_slot *slot;
@@ -260,7 +260,7 @@ static void conclude(struct places *p, uint64_t now_ns)
 
 	map_init(&kept, CGROUPS_MAX);
 	while ((slot = map_next(&p->cgroups, &at))) {
-		struct cgroup *cgroup = slot->value;
+		struct path_cgroup *cgroup = slot->value;
 
 		for (int k = 0; k < N_WHERE; k++) {
 			struct opinion *opinion = &cgroup->in[k];
@@ -281,7 +281,7 @@ static void conclude(struct places *p, uint64_t now_ns)
 	p->cgroups = kept;
 }
 
-void places_update(struct places *p, const struct ledger *ledger, const struct sample *sample)
+void path_map_update(struct path_map *p, const struct ledger *ledger, const struct sample *sample)
 {
 	size_t n = 0;
 
@@ -298,11 +298,11 @@ void places_update(struct places *p, const struct ledger *ledger, const struct s
 	forget_processes(p, sample->now_ns);
 }
 
-struct place places_of_cgroup(const struct places *p, const struct ledger_row *row)
+struct cgroup_paths path_map_of_cgroup(const struct path_map *p, const struct ledger_row *row)
 {
-	const struct cgroup *cgroup = map_get(&p->cgroups, row->id);
+	const struct path_cgroup *cgroup = map_get(&p->cgroups, row->id);
 
-	return (struct place){
+	return (struct cgroup_paths){
 		.memory = p->same[IN_MEMORY] ? row->path
 			  : cgroup           ? cgroup->in[IN_MEMORY].path
 					     : NULL,
@@ -312,12 +312,13 @@ struct place places_of_cgroup(const struct places *p, const struct ledger_row *r
 	};
 }
 
-struct place places_of_process(const struct places *p, const struct ledger *ledger, const struct thread_row *leader)
+struct cgroup_paths path_map_of_process(const struct path_map *p, const struct ledger *ledger,
+					const struct thread_row *leader)
 {
-	const struct process *process = map_get(&p->processes, leader->pid);
+	const struct path_process *process = map_get(&p->processes, leader->pid);
 	bool known = process && process->leader_start_boot_ns == leader->leader_start_boot_ns;
 
-	return (struct place){
+	return (struct cgroup_paths){
 		.memory = p->same[IN_MEMORY] ? ledger_path(ledger, leader->cgroup_id)
 			  : known            ? process->path[IN_MEMORY]
 					     : NULL,

@@ -9,28 +9,29 @@
 
 #include "cgroups/ledger.h"
 
-struct places;
+struct path_map;
 
 /* NULL: not known, or the processes disagree. */
-struct place {
+struct cgroup_paths {
 	const char *memory, *v2;
 };
 
 /* The tree must outlive it. 0 or -ENOMEM. */
-int places_new(struct places **ret, const struct cgroup_tree *);
-void places_free(struct places *);
+int path_map_new(struct path_map **ret, const struct cgroup_tree *);
+void path_map_free(struct path_map *);
 
 /* Brings it up to a sample: once a second, and when there are processes in it that are new or have moved. */
-void places_update(struct places *, const struct ledger *, const struct sample *);
+void path_map_update(struct path_map *, const struct ledger *, const struct sample *);
 
 /*
  * Of one of the ledger's rows. A cgroup's processes and the cgroups below it must all agree: those in /a/b say of /a
  * what they say of /a/b, without the last component, if that is the same in both. One with nobody in it any more keeps
  * what was last known. The strings are valid until the next update.
  */
-struct place places_of_cgroup(const struct places *, const struct ledger_row *);
+struct cgroup_paths path_map_of_cgroup(const struct path_map *, const struct ledger_row *);
 
 /* Of a process of the sample by its leader; both NULL when it is not known. */
-struct place places_of_process(const struct places *, const struct ledger *, const struct thread_row *leader);
+struct cgroup_paths path_map_of_process(const struct path_map *, const struct ledger *,
+					const struct thread_row *leader);
 
 #endif

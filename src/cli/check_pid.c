@@ -20,7 +20,7 @@
 
 /* --- /proc --- */
 
-static void look_closer(int root_fd, struct check_facts *f)
+static void look_closer(int root_fd, struct check_evidence *f)
 {
 	static const char *const libraries[] = { "libssl", "libgnutls", "libnss3", "libmbedtls", "libwolfssl" };
 
@@ -49,7 +49,7 @@ static bool is_other_namespace(void)
 	return n > 0 && strcmp(link, "pid:[4026531836]") != 0;
 }
 
-static void look(int root_fd, pid_t pid, struct check_facts *ret)
+static void look(int root_fd, pid_t pid, struct check_evidence *ret)
 {
 	struct process_stat stat;
 
@@ -67,11 +67,11 @@ static void look(int root_fd, pid_t pid, struct check_facts *ret)
 	look_closer(root_fd, ret);
 }
 
-void check_look(pid_t pid, struct check_facts *ret)
+void check_look(pid_t pid, struct check_evidence *ret)
 {
 	int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	*ret = (struct check_facts){ .pid = pid, .process = pid, .is_other_namespace = is_other_namespace() };
+	*ret = (struct check_evidence){ .pid = pid, .process = pid, .is_other_namespace = is_other_namespace() };
 	if (file_read(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ret->boot_id, sizeof(ret->boot_id)) > 0)
 		ret->boot_id[strcspn(ret->boot_id, "\n")] = 0;
 	if (root_fd < 0)
@@ -82,12 +82,12 @@ void check_look(pid_t pid, struct check_facts *ret)
 
 /* --- the agent --- */
 
-static void count_rows(struct check_facts *f, const cJSON *list)
+static void count_rows(struct check_evidence *f, const cJSON *list)
 {
 	const cJSON *row;
 
 	cJSON_ArrayForEach (row, list) {
-		if (view_integer(view_at(row, "pid")) == f->pid)
+		if (report_view_integer(report_view_at(row, "pid")) == f->pid)
 			f->n_rows++;
 		else
 			f->n_rows_below++;
@@ -96,14 +96,14 @@ static void count_rows(struct check_facts *f, const cJSON *list)
 
 static uint64_t count_at(const cJSON *process, const char *path)
 {
-	int64_t n = view_integer(view_at(process, path));
+	int64_t n = report_view_integer(report_view_at(process, path));
 
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static void take_process(struct check_facts *f, const cJSON *process)
+static void take_process(struct check_evidence *f, const cJSON *process)
 {
-	if (view_integer(view_at(process, "pid")) != f->pid)
+	if (report_view_integer(report_view_at(process, "pid")) != f->pid)
 		return;
 	f->is_watched = true;
 	f->n_http1 = count_at(process, "connections.http1");
@@ -112,25 +112,25 @@ static void take_process(struct check_facts *f, const cJSON *process)
 	f->n_other = count_at(process, "connections.other");
 }
 
-static void take_report(struct check_facts *f, const cJSON *root)
+static void take_report(struct check_evidence *f, const cJSON *root)
 {
 	const cJSON *process;
 
-	count_rows(f, view_at(root, "requests.recent"));
-	f->has_more_rows = cJSON_GetArraySize(view_at(root, "requests.recent")) >= CHECK_ROWS_ASKED;
-	count_rows(f, view_at(root, "requests.active"));
-	cJSON_ArrayForEach (process, view_at(root, "processes"))
+	count_rows(f, report_view_at(root, "requests.recent"));
+	f->has_more_rows = cJSON_GetArraySize(report_view_at(root, "requests.recent")) >= CHECK_ROWS_ASKED;
+	count_rows(f, report_view_at(root, "requests.active"));
+	cJSON_ArrayForEach (process, report_view_at(root, "processes"))
 		take_process(f, process);
 }
 
 static const char *text_at(const cJSON *object, const char *path)
 {
-	const char *text = cJSON_GetStringValue(view_at(object, path));
+	const char *text = cJSON_GetStringValue(report_view_at(object, path));
 
 	return text ? text : "";
 }
 
-static void take_feature(struct check_facts *f, const cJSON *feature)
+static void take_feature(struct check_evidence *f, const cJSON *feature)
 {
 	const char *name = text_at(feature, "name"), *reason = text_at(feature, "reason");
 	bool is_on = strcmp(text_at(feature, "state"), "on") == 0,
@@ -151,23 +151,23 @@ static void take_feature(struct check_facts *f, const cJSON *feature)
 		snprintf(f->failed + n, sizeof(f->failed) - n, "%s%s", n ? ", " : "", name);
 }
 
-static void take_agent(struct check_facts *f, const cJSON *root)
+static void take_agent(struct check_evidence *f, const cJSON *root)
 {
 	const char *boot_id = text_at(root, "host.boot_id");
 	const cJSON *feature;
 
 	f->has_agent = true;
-	f->is_agent = view_integer(view_at(root, "agent.pid")) == f->pid;
+	f->is_agent = report_view_integer(report_view_at(root, "agent.pid")) == f->pid;
 	f->is_other_machine = *boot_id && *f->boot_id && strcmp(boot_id, f->boot_id) != 0;
-	cJSON_ArrayForEach (feature, view_at(root, "agent.features"))
+	cJSON_ArrayForEach (feature, report_view_at(root, "agent.features"))
 		take_feature(f, feature);
 }
 
-int check_take(struct check_facts *f, const char *report, const char *features)
+int check_take(struct check_evidence *f, const char *report, const char *features)
 {
 	cJSON *root = report ? cJSON_Parse(report) : NULL, *agent = cJSON_Parse(features);
-	bool is_report = cJSON_IsArray(view_at(agent, "agent.features")) &&
-			 (!report || cJSON_IsObject(view_at(root, "requests")));
+	bool is_report = cJSON_IsArray(report_view_at(agent, "agent.features")) &&
+			 (!report || cJSON_IsObject(report_view_at(root, "requests")));
 
 	if (is_report) {
 		take_agent(f, agent);
@@ -178,7 +178,7 @@ int check_take(struct check_facts *f, const char *report, const char *features)
 	return is_report ? 0 : -EINVAL;
 }
 
-void check_write(struct json *j, const struct check_facts *f)
+void check_write(struct json *j, const struct check_evidence *f)
 {
 	char sentence[CHECK_SENTENCE_BYTES];
 	const char *verdict = check_verdict(f, sentence, sizeof(sentence));

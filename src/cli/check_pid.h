@@ -19,7 +19,7 @@
 
 #define CHECK_SENTENCE_BYTES 1024
 
-struct check_facts {
+struct check_evidence {
 	pid_t pid;
 
 	/* From /proc. */
@@ -50,18 +50,18 @@ struct check_facts {
 };
 
 /* What /proc says of a process; what an agent says stays zero. */
-void check_look(pid_t pid, struct check_facts *ret);
+void check_look(pid_t pid, struct check_evidence *ret);
 
 /*
  * Takes what an agent answered to scope=pid:N: `report` is NULL when it knows nothing in that scope.
  * `features`: its own features, as JSON. -EINVAL when that is no report.
  */
-int check_take(struct check_facts *, const char *report, const char *features);
+int check_take(struct check_evidence *, const char *report, const char *features);
 
 /* One sentence, and its short name for programs. Pure. */
-const char *check_verdict(const struct check_facts *, char *sentence, size_t size);
+const char *check_verdict(const struct check_evidence *, char *sentence, size_t size);
 
 /* The member "process". */
-void check_write(struct json *, const struct check_facts *);
+void check_write(struct json *, const struct check_evidence *);
 
 #endif

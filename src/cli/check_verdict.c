@@ -12,10 +12,10 @@
 #define NO_AGENT "has no rows that are known, as no agent could be asked"
 
 /* Writes its sentence and returns its short name, or NULL: it does not apply. */
-typedef const char *(*verdict_fn)(const struct check_facts *, char *, size_t);
+typedef const char *(*verdict_fn)(const struct check_evidence *, char *, size_t);
 
 /* "listens on TCP port 80, 443", or what else is known of where it is asked. */
-static void write_ports(const struct check_facts *f, char *out, size_t size)
+static void write_ports(const struct check_evidence *f, char *out, size_t size)
 {
 	size_t n = (size_t)snprintf(out, size, "%s", f->sockets.n_listening ? "listens on " : "has connections of ");
 
@@ -26,7 +26,7 @@ static void write_ports(const struct check_facts *f, char *out, size_t size)
 }
 
 /* What is true whatever an agent says. */
-static const char *verdict_of_kind(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_kind(const struct check_evidence *f, char *out, size_t size)
 {
 	if (!f->exists && f->is_hidden) {
 		snprintf(out, size, "%d: /proc does not show this process to this user; ask as root", f->pid);
@@ -54,7 +54,7 @@ static const char *verdict_of_kind(const struct check_facts *f, char *out, size_
 }
 
 /* Does the agent mean this process by this number? */
-static const char *verdict_of_numbers(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_numbers(const struct check_evidence *f, char *out, size_t size)
 {
 	const char *why = NULL;
 
@@ -76,7 +76,7 @@ static const char *verdict_of_numbers(const struct check_facts *f, char *out, si
 	return "other-pids";
 }
 
-static const char *verdict_of_rows(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_rows(const struct check_evidence *f, char *out, size_t size)
 {
 	if (f->is_agent) {
 		snprintf(out, size, "%d (%s) has no rows: it is the agent, which does not measure its own readers",
@@ -105,7 +105,7 @@ static const char *verdict_of_rows(const struct check_facts *f, char *out, size_
 	return NULL;
 }
 
-static const char *verdict_of_watching(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_watching(const struct check_evidence *f, char *out, size_t size)
 {
 	if (!f->measures_requests) {
 		snprintf(out, size, "%d (%s) has no rows: the agent measures no requests here: %s", f->pid, f->comm,
@@ -137,7 +137,7 @@ static const char *verdict_of_watching(const struct check_facts *f, char *out, s
 }
 
 /* What its connections spoke, as the agent counted them. */
-static const char *verdict_of_protocol(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_protocol(const struct check_evidence *f, char *out, size_t size)
 {
 	const struct {
 		uint64_t n;
@@ -168,7 +168,7 @@ static const char *verdict_of_protocol(const struct check_facts *f, char *out, s
 	return verdict;
 }
 
-static const char *verdict_of_sockets(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_sockets(const struct check_evidence *f, char *out, size_t size)
 {
 	const char *rows = f->has_agent ? "has no rows" : NO_AGENT;
 	char where[96];
@@ -199,14 +199,14 @@ static const char *verdict_of_sockets(const struct check_facts *f, char *out, si
 }
 
 /* It has connections, and the agent has counted none of them. */
-static const char *verdict_of_silence(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_of_silence(const struct check_evidence *f, char *out, size_t size)
 {
 	snprintf(out, size, "%d (%s) has no rows: the agent has seen no data on its connections since it began%s%s",
 		 f->pid, f->comm, *f->older_reason ? "; " : "", f->older_reason);
 	return "silent";
 }
 
-static const char *verdict_without_agent(const struct check_facts *f, char *out, size_t size)
+static const char *verdict_without_agent(const struct check_evidence *f, char *out, size_t size)
 {
 	snprintf(
 		out, size, "%d (%s) " NO_AGENT "; %s", f->pid, f->comm,
@@ -216,7 +216,7 @@ static const char *verdict_without_agent(const struct check_facts *f, char *out,
 	return f->loads_tls ? "no-agent-tls" : "no-agent";
 }
 
-const char *check_verdict(const struct check_facts *f, char *out, size_t size)
+const char *check_verdict(const struct check_evidence *f, char *out, size_t size)
 {
 	static const verdict_fn with_agent[] = { verdict_of_kind,     verdict_of_numbers,
 						 verdict_of_rows,     verdict_of_watching,

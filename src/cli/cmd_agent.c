@@ -140,7 +140,7 @@ static int turn_until_signal(struct serving *s)
 
 	if (epoll < 0 || add(epoll, agent_fd(s->agent)) || add(epoll, s->signals))
 		return complain("cannot wait for events");
-	agent_hurry();
+	agent_raise_priority();
 	while (!stop) {
 		n = epoll_wait(epoll, events, 8, DRAIN_MS);
 		for (int i = 0; i < n; i++)
@@ -153,11 +153,11 @@ static int turn_until_signal(struct serving *s)
 
 static int serve(struct serving *s)
 {
-	struct web_routes routes;
+	struct web_dispatch routes;
 	int rc;
 
-	service_routes(&routes, &s->service);
-	rc = web_new(&s->web, web_routes_answer, &routes);
+	service_dispatch(&routes, &s->service);
+	rc = web_new(&s->web, web_dispatch_answer, &routes);
 	if (rc)
 		return complain(strerror(-rc));
 	/* The addresses first: a port in use is told before programs are loaded. */
@@ -181,7 +181,7 @@ static int serve(struct serving *s)
 	return rc;
 }
 
-int agent_main(int argc, char **argv)
+int cmd_agent(int argc, char **argv)
 {
 	struct serving s = { 0 };
 	int rc = agent_options_parse(&s.options, argc, argv);

@@ -4,6 +4,6 @@
 #define REQMETER_CLI_CMD_AGENT_H
 
 /* argv[0] is the subcommand. The process's exit code: 0, 1 (cannot run), 2 (wrong usage). */
-int agent_main(int argc, char **argv);
+int cmd_agent(int argc, char **argv);
 
 #endif

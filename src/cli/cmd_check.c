@@ -63,29 +63,29 @@ static void write_feature(struct json *j, const char *name, const char *state, c
 }
 
 /* As a running agent told them. */
-static void write_told(struct json *j, const char *report)
+static void write_features(struct json *j, const char *report)
 {
 	cJSON *root = cJSON_Parse(report);
 	const cJSON *feature;
 
-	cJSON_ArrayForEach (feature, view_at(root, "agent.features")) {
-		write_feature(j, cJSON_GetStringValue(view_at(feature, "name")),
-			      cJSON_GetStringValue(view_at(feature, "state")),
-			      cJSON_GetStringValue(view_at(feature, "reason")));
+	cJSON_ArrayForEach (feature, report_view_at(root, "agent.features")) {
+		write_feature(j, cJSON_GetStringValue(report_view_at(feature, "name")),
+			      cJSON_GetStringValue(report_view_at(feature, "state")),
+			      cJSON_GetStringValue(report_view_at(feature, "reason")));
 	}
 	cJSON_Delete(root);
 }
 
 /* What is known in the end. */
-struct answer {
+struct check_answer {
 	bool has_process;
-	struct check_facts process;
+	struct check_evidence process;
 	struct web_reply told;    /* the features of a running agent; no body: none runs */
 	struct features features; /* else what one would have here */
 	const char *refusal;      /* why none can run; NULL: one can */
 };
 
-static void print_json(const struct answer *answer)
+static void print_json(const struct check_answer *answer)
 {
 	struct json j;
 	char *text;
@@ -97,7 +97,7 @@ static void print_json(const struct answer *answer)
 	json_string(&j, "reason", answer->refusal);
 	json_open(&j, "features", '[');
 	if (answer->process.has_agent)
-		write_told(&j, answer->told.body);
+		write_features(&j, answer->told.body);
 	for (size_t i = 0; i < answer->features.n; i++) {
 		const struct feature *f = &answer->features.rows[i];
 
@@ -116,7 +116,7 @@ static void print_json(const struct answer *answer)
 /* --- what an agent knows --- */
 
 /* 404 is an answer: nothing that the agent watches is in that scope. */
-static int take(struct check_facts *facts, const struct web_reply *report, const struct web_reply *told, char *error)
+static int take(struct check_evidence *facts, const struct web_reply *report, const struct web_reply *told, char *error)
 {
 	if (report->status != 200 && report->status != 404) {
 		snprintf(error, ERROR_SIZE, "the agent answered %ld", report->status);
@@ -128,7 +128,7 @@ static int take(struct check_facts *facts, const struct web_reply *report, const
 	return -EPROTO;
 }
 
-static int ask(const struct check_options *options, struct answer *answer, char *error)
+static int ask(const struct check_options *options, struct check_answer *answer, char *error)
 {
 	struct web_token token = { 0 };
 	struct web_reply report = { 0 };
@@ -152,19 +152,19 @@ static int ask(const struct check_options *options, struct answer *answer, char 
 }
 
 /* An agent that was named has to answer; of the usual ones none need be there. */
-static int check_process(const struct check_options *options, struct answer *answer, char *error)
+static int check_process(const struct check_options *options, struct check_answer *answer, char *error)
 {
 	check_look((pid_t)options->pid, &answer->process);
 	answer->has_process = true;
 	return ask(options, answer, error) && options->agent ? -EPROTO : 0;
 }
 
-static void print_verdict(const struct answer *answer)
+static void print_verdict(const struct check_answer *answer)
 {
 	char sentence[CHECK_SENTENCE_BYTES], *clean;
 
 	check_verdict(&answer->process, sentence, sizeof(sentence));
-	clean = table_clean(sentence);
+	clean = text_clean(sentence);
 	printf("%s\n", clean);
 	free(clean);
 	if (answer->refusal)
@@ -173,7 +173,7 @@ static void print_verdict(const struct answer *answer)
 
 static int check(const struct check_options *options)
 {
-	struct answer answer = { 0 };
+	struct check_answer answer = { 0 };
 	char error[ERROR_SIZE] = "";
 	int rc = options->pid ? check_process(options, &answer, error) : 0;
 
@@ -195,7 +195,7 @@ static int check(const struct check_options *options)
 	return answer.refusal ? 1 : 0;
 }
 
-int check_main(int argc, char **argv)
+int cmd_check(int argc, char **argv)
 {
 	struct check_options options = { 0 };
 	struct config config = { .command = "reqmeter check", .rows = rows, .n_rows = N(rows), .into = &options };

@@ -4,6 +4,6 @@
 #define REQMETER_CLI_CMD_CHECK_H
 
 /* argv[0] is the subcommand. 0: the agent can run here; 1: it cannot; 2: wrong usage. */
-int check_main(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 
 #endif

@@ -45,7 +45,7 @@ struct run {
 	struct launch launch;
 	struct agent *agent;
 	struct selector scope; /* the command, with all that descends from it */
-	struct web_routes routes;
+	struct web_dispatch routes;
 	struct web *web;         /* NULL: nothing listens */
 	struct service *service; /* NULL as well, and when it no longer does */
 	FILE *out;
@@ -207,8 +207,8 @@ static int prepare_serving(struct run *run)
 
 	if (!run->options.listen.n)
 		return 0;
-	service_routes(&run->routes, &run->service);
-	rc = web_new(&run->web, web_routes_answer, &run->routes);
+	service_dispatch(&run->routes, &run->service);
+	rc = web_new(&run->web, web_dispatch_answer, &run->routes);
 	if (rc == 0)
 		return listen_all(run);
 	snprintf(run->error, ERROR_SIZE, "cannot serve: %s", strerror(-rc));
@@ -297,7 +297,7 @@ static void follow(struct run *run)
 {
 	uint64_t end;
 
-	agent_hurry();
+	agent_raise_priority();
 	while (!is_over(run))
 		turn(run);
 	for (end = now_ns() + SETTLE_NS; now_ns() < end;)
@@ -309,7 +309,7 @@ static void follow(struct run *run)
 
 static int take_report(struct run *run, char **text)
 {
-	const struct agent_reader reader = { .ip = "", .pid = getpid(), .takes_body = true };
+	const struct agent_client reader = { .ip = "", .pid = getpid(), .takes_body = true };
 	struct query query;
 	size_t length;
 
@@ -338,7 +338,7 @@ static int print(struct run *run, char **command)
 	agent_totals(run->agent, &totals);
 	summary.threads_ns = totals.threads_ns;
 	summary.requests_ns = totals.requests_ns;
-	view_init(&view, run->out);
+	report_view_init(&view, run->out);
 	rc = run->options.json ? run_print_json(run->out, &summary, report, isatty(fileno(run->out)))
 			       : run_print(&view, &summary, report, run->options.limit);
 	free(report);
@@ -415,7 +415,7 @@ static int check(struct run *run, const struct config *config, int argc)
 	return 0;
 }
 
-int run_main(int argc, char **argv)
+int cmd_run(int argc, char **argv)
 {
 	struct run run = { 0 };
 	struct config config = {

@@ -4,6 +4,6 @@
 #define REQMETER_CLI_CMD_RUN_H
 
 /* argv[0] is the subcommand. The command's exit code, or one of cli/launch.h, or 2: wrong usage. */
-int run_main(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 
 #endif

@@ -69,7 +69,7 @@ static const struct config_row rows[] = {
 
 /* asking */
 
-struct asker {
+struct stats_asker {
 	const struct stats_options *options;
 	struct web_token token;
 	const char *agent; /* the one that answered, to be asked again; NULL: not known yet */
@@ -100,7 +100,7 @@ static char *write_target(const struct stats_options *options, const char *secti
 	return fclose(out) ? NULL : target;
 }
 
-static int ask(struct asker *asker, const char *sections, struct web_reply *reply, char *error)
+static int ask(struct stats_asker *asker, const char *sections, struct web_reply *reply, char *error)
 {
 	char *target = write_target(asker->options, sections);
 	int rc;
@@ -138,7 +138,7 @@ static void count_rows(const char *report, int *n_finished, int *n_active)
  * Each process that serves a request has a row of its own, and a proxy's ends after that of the server behind
  * it: so none of them may be active any more, unless the time is up.
  */
-static int ask_until_ended(struct asker *asker, struct web_reply *reply, char *error)
+static int ask_until_ended(struct stats_asker *asker, struct web_reply *reply, char *error)
 {
 	const uint64_t deadline = now_ns() + asker->options->wait_ns;
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
@@ -170,7 +170,7 @@ static int print_reply(const struct stats_options *options, const struct web_rep
 {
 	struct view view;
 
-	view_init(&view, stdout);
+	report_view_init(&view, stdout);
 	if (options->json) {
 		fwrite(reply->body, 1, reply->length, stdout);
 	} else if (stats_print(&view, options->sort, options->id != NULL, reply->body)) {
@@ -185,7 +185,7 @@ static int print_reply(const struct stats_options *options, const struct web_rep
 
 static int run(const struct stats_options *options, char *error)
 {
-	struct asker asker = { .options = options, .agent = options->agent };
+	struct stats_asker asker = { .options = options, .agent = options->agent };
 	struct web_reply reply = { 0 };
 	int rc = 0;
 
@@ -200,7 +200,7 @@ static int run(const struct stats_options *options, char *error)
 	return rc ? 1 : 0;
 }
 
-int stats_main(int argc, char **argv)
+int cmd_stats(int argc, char **argv)
 {
 	struct stats_options options = { 0 };
 	struct config config = { .command = "reqmeter stats", .rows = rows, .n_rows = N(rows), .into = &options };

@@ -4,6 +4,6 @@
 #define REQMETER_CLI_CMD_STATS_H
 
 /* argv[0] is the subcommand. The process's exit code: 0, 1 (no answer, or no good one), 2 (wrong usage). */
-int stats_main(int argc, char **argv);
+int cmd_stats(int argc, char **argv);
 
 #endif

@@ -134,7 +134,7 @@ void launch_user_done(struct launch_user *user)
 /* --- the process --- */
 
 /* What the child tells when it fails; nothing is told when the program runs. */
-struct told {
+struct exec_result {
 	int error;
 	bool in_exec; /* else while becoming the user */
 };
@@ -172,9 +172,9 @@ static int become(const struct launch_user *user)
 	return 0;
 }
 
-static _Noreturn void child(int go_fd, int told_fd, char **argv, const struct launch_user *user, const sigset_t *mask)
+static _Noreturn void child(int go_fd, int result_fd, char **argv, const struct launch_user *user, const sigset_t *mask)
 {
-	struct told told = { 0 };
+	struct exec_result told = { 0 };
 	char go;
 
 	/* End of file: the parent has ended or given up. */
@@ -184,9 +184,9 @@ static _Noreturn void child(int go_fd, int told_fd, char **argv, const struct la
 	if (!told.error) {
 		sigprocmask(SIG_SETMASK, mask, NULL);
 		execvp(argv[0], argv);
-		told = (struct told){ errno, true };
+		told = (struct exec_result){ errno, true };
 	}
-	if (write(told_fd, &told, sizeof(told)) < 0)
+	if (write(result_fd, &told, sizeof(told)) < 0)
 		_exit(LAUNCH_FAILED);
 	_exit(LAUNCH_NOT_FOUND);
 }
@@ -223,26 +223,26 @@ int launch_fork(struct launch *ret, char **argv, const struct launch_user *user,
 void launch_cancel(struct launch *launch)
 {
 	close(launch->go_fd);
-	close(launch->told_fd);
+	close(launch->result_fd);
 	TEMP_FAILURE_RETRY(waitpid(launch->pid, NULL, 0));
 }
 
 int launch_exec(struct launch *launch, const char *program, int *code, char *error, size_t size)
 {
-	struct told told = { 0 };
+	struct exec_result told = { 0 };
 	ssize_t n = TEMP_FAILURE_RETRY(write(launch->go_fd, "g", 1));
 
 	/* Ends without a word when exec closes the pipe. */
 	if (n == 1)
-		n = TEMP_FAILURE_RETRY(read(launch->told_fd, &told, sizeof(told)));
+		n = TEMP_FAILURE_RETRY(read(launch->result_fd, &told, sizeof(told)));
 	if (n == 0) {
 		close(launch->go_fd);
-		close(launch->told_fd);
+		close(launch->result_fd);
 		return 0;
 	}
 	launch_cancel(launch);
 	if (n != sizeof(told))
-		told = (struct told){ EIO, false };
+		told = (struct exec_result){ EIO, false };
 	*code = told.in_exec ? launch_exec_code(told.error) : LAUNCH_FAILED;
 	snprintf(error, size, "%s%.200s: %s", told.in_exec ? "cannot run " : "cannot become the user who is to run ",
 		 program, strerror(told.error));

@@ -39,7 +39,7 @@ void launch_user_done(struct launch_user *);
 
 struct launch {
 	pid_t pid;
-	int go_fd, told_fd;
+	int go_fd, result_fd;
 };
 
 /*

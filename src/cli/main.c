@@ -11,10 +11,10 @@ static const struct {
 	const char *name, *summary;
 	int (*main)(int argc, char **argv);
 } commands[] = {
-	{ "agent", "load the BPF programs, watch, and serve the report over HTTP", agent_main },
-	{ "run", "run a command and print what each request to it cost", run_main },
-	{ "stats", "ask a running agent and print what requests cost", stats_main },
-	{ "check", "say what this kernel and these privileges allow", check_main },
+	{ "agent", "load the BPF programs, watch, and serve the report over HTTP", cmd_agent },
+	{ "run", "run a command and print what each request to it cost", cmd_run },
+	{ "stats", "ask a running agent and print what requests cost", cmd_stats },
+	{ "check", "say what this kernel and these privileges allow", cmd_check },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))

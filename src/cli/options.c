@@ -14,13 +14,13 @@
 
 enum { FIRST_LONG = 256 }; /* getopt's value of row 0: above every character */
 
-struct walk {
+struct options_walk {
 	struct config *config;
 	bool is_first; /* only looks for the file; nothing is taken */
 	const char *file;
 };
 
-static int visit(struct walk *walk, int value, const char *argument, char *error, size_t size)
+static int visit(struct options_walk *walk, int value, const char *argument, char *error, size_t size)
 {
 	const struct config_row *row = &walk->config->rows[value - FIRST_LONG];
 	char called[80];
@@ -71,7 +71,7 @@ static void write_letters(const struct config *config, char *out)
 	*out = 0;
 }
 
-static int walk_arguments(struct walk *walk, int argc, char **argv, const struct option *options, char *error,
+static int walk_arguments(struct options_walk *walk, int argc, char **argv, const struct option *options, char *error,
 			  size_t size)
 {
 	char letters[2 * CONFIG_MAX_ROWS + 4];
@@ -97,7 +97,7 @@ static int walk_arguments(struct walk *walk, int argc, char **argv, const struct
 int options_read(struct config *config, int argc, char **argv, char *error, size_t size)
 {
 	struct option options[CONFIG_MAX_ROWS + 2] = { { "help", no_argument, NULL, 'h' } };
-	struct walk walk = { .config = config, .is_first = true };
+	struct options_walk walk = { .config = config, .is_first = true };
 	int rc;
 
 	for (size_t i = 0; i < config->n_rows; i++)

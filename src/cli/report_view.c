@@ -11,7 +11,7 @@
 /* Of what is no terminal, a file or a pipe that somebody searches: an id as long as a UUID stands there whole. */
 #define WIDTH_DEFAULT 140
 
-void view_init(struct view *view, FILE *out)
+void report_view_init(struct view *view, FILE *out)
 {
 	const char *no_colour = getenv("NO_COLOR");
 	bool is_terminal = isatty(fileno(out));
@@ -22,7 +22,7 @@ void view_init(struct view *view, FILE *out)
 		view->width = size.ws_col;
 }
 
-const cJSON *view_at(const cJSON *root, const char *path)
+const cJSON *report_view_at(const cJSON *root, const char *path)
 {
 	char name[64];
 
@@ -36,16 +36,16 @@ const cJSON *view_at(const cJSON *root, const char *path)
 	return root;
 }
 
-int64_t view_integer(const cJSON *value)
+int64_t report_view_integer(const cJSON *value)
 {
 	double number = cJSON_IsNumber(value) ? value->valuedouble : 0;
 
 	return number >= 9e18 ? INT64_MAX : number <= -9e18 ? INT64_MIN : (int64_t)number;
 }
 
-const char *view_show(const cJSON *value, enum view_show how, char buffer[32])
+const char *report_view_show(const cJSON *value, enum report_view_show how, char buffer[32])
 {
-	int64_t number = view_integer(value);
+	int64_t number = report_view_integer(value);
 	uint64_t size = number < 0 ? -(uint64_t)number : (uint64_t)number;
 
 	if (how == SHOW_TEXT)
@@ -56,11 +56,11 @@ const char *view_show(const cJSON *value, enum view_show how, char buffer[32])
 	if (how == SHOW_NUMBER)
 		snprintf(buffer, 32, "%lld", (long long)number);
 	else if (how == SHOW_DURATION)
-		table_duration(buffer, 32, number);
+		text_duration(buffer, 32, number);
 	else if (how == SHOW_BYTES)
-		table_bytes(buffer + (number < 0), 31, size);
+		text_bytes(buffer + (number < 0), 31, size);
 	else
-		table_clock(buffer, 32, number < 0 ? 0 : size);
+		text_clock(buffer, 32, number < 0 ? 0 : size);
 	return buffer;
 }
 
@@ -71,10 +71,10 @@ const char *view_show(const cJSON *value, enum view_show how, char buffer[32])
 
 static const cJSON *value_of(const cJSON *object, const struct view_field *field)
 {
-	const cJSON *value = view_at(object, field->path);
+	const cJSON *value = report_view_at(object, field->path);
 
 	if ((!value || cJSON_IsNull(value)) && field->otherwise)
-		value = view_at(object, field->otherwise);
+		value = report_view_at(object, field->otherwise);
 	return cJSON_IsNull(value) ? NULL : value;
 }
 
@@ -90,7 +90,7 @@ static bool is_shown(const struct table_column *column, const struct view_field 
 	return false;
 }
 
-static int add_row(struct table *table, const cJSON *object, const struct view_field *fields, size_t n)
+static int add_row(struct text_table *table, const cJSON *object, const struct view_field *fields, size_t n)
 {
 	char buffer[32];
 	int rc = 0;
@@ -98,18 +98,18 @@ static int add_row(struct table *table, const cJSON *object, const struct view_f
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		const cJSON *value = value_of(object, &fields[i]);
 
-		rc = table_add(table, view_show(value, fields[i].how, buffer),
-			       fields[i].colour ? fields[i].colour(value) : TABLE_PLAIN);
+		rc = text_table_add(table, report_view_show(value, fields[i].how, buffer),
+				    fields[i].colour ? fields[i].colour(value) : TABLE_PLAIN);
 	}
 	return rc;
 }
 
-void view_table(const struct view *view, const char *title, const struct table_column *columns,
-		const struct view_field *fields, size_t n, const cJSON *const *objects, size_t n_objects)
+void report_view_table(const struct view *view, const char *title, const struct table_column *columns,
+		       const struct view_field *fields, size_t n, const cJSON *const *objects, size_t n_objects)
 {
 	struct table_column shown[COLUMNS_MAX];
 	struct view_field shown_fields[COLUMNS_MAX];
-	struct table *table;
+	struct text_table *table;
 	size_t n_shown = 0;
 
 	for (size_t i = 0; i < n && n_shown < COLUMNS_MAX; i++) {
@@ -117,17 +117,17 @@ void view_table(const struct view *view, const char *title, const struct table_c
 		shown_fields[n_shown] = fields[i];
 		n_shown += is_shown(&columns[i], &fields[i], objects, n_objects);
 	}
-	if (n_objects == 0 || table_new(&table, shown, n_shown))
+	if (n_objects == 0 || text_table_new(&table, shown, n_shown))
 		return;
 	for (size_t i = 0; i < n_objects; i++)
 		if (add_row(table, objects[i], shown_fields, n_shown))
 			break;
 	fprintf(view->out, "\n%s\n", title);
-	table_print(table, view->out, view->width, view->has_colour);
-	table_free(table);
+	text_table_print(table, view->out, view->width, view->has_colour);
+	text_table_free(table);
 }
 
-const cJSON **view_members(const cJSON *list, size_t *n)
+const cJSON **report_view_members(const cJSON *list, size_t *n)
 {
 	size_t room = cJSON_IsArray(list) ? (size_t)cJSON_GetArraySize(list) : 0;
 	const cJSON **members = room ? calloc(room, sizeof(*members)) : NULL, *item;
@@ -144,7 +144,7 @@ const cJSON **view_members(const cJSON *list, size_t *n)
 
 static enum table_colour status_colour(const cJSON *value)
 {
-	int64_t status = view_integer(value);
+	int64_t status = report_view_integer(value);
 
 	return status >= 500 ? TABLE_RED : status >= 400 ? TABLE_YELLOW : TABLE_PLAIN;
 }
@@ -171,7 +171,7 @@ static void keep_sorted_column(const char *sort, const struct view_field *fields
 				columns[i].drop = 0;
 }
 
-void view_requests(const struct view *view, const char *title, const cJSON *list, const char *sort, size_t most)
+void report_view_requests(const struct view *view, const char *title, const cJSON *list, const char *sort, size_t most)
 {
 	struct table_column columns[] = {
 		{ "START", true, 0, false, 0 },        { "METHOD", false, 0, false, 0 },
@@ -204,23 +204,23 @@ void view_requests(const struct view *view, const char *title, const cJSON *list
 
 	_Static_assert(sizeof(columns) / sizeof(*columns) == N_FIELDS, "a field for each column");
 	keep_sorted_column(sort, fields, columns, N_FIELDS);
-	rows = view_members(list, &n);
-	view_table(view, title, columns, fields, N_FIELDS, rows, n < most ? n : most);
+	rows = report_view_members(list, &n);
+	report_view_table(view, title, columns, fields, N_FIELDS, rows, n < most ? n : most);
 	free(rows);
 }
 
 /* --- losses --- */
 
-void view_losses(const struct view *view, const cJSON *losses)
+void report_view_losses(const struct view *view, const cJSON *losses)
 {
 	const char *before = "\nlost, so not everything above is whole:\n";
 	const cJSON *loss;
 
 	cJSON_ArrayForEach (loss, losses) {
-		char *name = loss->string && view_integer(loss) > 0 ? table_clean(loss->string) : NULL;
+		char *name = loss->string && report_view_integer(loss) > 0 ? text_clean(loss->string) : NULL;
 
 		if (name) {
-			fprintf(view->out, "%s  %12lld %s%s%s\n", before, (long long)view_integer(loss), name,
+			fprintf(view->out, "%s  %12lld %s%s%s\n", before, (long long)report_view_integer(loss), name,
 				*losses_meaning(name) ? ": " : "", losses_meaning(name));
 			before = "";
 		}

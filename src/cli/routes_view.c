@@ -8,7 +8,7 @@
 
 static const char *text_at(const cJSON *row, const char *name)
 {
-	const char *text = cJSON_GetStringValue(view_at(row, name));
+	const char *text = cJSON_GetStringValue(report_view_at(row, name));
 
 	return text ? text : "";
 }
@@ -53,7 +53,7 @@ static void add_spread(cJSON *route, const char *name, const cJSON *const *rows,
 	cJSON *spread;
 
 	for (size_t i = 0; values && i < n; i++) {
-		const cJSON *value = view_at(rows[i], path);
+		const cJSON *value = report_view_at(rows[i], path);
 
 		if (cJSON_IsNumber(value))
 			sum += values[n_values++] = value->valuedouble;
@@ -75,13 +75,13 @@ static bool is_error(const cJSON *row)
 {
 	const char *outcome = text_at(row, "outcome");
 
-	return view_integer(view_at(row, "status")) >= 500 || strcmp(outcome, "process-died") == 0 ||
+	return report_view_integer(report_view_at(row, "status")) >= 500 || strcmp(outcome, "process-died") == 0 ||
 	       strcmp(outcome, "client-gone") == 0 || strcmp(outcome, "unanswered") == 0;
 }
 
 static void add_text(cJSON *route, const char *name, const cJSON *row)
 {
-	const char *text = cJSON_GetStringValue(view_at(row, name));
+	const char *text = cJSON_GetStringValue(report_view_at(row, name));
 
 	cJSON_AddItemToObject(route, name, text ? cJSON_CreateString(text) : cJSON_CreateNull());
 }
@@ -104,11 +104,11 @@ static void add_route(cJSON *routes, const cJSON *const *rows, size_t n)
 	cJSON_AddItemToArray(routes, route);
 }
 
-cJSON *view_group(const cJSON *list)
+cJSON *routes_view_group(const cJSON *list)
 {
 	cJSON *routes = cJSON_CreateArray();
 	size_t n, end;
-	const cJSON **rows = view_members(list, &n);
+	const cJSON **rows = report_view_members(list, &n);
 
 	if (n)
 		qsort(rows, n, sizeof(*rows), by_route);
@@ -125,13 +125,13 @@ cJSON *view_group(const cJSON *list)
 
 static enum table_colour error_colour(const cJSON *value)
 {
-	return view_integer(value) > 0 ? TABLE_RED : TABLE_PLAIN;
+	return report_view_integer(value) > 0 ? TABLE_RED : TABLE_PLAIN;
 }
 
 static int by_cpu(const void *a, const void *b)
 {
-	int64_t left = view_integer(view_at(*(const cJSON *const *)a, "cpu_ns.sum"));
-	int64_t right = view_integer(view_at(*(const cJSON *const *)b, "cpu_ns.sum"));
+	int64_t left = report_view_integer(report_view_at(*(const cJSON *const *)a, "cpu_ns.sum"));
+	int64_t right = report_view_integer(report_view_at(*(const cJSON *const *)b, "cpu_ns.sum"));
 
 	return (left < right) - (left > right);
 }
@@ -139,8 +139,8 @@ static int by_cpu(const void *a, const void *b)
 /* Which route left memory behind: what all its requests together did. */
 static int by_growth(const void *a, const void *b)
 {
-	int64_t left = view_integer(view_at(*(const cJSON *const *)a, "growth_bytes.sum"));
-	int64_t right = view_integer(view_at(*(const cJSON *const *)b, "growth_bytes.sum"));
+	int64_t left = report_view_integer(report_view_at(*(const cJSON *const *)a, "growth_bytes.sum"));
+	int64_t right = report_view_integer(report_view_at(*(const cJSON *const *)b, "growth_bytes.sum"));
 
 	return (left < right) - (left > right);
 }
@@ -152,10 +152,10 @@ static void add_means(cJSON *routes)
 	cJSON *route;
 
 	cJSON_ArrayForEach (route, routes) {
-		int64_t count = view_integer(view_at(route, "count"));
+		int64_t count = report_view_integer(report_view_at(route, "count"));
 
 		for (size_t i = 0; i < 2 && count > 0; i++) {
-			const cJSON *sum = view_at(route, names[i][0]);
+			const cJSON *sum = report_view_at(route, names[i][0]);
 
 			if (cJSON_IsNumber(sum))
 				cJSON_AddNumberToObject(route, names[i][1], sum->valuedouble / (double)count);
@@ -203,19 +203,19 @@ static void print(const struct view *view, const char *title, const cJSON *route
 	size_t n;
 
 	_Static_assert(sizeof(columns) / sizeof(*columns) == N_FIELDS, "a field for each column");
-	sorted = view_members(routes, &n);
+	sorted = report_view_members(routes, &n);
 	if (n)
 		qsort(sorted, n, sizeof(*sorted), is_by_growth ? by_growth : by_cpu);
-	view_table(view, title, columns, fields, N_FIELDS, sorted, n < most ? n : most);
+	report_view_table(view, title, columns, fields, N_FIELDS, sorted, n < most ? n : most);
 	if (n > most)
 		fprintf(view->out, "and %zu with less %s\n", n - most, is_by_growth ? "growth" : "CPU");
 	free(sorted);
 }
 
-void view_routes(const struct view *view, const char *title, const cJSON *requests, const char *sort, size_t most)
+void routes_view_print(const struct view *view, const char *title, const cJSON *requests, const char *sort, size_t most)
 {
-	const cJSON *given = view_at(requests, "routes"), *rows = view_at(requests, "recent");
-	cJSON *routes = cJSON_IsArray(given) ? cJSON_Duplicate(given, true) : view_group(rows);
+	const cJSON *given = report_view_at(requests, "routes"), *rows = report_view_at(requests, "recent");
+	cJSON *routes = cJSON_IsArray(given) ? cJSON_Duplicate(given, true) : routes_view_group(rows);
 	char text[128];
 
 	add_means(routes);

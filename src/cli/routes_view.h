@@ -10,10 +10,10 @@
  * those that left the most memory behind; else it may be NULL). Where the
  * report has none, they are made of the finished rows that it shows, and the title says so.
  */
-void view_routes(const struct view *, const char *title, const cJSON *requests, const char *sort, size_t most);
+void routes_view_print(const struct view *, const char *title, const cJSON *requests, const char *sort, size_t most);
 
 /* The routes of a list of rows, as the report would show them. The caller deletes it; NULL: out of memory.
  * Pure. */
-cJSON *view_group(const cJSON *rows);
+cJSON *routes_view_group(const cJSON *rows);
 
 #endif

@@ -17,7 +17,7 @@ static void print_command(const struct view *view, char **command)
 	size_t room = view->width > 40 ? view->width - 40 : 1;
 
 	for (; *command; command++) {
-		char *clean = table_clean(*command);
+		char *clean = text_clean(*command);
 
 		if (strlen(clean) + 1 > room) {
 			fputs(" ...", view->out);
@@ -36,7 +36,7 @@ static void print_end(const struct view *view, const struct run_summary *run)
 	int number = WTERMSIG(run->wait_status);
 	char wall[32];
 
-	table_duration(wall, sizeof(wall), (int64_t)run->wall_ns);
+	text_duration(wall, sizeof(wall), (int64_t)run->wall_ns);
 	if (WIFSIGNALED(run->wait_status))
 		fprintf(view->out, ": %sended by signal %d (%s)%s after %s\n", red, number,
 			sigabbrev_np(number) ? sigabbrev_np(number) : "?", plain, wall);
@@ -49,9 +49,9 @@ static void print_cpu(const struct view *view, const struct run_summary *run)
 	uint64_t background = run->threads_ns - run->requests_ns;
 	char total[32], requests[32], other[32];
 
-	table_duration(total, sizeof(total), (int64_t)run->threads_ns);
-	table_duration(requests, sizeof(requests), (int64_t)run->requests_ns);
-	table_duration(other, sizeof(other), (int64_t)background);
+	text_duration(total, sizeof(total), (int64_t)run->threads_ns);
+	text_duration(requests, sizeof(requests), (int64_t)run->requests_ns);
+	text_duration(other, sizeof(other), (int64_t)background);
 	fprintf(view->out, "  CPU       %s = %s for requests + %s background", total, requests, other);
 	if (run->threads_ns)
 		fprintf(view->out, " (%.1f %%)", 100.0 * (double)background / (double)run->threads_ns);
@@ -60,9 +60,9 @@ static void print_cpu(const struct view *view, const struct run_summary *run)
 
 static void print_counts(const struct view *view, const cJSON *requests)
 {
-	int64_t started = view_integer(view_at(requests, "counts.started"));
-	int64_t finished = view_integer(view_at(requests, "counts.finished"));
-	int64_t in_flight = view_integer(view_at(requests, "counts.in_flight"));
+	int64_t started = report_view_integer(report_view_at(requests, "counts.started"));
+	int64_t finished = report_view_integer(report_view_at(requests, "counts.finished"));
+	int64_t in_flight = report_view_integer(report_view_at(requests, "counts.in_flight"));
 
 	fprintf(view->out, "  requests  %lld", (long long)started);
 	if (in_flight)
@@ -73,8 +73,8 @@ static void print_counts(const struct view *view, const cJSON *requests)
 int run_print(const struct view *view, const struct run_summary *run, const char *report, size_t most)
 {
 	cJSON *root = cJSON_Parse(report);
-	const cJSON *requests = view_at(root, "requests");
-	bool is_report = cJSON_IsArray(view_at(requests, "recent"));
+	const cJSON *requests = report_view_at(root, "requests");
+	bool is_report = cJSON_IsArray(report_view_at(requests, "recent"));
 
 	if (is_report) {
 		fputs("\nreqmeter run:", view->out);
@@ -82,10 +82,10 @@ int run_print(const struct view *view, const struct run_summary *run, const char
 		print_end(view, run);
 		print_counts(view, requests);
 		print_cpu(view, run);
-		view_routes(view, "by route", requests, NULL, most);
-		view_requests(view, "slowest requests", view_at(requests, "recent"), NULL, most);
-		view_requests(view, "still in flight", view_at(requests, "active"), NULL, most);
-		view_losses(view, view_at(root, "agent.losses"));
+		routes_view_print(view, "by route", requests, NULL, most);
+		report_view_requests(view, "slowest requests", report_view_at(requests, "recent"), NULL, most);
+		report_view_requests(view, "still in flight", report_view_at(requests, "active"), NULL, most);
+		report_view_losses(view, report_view_at(root, "agent.losses"));
 	}
 	cJSON_Delete(root);
 	return is_report ? 0 : -EINVAL;

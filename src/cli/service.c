@@ -52,7 +52,7 @@ static void stats(void *context, const struct web_request *request, struct web_a
 		web_error(answer, 503, "not_ready", "the BPF programs are not attached yet");
 		return;
 	}
-	if (!answer_read_query(request, &ask.query, answer))
+	if (!stats_query_read(request, &ask.query, answer))
 		return;
 	ask.scope = ask.query.has_scope ? ask.query.scope : *s->default_scope;
 	if (ask.scope.kind == SELECTOR_SELF && !request->is_unix)
@@ -61,9 +61,9 @@ static void stats(void *context, const struct web_request *request, struct web_a
 	reporter_ask(s->reporter, &ask, web_defer(request));
 }
 
-static bool read_self_ask(const struct web_request *request, struct self_ask *ask, struct web_answer *answer)
+static bool read_sdk_query(const struct web_request *request, struct sdk_query *ask, struct web_answer *answer)
 {
-	*ask = (struct self_ask){ .pid = request->is_unix ? (uint32_t)request->peer_pid : 0 };
+	*ask = (struct sdk_query){ .pid = request->is_unix ? (uint32_t)request->peer_pid : 0 };
 	for (size_t i = 0; i < request->n_pairs; i++) {
 		const struct web_pair *pair = &request->pairs[i];
 		uint64_t *into = strcmp(pair->name, "handle") == 0 ? &ask->handle : &ask->table_ns;
@@ -88,32 +88,32 @@ static bool read_self_ask(const struct web_request *request, struct self_ask *as
  * A request that asks for itself waits until it has its answer, so it gets that here: in less time than it takes to
  * hand the question to another thread. Only the first question of a process waits for the agent's lock.
  */
-static void self_request(void *context, const struct web_request *request, struct web_answer *answer)
+static void answer_sdk_query(void *context, const struct web_request *request, struct web_answer *answer)
 {
 	struct service *s = *(struct service **)context;
-	struct self_ask ask;
+	struct sdk_query ask;
 
 	if (!s) {
 		web_error(answer, 503, "not_ready", "the BPF programs are not attached yet");
 		return;
 	}
-	if (!read_self_ask(request, &ask, answer))
+	if (!read_sdk_query(request, &ask, answer))
 		return;
-	if (!agent_self_is_known(s->agent, &ask)) {
+	if (!agent_sdk_query_is_known(s->agent, &ask)) {
 		pthread_mutex_lock(&s->agent_lock);
-		agent_self_find(s->agent, &ask);
+		agent_sdk_query_find(s->agent, &ask);
 		pthread_mutex_unlock(&s->agent_lock);
 	}
-	answer->body = agent_self_answer(s->agent, &ask, &answer->length);
+	answer->body = agent_sdk_query_answer(s->agent, &ask, &answer->length);
 	answer->content_type = "application/json";
 	answer->status = 200;
 	if (!answer->body)
 		web_error(answer, 503, "no_memory", "out of memory");
 }
 
-void service_routes(struct web_routes *routes, struct service **service)
+void service_dispatch(struct web_dispatch *routes, struct service **service)
 {
-	*routes = (struct web_routes){ service, ready, stats, self_request, turns };
+	*routes = (struct web_dispatch){ service, ready, stats, answer_sdk_query, turns };
 }
 
 /* --- answering: in the reporter's threads --- */
@@ -130,7 +130,7 @@ static pid_t who_asks(struct service *s, const struct reporter_ask *ask)
 		return ask->peer;
 	if (ask->query.table_ns) {
 		pthread_mutex_lock(&s->agent_lock);
-		pid = agent_pid_of_table(s->agent, ask->query.table_ns);
+		pid = agent_pid_of_sdk_table(s->agent, ask->query.table_ns);
 		pthread_mutex_unlock(&s->agent_lock);
 	}
 	return pid ? pid : web_peer_process(ask->connection);
@@ -141,7 +141,7 @@ static enum agent_refusal begin(void *context, const struct reporter_ask *ask, e
 {
 	struct service *s = context;
 	enum agent_refusal refusal;
-	const struct agent_reader reader = {
+	const struct agent_client reader = {
 		.ip = ask->peer_ip,
 		.pid = who_asks(s, ask),
 		.takes_body = !ask->is_head,
@@ -177,7 +177,7 @@ static void deliver(void *ticket, struct reporter_answer *reported)
 		answer.body = reported->own;
 		answer.length = reported->own_length;
 	} else {
-		answer_refusal(&answer, reported->refusal, reported->error);
+		stats_query_refuse(&answer, reported->refusal, reported->error);
 	}
 	web_resolve(ticket, &answer);
 }

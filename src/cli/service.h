@@ -12,7 +12,7 @@
 struct service;
 
 /* The routes that the web server is to be made with; their context is the address of what will point to the service. */
-void service_routes(struct web_routes *, struct service **);
+void service_dispatch(struct web_dispatch *, struct service **);
 
 /*
  * From here on the web server is turned, and the agent touched by service_drain alone. All three must outlive the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/stats_query.h"
 
-bool answer_read_query(const struct web_request *request, struct query *query, struct web_answer *answer)
+bool stats_query_read(const struct web_request *request, struct query *query, struct web_answer *answer)
 {
 	char error[QUERY_ERROR_SIZE];
 
@@ -15,7 +15,7 @@ bool answer_read_query(const struct web_request *request, struct query *query, s
 	return true;
 }
 
-void answer_refusal(struct web_answer *answer, enum agent_refusal refusal, const char *why)
+void stats_query_refuse(struct web_answer *answer, enum agent_refusal refusal, const char *why)
 {
 	static const struct {
 		int status;

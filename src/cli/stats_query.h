@@ -8,8 +8,8 @@
 #include "web/server.h"
 
 /* The query of a request; false: *answer says what is wrong with it. */
-bool answer_read_query(const struct web_request *, struct query *, struct web_answer *answer);
+bool stats_query_read(const struct web_request *, struct query *, struct web_answer *answer);
 /* Makes the answer that says why there is no report. */
-void answer_refusal(struct web_answer *, enum agent_refusal, const char *why);
+void stats_query_refuse(struct web_answer *, enum agent_refusal, const char *why);
 
 #endif

@@ -43,8 +43,8 @@ _Static_assert(N(memory_columns) == N(memory_fields), "a field for each column")
 
 static int by_cpu(const void *a, const void *b)
 {
-	int64_t left = view_integer(view_at(*(const cJSON *const *)a, "ledger.cpu.cgroup_ns"));
-	int64_t right = view_integer(view_at(*(const cJSON *const *)b, "ledger.cpu.cgroup_ns"));
+	int64_t left = report_view_integer(report_view_at(*(const cJSON *const *)a, "ledger.cpu.cgroup_ns"));
+	int64_t right = report_view_integer(report_view_at(*(const cJSON *const *)b, "ledger.cpu.cgroup_ns"));
 
 	return (left < right) - (left > right);
 }
@@ -55,12 +55,13 @@ static void print_memory(const struct view *view, const cJSON **cgroups, size_t 
 	size_t n_known = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (cJSON_IsNumber(view_at(cgroups[i], "ledger.memory.rss_delta_bytes")))
+		if (cJSON_IsNumber(report_view_at(cgroups[i], "ledger.memory.rss_delta_bytes")))
 			cgroups[n_known++] = cgroups[i];
-	view_table(view,
-		   "memory by cgroup: change of resident memory = requests + background + fork + teardown + foreign "
-		   "+ residual",
-		   memory_columns, memory_fields, N(memory_columns), cgroups, n_known);
+	report_view_table(
+		view,
+		"memory by cgroup: change of resident memory = requests + background + fork + teardown + foreign "
+		"+ residual",
+		memory_columns, memory_fields, N(memory_columns), cgroups, n_known);
 }
 
 /* A node has hundreds of them; the idle end of the list says nothing. */
@@ -68,14 +69,14 @@ static void print_ledger(const struct view *view, const cJSON *list)
 {
 	enum { MOST = 20 };
 	size_t n;
-	const cJSON **cgroups = view_members(list, &n);
+	const cJSON **cgroups = report_view_members(list, &n);
 
 	if (n)
 		qsort(cgroups, n, sizeof(*cgroups), by_cpu);
 	/* Where none closes (an agent of a few processes) a table would be lines of "-". */
-	if (n && cJSON_IsNumber(view_at(cgroups[0], "ledger.cpu.cgroup_ns")))
-		view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
-			   ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
+	if (n && cJSON_IsNumber(report_view_at(cgroups[0], "ledger.cpu.cgroup_ns")))
+		report_view_table(view, "CPU by cgroup: total = requests + background + residual", ledger_columns,
+				  ledger_fields, N(ledger_columns), cgroups, n < MOST ? n : MOST);
 	if (n > MOST)
 		fprintf(view->out, "and %zu with less\n", n - MOST);
 	print_memory(view, cgroups, n < MOST ? n : MOST);
@@ -83,11 +84,11 @@ static void print_ledger(const struct view *view, const cJSON *list)
 }
 
 /* "LABEL VALUE" pieces of one line; what is null is left out. */
-static void print_facts(const struct view *view, const cJSON *root)
+static void print_summary(const struct view *view, const cJSON *root)
 {
 	static const struct {
 		const char *before, *path, *after;
-		enum view_show how;
+		enum report_view_show how;
 	} facts[] = {
 		{ "", "host.name", "", SHOW_TEXT },
 		{ ", kernel ", "host.kernel", "", SHOW_TEXT },
@@ -104,8 +105,8 @@ static void print_facts(const struct view *view, const cJSON *root)
 	char buffer[32];
 
 	for (size_t i = 0; i < N(facts); i++) {
-		const char *text = view_show(view_at(root, facts[i].path), facts[i].how, buffer);
-		char *clean = text ? table_clean(text) : NULL;
+		const char *text = report_view_show(report_view_at(root, facts[i].path), facts[i].how, buffer);
+		char *clean = text ? text_clean(text) : NULL;
 
 		if (clean)
 			fprintf(view->out, "%s%s%s", facts[i].before, clean, facts[i].after);
@@ -117,22 +118,22 @@ static void print_facts(const struct view *view, const cJSON *root)
 int stats_print(const struct view *view, const char *sort, bool only_rows, const char *report)
 {
 	cJSON *root = cJSON_Parse(report);
-	const cJSON *requests = view_at(root, "requests"), *recent = view_at(requests, "recent"),
-		    *active = view_at(requests, "active");
+	const cJSON *requests = report_view_at(root, "requests"), *recent = report_view_at(requests, "recent"),
+		    *active = report_view_at(requests, "active");
 	bool is_report = cJSON_IsArray(recent);
 
 	if (is_report) {
 		if (!only_rows)
-			print_facts(view, root);
+			print_summary(view, root);
 		if (!cJSON_GetArraySize(recent) && !cJSON_GetArraySize(active))
 			fputs("\nno request matches\n", view->out);
-		view_requests(view, "finished", recent, sort, SIZE_MAX);
-		view_requests(view, "active", active, sort, SIZE_MAX);
+		report_view_requests(view, "finished", recent, sort, SIZE_MAX);
+		report_view_requests(view, "active", active, sort, SIZE_MAX);
 	}
 	if (is_report && !only_rows) {
-		view_routes(view, "by route", requests, sort, SIZE_MAX);
-		print_ledger(view, view_at(root, "cgroups"));
-		view_losses(view, view_at(root, "agent.losses"));
+		routes_view_print(view, "by route", requests, sort, SIZE_MAX);
+		print_ledger(view, report_view_at(root, "cgroups"));
+		report_view_losses(view, report_view_at(root, "agent.losses"));
 	}
 	cJSON_Delete(root);
 	return is_report ? 0 : -EINVAL;

@@ -13,7 +13,7 @@ struct cell {
 	enum table_colour colour;
 };
 
-struct table {
+struct text_table {
 	const struct table_column *columns;
 	size_t n_columns;
 	struct cell *cells;
@@ -68,7 +68,7 @@ static int code_width(int32_t code)
 	return 1;
 }
 
-char *table_clean(const char *text)
+char *text_clean(const char *text)
 {
 	char *clean = malloc(strlen(text) + 1), *to = clean; /* '?' is never longer than what it replaces */
 
@@ -97,9 +97,9 @@ static unsigned text_width(const char *text)
 	return (unsigned)sum;
 }
 
-int table_new(struct table **ret, const struct table_column *columns, size_t n_columns)
+int text_table_new(struct text_table **ret, const struct table_column *columns, size_t n_columns)
 {
-	struct table *table = calloc(1, sizeof(*table));
+	struct text_table *table = calloc(1, sizeof(*table));
 
 	if (!table)
 		return -ENOMEM;
@@ -109,7 +109,7 @@ int table_new(struct table **ret, const struct table_column *columns, size_t n_c
 	return 0;
 }
 
-void table_free(struct table *table)
+void text_table_free(struct text_table *table)
 {
 	if (!table)
 		return;
@@ -119,7 +119,7 @@ void table_free(struct table *table)
 	free(table);
 }
 
-int table_add(struct table *table, const char *text, enum table_colour colour)
+int text_table_add(struct text_table *table, const char *text, enum table_colour colour)
 {
 	size_t room = table->room ? 2 * table->room : 64;
 	struct cell *grown;
@@ -132,14 +132,14 @@ int table_add(struct table *table, const char *text, enum table_colour colour)
 		table->cells = grown;
 		table->room = room;
 	}
-	clean = table_clean(text ? text : "-");
+	clean = text_clean(text ? text : "-");
 	if (!clean)
 		return -ENOMEM;
 	table->cells[table->n_cells++] = (struct cell){ clean, colour };
 	return 0;
 }
 
-static unsigned natural_width(const struct table *table, size_t column)
+static unsigned natural_width(const struct text_table *table, size_t column)
 {
 	unsigned width, widest = text_width(table->columns[column].title);
 
@@ -162,7 +162,7 @@ static unsigned line_width(const unsigned *widths, size_t n)
 }
 
 /* Takes one character from the widest text; false when no text has one to give. */
-static bool shrink(const struct table *table, unsigned *widths)
+static bool shrink(const struct text_table *table, unsigned *widths)
 {
 	const struct table_column *columns = table->columns;
 	size_t widest = table->n_columns;
@@ -177,7 +177,7 @@ static bool shrink(const struct table *table, unsigned *widths)
 	return true;
 }
 
-static bool drop(const struct table *table, unsigned *widths)
+static bool drop(const struct text_table *table, unsigned *widths)
 {
 	size_t victim = table->n_columns;
 
@@ -191,7 +191,7 @@ static bool drop(const struct table *table, unsigned *widths)
 	return true;
 }
 
-static void fit(const struct table *table, unsigned *widths, unsigned limit)
+static void fit(const struct text_table *table, unsigned *widths, unsigned limit)
 {
 	for (size_t i = 0; i < table->n_columns; i++)
 		widths[i] = natural_width(table, i);
@@ -258,7 +258,7 @@ static void print_cell(FILE *out, const struct table_column *column, const struc
 		pad(out, printed, width);
 }
 
-static void print_line(const struct table *table, FILE *out, const struct cell *cells, const unsigned *widths,
+static void print_line(const struct text_table *table, FILE *out, const struct cell *cells, const unsigned *widths,
 		       bool has_colour)
 {
 	size_t i, last = table->n_columns;
@@ -277,7 +277,7 @@ static void print_line(const struct table *table, FILE *out, const struct cell *
 	fputc('\n', out);
 }
 
-void table_print(const struct table *table, FILE *out, unsigned width, bool has_colour)
+void text_table_print(const struct text_table *table, FILE *out, unsigned width, bool has_colour)
 {
 	unsigned *widths = calloc(table->n_columns, sizeof(*widths));
 	struct cell *titles = calloc(table->n_columns, sizeof(*titles));
@@ -301,7 +301,7 @@ static void print_three(char *out, size_t size, const char *sign, double value, 
 	snprintf(out, size, "%s%.*f%s", sign, value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit);
 }
 
-void table_duration(char *out, size_t size, int64_t ns)
+void text_duration(char *out, size_t size, int64_t ns)
 {
 	static const struct {
 		double below, unit; /* below: where rounding would show 1000 of it */
@@ -327,7 +327,7 @@ void table_duration(char *out, size_t size, int64_t ns)
 			 (unsigned)(seconds / 60 % 60));
 }
 
-void table_bytes(char *out, size_t size, uint64_t bytes)
+void text_bytes(char *out, size_t size, uint64_t bytes)
 {
 	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	double value = (double)bytes / 1024;
@@ -342,7 +342,7 @@ void table_bytes(char *out, size_t size, uint64_t bytes)
 	snprintf(out, size, "%.*f%s", value < 99.95 ? 1 : 0, value, units[i]);
 }
 
-void table_clock(char *out, size_t size, uint64_t unix_ns)
+void text_clock(char *out, size_t size, uint64_t unix_ns)
 {
 	time_t seconds = (time_t)(unix_ns / 1000000000);
 	struct tm local;

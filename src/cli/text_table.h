@@ -21,25 +21,25 @@ struct table_column {
 	unsigned drop;      /* when even that is too wide, the highest goes first; 0: stays */
 };
 
-struct table;
+struct text_table;
 
 /* The columns stay the caller's and must outlive the table. 0 or -ENOMEM. */
-int table_new(struct table **ret, const struct table_column *columns, size_t n_columns);
+int text_table_new(struct text_table **ret, const struct table_column *columns, size_t n_columns);
 /* NULL is allowed. */
-void table_free(struct table *table);
+void text_table_free(struct text_table *table);
 
 /* The next cell, row by row; NULL prints as "-". 0 or -ENOMEM. */
-int table_add(struct table *table, const char *text, enum table_colour colour);
+int text_table_add(struct text_table *table, const char *text, enum table_colour colour);
 
 /* Title line and rows, no line wider than width unless the columns that stay have no room to give. */
-void table_print(const struct table *table, FILE *out, unsigned width, bool has_colour);
+void text_table_print(const struct text_table *table, FILE *out, unsigned width, bool has_colour);
 
 /* How a person reads numbers; out gets at most size bytes, 16 are enough. */
-void table_duration(char *out, size_t size, int64_t ns);    /* 1.23ms, 45.6s, 2m05s, -3.10us */
-void table_bytes(char *out, size_t size, uint64_t bytes);   /* 512B, 4.5MiB, 1.2GiB */
-void table_clock(char *out, size_t size, uint64_t unix_ns); /* 15:04:05.123, local time */
+void text_duration(char *out, size_t size, int64_t ns);    /* 1.23ms, 45.6s, 2m05s, -3.10us */
+void text_bytes(char *out, size_t size, uint64_t bytes);   /* 512B, 4.5MiB, 1.2GiB */
+void text_clock(char *out, size_t size, uint64_t unix_ns); /* 15:04:05.123, local time */
 
 /* text on its own, made harmless like a cell; "" when out of memory. The caller frees it (never NULL's). */
-char *table_clean(const char *text);
+char *text_clean(const char *text);
 
 #endif

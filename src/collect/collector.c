@@ -41,9 +41,9 @@ struct collector {
 	struct probe *probe;
 	struct probe_maps maps;
 	struct ring_buffer *ring;
-	struct unseen_sums *unseen;
+	struct rate_limited_sums *rate_limited;
 	struct namespaces *namespaces;
-	struct handoffs *handoffs; /* NULL: none are guessed */
+	struct handoff_accounts *handoffs; /* NULL: none are guessed */
 	collector_sink sink;
 	void *context;
 	uint64_t malformed;
@@ -86,8 +86,9 @@ int collector_new(struct collector **ret, struct probe *probe, collector_sink si
 	c->n_cpus = libbpf_num_possible_cpus();
 	probe_maps(probe, &c->maps);
 	c->ring = ring_buffer__new(c->maps.records, on_record, c, NULL);
-	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX || unseen_new(&c->unseen, c->maps.unseen) ||
-	    namespaces_new(&c->namespaces) || (c->maps.handed >= 0 && handoffs_new(&c->handoffs, c->maps.handed))) {
+	if (!c->ring || c->n_cpus < 1 || c->n_cpus > CPUS_MAX ||
+	    rate_limited_sums_new(&c->rate_limited, c->maps.rate_limited) || namespaces_new(&c->namespaces) ||
+	    (c->maps.handoffs >= 0 && handoff_accounts_new(&c->handoffs, c->maps.handoffs))) {
 		collector_free(c);
 		return -ENOMEM;
 	}
@@ -100,8 +101,8 @@ void collector_free(struct collector *c)
 	if (!c)
 		return;
 	ring_buffer__free(c->ring);
-	unseen_free(c->unseen);
-	handoffs_free(c->handoffs);
+	rate_limited_sums_free(c->rate_limited);
+	handoff_accounts_free(c->handoffs);
 	namespaces_free(c->namespaces);
 	free(c->sample.threads);
 	free(c->sample.cgroups);
@@ -388,8 +389,8 @@ int collector_sample(struct collector *c, const struct unix_namespace *where, si
 	read_losses(c);
 	find_lost_tasks(c);
 	if (c->handoffs)
-		c->sample.n_handed = handoffs_read(c->handoffs, &c->sample.handed);
-	c->sample.n_unseen = unseen_take(c->unseen, &c->sample.unseen);
+		c->sample.n_handoffs = handoff_accounts_read(c->handoffs, &c->sample.handoffs);
+	c->sample.n_rate_limited = rate_limited_sums_take(c->rate_limited, &c->sample.rate_limited);
 	*ret = &c->sample;
 	return rc;
 }
@@ -399,7 +400,7 @@ void collector_forget_parked(struct collector *c, uint64_t exchange)
 	bpf_map_delete_elem(c->maps.parked, &exchange);
 	bpf_map_delete_elem(c->maps.parked_memory, &exchange);
 	if (c->handoffs)
-		handoffs_forget(c->handoffs, exchange);
+		handoff_accounts_forget(c->handoffs, exchange);
 }
 
 void collector_forget_cgroup(struct collector *c, uint64_t id)

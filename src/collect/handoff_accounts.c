@@ -5,22 +5,22 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define HANDED_BYTES ((HANDED_MAX * sizeof(struct handed) + 4095) & ~4095ul)
+#define HANDOFF_BYTES ((HANDOFFS_MAX * sizeof(struct handoff) + 4095) & ~4095ul)
 
-struct handoffs {
-	struct handed *places;          /* the kernel side writes them too */
-	uint64_t forgotten[HANDED_MAX]; /* the exchange that was nobody's when last asked */
-	struct handed out[HANDED_MAX];
+struct handoff_accounts {
+	struct handoff *places;           /* the kernel side writes them too */
+	uint64_t forgotten[HANDOFFS_MAX]; /* the exchange that was nobody's when last asked */
+	struct handoff out[HANDOFFS_MAX];
 };
 
-int handoffs_new(struct handoffs **ret, int map)
+int handoff_accounts_new(struct handoff_accounts **ret, int map)
 {
-	struct handoffs *h = calloc(1, sizeof(*h));
+	struct handoff_accounts *h = calloc(1, sizeof(*h));
 	void *at;
 
 	if (!h)
 		return -ENOMEM;
-	at = mmap(NULL, HANDED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	at = mmap(NULL, HANDOFF_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
 	if (at == MAP_FAILED) {
 		free(h);
 		return -errno;
@@ -30,30 +30,30 @@ int handoffs_new(struct handoffs **ret, int map)
 	return 0;
 }
 
-void handoffs_free(struct handoffs *h)
+void handoff_accounts_free(struct handoff_accounts *h)
 {
 	if (!h)
 		return;
-	munmap(h->places, HANDED_BYTES);
+	munmap(h->places, HANDOFF_BYTES);
 	free(h);
 }
 
-size_t handoffs_read(struct handoffs *h, const struct handed **ret)
+size_t handoff_accounts_read(struct handoff_accounts *h, const struct handoff **ret)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < HANDED_MAX; i++)
+	for (size_t i = 0; i < HANDOFFS_MAX; i++)
 		if (__atomic_load_n(&h->places[i].exchange, __ATOMIC_ACQUIRE))
 			h->out[n++] = h->places[i];
 	*ret = h->out;
 	return n;
 }
 
-void handoffs_forget(struct handoffs *h, uint64_t exchange)
+void handoff_accounts_forget(struct handoff_accounts *h, uint64_t exchange)
 {
-	for (unsigned i = 0; i < HANDED_PLACES; i++) {
-		size_t at = (HANDED_HOME(exchange) + i) & (HANDED_MAX - 1);
-		struct handed *place = &h->places[at];
+	for (unsigned i = 0; i < HANDOFF_PLACES; i++) {
+		size_t at = (HANDOFF_HOME(exchange) + i) & (HANDOFFS_MAX - 1);
+		struct handoff *place = &h->places[at];
 
 		if (place->exchange != exchange)
 			continue;

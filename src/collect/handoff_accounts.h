@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel side's accounts of work that was handed on (struct handed), mapped into the agent. One thread. */
+/* The kernel side's accounts of work that was handed on (struct handoff), mapped into the agent. One thread. */
 #ifndef REQMETER_COLLECT_HANDOFF_ACCOUNTS_H
 #define REQMETER_COLLECT_HANDOFF_ACCOUNTS_H
 
@@ -8,16 +8,16 @@
 
 #include "shared/record.h"
 
-struct handoffs;
+struct handoff_accounts;
 
 /* `map` stays the caller's, and must stay open. 0 or negative errno. */
-int handoffs_new(struct handoffs **ret, int map);
-void handoffs_free(struct handoffs *);
+int handoff_accounts_new(struct handoff_accounts **ret, int map);
+void handoff_accounts_free(struct handoff_accounts *);
 
 /* All accounts, as they are. *ret is valid until the next call. */
-size_t handoffs_read(struct handoffs *, const struct handed **ret);
+size_t handoff_accounts_read(struct handoff_accounts *, const struct handoff **ret);
 
 /* The exchange is nobody's. At the second time its place is freed: who found it before has added to it by then. */
-void handoffs_forget(struct handoffs *, uint64_t exchange);
+void handoff_accounts_forget(struct handoff_accounts *, uint64_t exchange);
 
 #endif

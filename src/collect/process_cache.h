@@ -5,16 +5,16 @@
 
 #include "report/report.h"
 
-struct facts;
+struct process_cache;
 
 /* show_args: whole command lines; else their first element. 0 or negative errno. */
-int facts_new(struct facts **ret, bool show_args);
-void facts_free(struct facts *);
+int process_cache_new(struct process_cache **ret, bool show_args);
+void process_cache_free(struct process_cache *);
 
-/* For struct report_input: context is a struct facts. */
-bool facts_of_process(void *context, uint32_t pid, struct process_facts *ret);
+/* For struct report_input: context is a struct process_cache. */
+bool process_cache_read(void *context, uint32_t pid, struct process_info *ret);
 
 /* The agent's own resident memory in bytes. */
-uint64_t facts_own_rss(struct facts *);
+uint64_t process_cache_own_rss(struct process_cache *);
 
 #endif

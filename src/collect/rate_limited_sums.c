@@ -6,24 +6,24 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define UNSEEN_BYTES ((UNSEEN_MAX * sizeof(struct unseen) + 4095) & ~4095ul)
+#define RATE_LIMITED_BYTES ((RATE_LIMITED_MAX * sizeof(struct rate_limited) + 4095) & ~4095ul)
 /* Looks without anything new after which a place is given up: a second at least. */
 #define IDLE_LOOKS_MAX 10
 
-struct unseen_sums {
-	struct unseen *places; /* the kernel side writes them too */
-	unsigned n_idle[UNSEEN_MAX];
-	struct unseen out[UNSEEN_MAX];
+struct rate_limited_sums {
+	struct rate_limited *places; /* the kernel side writes them too */
+	unsigned n_idle[RATE_LIMITED_MAX];
+	struct rate_limited out[RATE_LIMITED_MAX];
 };
 
-int unseen_new(struct unseen_sums **ret, int map)
+int rate_limited_sums_new(struct rate_limited_sums **ret, int map)
 {
-	struct unseen_sums *u = calloc(1, sizeof(*u));
+	struct rate_limited_sums *u = calloc(1, sizeof(*u));
 	void *at;
 
 	if (!u)
 		return -ENOMEM;
-	at = mmap(NULL, UNSEEN_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	at = mmap(NULL, RATE_LIMITED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
 	if (at == MAP_FAILED) {
 		free(u);
 		return -errno;
@@ -33,11 +33,11 @@ int unseen_new(struct unseen_sums **ret, int map)
 	return 0;
 }
 
-void unseen_free(struct unseen_sums *u)
+void rate_limited_sums_free(struct rate_limited_sums *u)
 {
 	if (!u)
 		return;
-	munmap(u->places, UNSEEN_BYTES);
+	munmap(u->places, RATE_LIMITED_BYTES);
 	free(u);
 }
 
@@ -47,7 +47,7 @@ static __u64 take(__u64 *from)
 }
 
 /* Figures that are just being added to are taken in part: the rest comes next time. */
-static bool take_place(struct unseen *place, struct unseen *out)
+static bool take_place(struct rate_limited *place, struct rate_limited *out)
 {
 	if (!__atomic_load_n(&place->ready, __ATOMIC_ACQUIRE))
 		return false;
@@ -63,22 +63,22 @@ static bool take_place(struct unseen *place, struct unseen *out)
  * In two steps, a look apart: whoever found the place under its key before the first has long added to it at the
  * second, when its figures were taken once more.
  */
-static void give_up(struct unseen *place)
+static void give_up(struct rate_limited *place)
 {
-	if (place->key == UNSEEN_LEFT) {
+	if (place->key == RATE_LIMITED_LEFT) {
 		place->ready = 0;
 		__atomic_store_n(&place->key, 0, __ATOMIC_RELEASE);
 	} else {
-		__atomic_store_n(&place->key, UNSEEN_LEFT, __ATOMIC_RELEASE);
+		__atomic_store_n(&place->key, RATE_LIMITED_LEFT, __ATOMIC_RELEASE);
 	}
 }
 
-size_t unseen_take(struct unseen_sums *u, const struct unseen **ret)
+size_t rate_limited_sums_take(struct rate_limited_sums *u, const struct rate_limited **ret)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < UNSEEN_MAX; i++) {
-		struct unseen *place = &u->places[i];
+	for (size_t i = 0; i < RATE_LIMITED_MAX; i++) {
+		struct rate_limited *place = &u->places[i];
 
 		if (!__atomic_load_n(&place->key, __ATOMIC_ACQUIRE))
 			continue;

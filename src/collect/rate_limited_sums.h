@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel side's sums of times above the row limit (struct unseen), mapped into the agent. One thread. */
+/* The kernel side's sums of times above the row limit (struct rate_limited), mapped into the agent. One thread. */
 #ifndef REQMETER_COLLECT_RATE_LIMITED_SUMS_H
 #define REQMETER_COLLECT_RATE_LIMITED_SUMS_H
 
@@ -7,16 +7,16 @@
 
 #include "shared/record.h"
 
-struct unseen_sums;
+struct rate_limited_sums;
 
 /* `map` stays the caller's, and must stay open. 0 or negative errno. */
-int unseen_new(struct unseen_sums **ret, int map);
-void unseen_free(struct unseen_sums *);
+int rate_limited_sums_new(struct rate_limited_sums **ret, int map);
+void rate_limited_sums_free(struct rate_limited_sums *);
 
 /*
  * Takes out what has come since the last call. *ret is valid until the next one. Frees the places of processes of which
  * nothing came for some time.
  */
-size_t unseen_take(struct unseen_sums *, const struct unseen **ret);
+size_t rate_limited_sums_take(struct rate_limited_sums *, const struct rate_limited **ret);
 
 #endif

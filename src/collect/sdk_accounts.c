@@ -11,14 +11,14 @@
 
 #define COSTS_BYTES ((SDK_COSTS_MAX * sizeof(struct sdk_cost) + 4095) & ~4095ul)
 
-struct table_costs {
+struct sdk_accounts {
 	struct sdk_cost *entries;        /* the kernel side writes them too */
 	uint64_t unknown[SDK_COSTS_MAX]; /* key that the last sweep did not know; 0: it did */
 };
 
-int table_costs_new(struct table_costs **ret, int map)
+int sdk_accounts_new(struct sdk_accounts **ret, int map)
 {
-	struct table_costs *c = calloc(1, sizeof(*c));
+	struct sdk_accounts *c = calloc(1, sizeof(*c));
 	void *at;
 
 	if (!c)
@@ -33,7 +33,7 @@ int table_costs_new(struct table_costs **ret, int map)
 	return 0;
 }
 
-void table_costs_free(struct table_costs *c)
+void sdk_accounts_free(struct sdk_accounts *c)
 {
 	if (!c)
 		return;
@@ -41,13 +41,13 @@ void table_costs_free(struct table_costs *c)
 	free(c);
 }
 
-static struct sdk_cost *place(const struct table_costs *c, uint64_t key, unsigned i)
+static struct sdk_cost *place(const struct sdk_accounts *c, uint64_t key, unsigned i)
 {
 	return &c->entries[(SDK_COST_HOME(key) + i) & (SDK_COSTS_MAX - 1)];
 }
 
 /* Two CPUs that claimed at the same instant may have made two for one key: they are summed. */
-bool table_cost_read(const struct table_costs *c, uint64_t key, struct table_account *ret, uint64_t *full_ns)
+bool sdk_accounts_read(const struct sdk_accounts *c, uint64_t key, struct sdk_account *ret, uint64_t *full_ns)
 {
 	bool found = false;
 
@@ -58,7 +58,7 @@ bool table_cost_read(const struct table_costs *c, uint64_t key, struct table_acc
 
 		if (__atomic_load_n(&entry->key, __ATOMIC_ACQUIRE) != key)
 			continue;
-		cost_plus(&ret->off, &entry->cost);
+		cost_accumulate(&ret->off, &entry->cost);
 		memory_append(&ret->memory, &entry->memory);
 		found = true;
 	}
@@ -70,7 +70,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-void table_cost_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns)
+void sdk_account_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns)
 {
 	uint64_t waited = off->runqueue_ns + off->throttled_ns + cost_blocked_ns(off);
 
@@ -81,7 +81,7 @@ void table_cost_settle(struct cost *ret, const struct cost *off, uint64_t wall_n
 	ret->cpu_ns -= least(waited, ret->cpu_ns);
 }
 
-uint64_t table_cost_died_ns(const struct table_costs *c, uint64_t key)
+uint64_t sdk_accounts_died_ns(const struct sdk_accounts *c, uint64_t key)
 {
 	uint64_t last = 0;
 
@@ -99,14 +99,15 @@ static void entry_free(struct sdk_cost *entry)
 	__atomic_store_n(&entry->key, 0, __ATOMIC_RELEASE);
 }
 
-void table_cost_free(struct table_costs *c, uint64_t key)
+void sdk_accounts_forget(struct sdk_accounts *c, uint64_t key)
 {
 	for (unsigned i = 0; i < SDK_COST_PLACES; i++)
 		if (place(c, key, i)->key == key)
 			entry_free(place(c, key, i));
 }
 
-void table_costs_sweep(struct table_costs *c, bool (*is_known)(const void *context, uint64_t key), const void *context)
+void sdk_accounts_sweep(struct sdk_accounts *c, bool (*is_known)(const void *context, uint64_t key),
+			const void *context)
 {
 	for (size_t i = 0; i < SDK_COSTS_MAX; i++) {
 		uint64_t key = __atomic_load_n(&c->entries[i].key, __ATOMIC_ACQUIRE);

@@ -9,28 +9,29 @@
 
 #include "shared/record.h"
 
-struct table_costs;
+struct sdk_accounts;
 
 /* `map` stays the caller's, and must stay open. 0 or negative errno. */
-int table_costs_new(struct table_costs **ret, int map);
-void table_costs_free(struct table_costs *);
+int sdk_accounts_new(struct sdk_accounts **ret, int map);
+void sdk_accounts_free(struct sdk_accounts *);
 
 /* What is on the account of a request. */
-struct table_account {
+struct sdk_account {
 	struct cost off; /* what it was not on the CPU */
 	struct memory memory;
 };
 
 /* What is on the account of `key`; false, and zeroes, where there is none. `full_ns`: see struct sdk_cost. */
-bool table_cost_read(const struct table_costs *, uint64_t key, struct table_account *ret, uint64_t *full_ns);
+bool sdk_accounts_read(const struct sdk_accounts *, uint64_t key, struct sdk_account *ret, uint64_t *full_ns);
 /* What a request cost whose threads worked `wall_ns` for it, by their program: CPU is what `off` leaves of that. */
-void table_cost_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns);
+void sdk_account_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns);
 /* When its last thread ended inside it; 0: none did. */
-uint64_t table_cost_died_ns(const struct table_costs *, uint64_t key);
+uint64_t sdk_accounts_died_ns(const struct sdk_accounts *, uint64_t key);
 /* Nobody adds to it any more: others may have its place. */
-void table_cost_free(struct table_costs *, uint64_t key);
+void sdk_accounts_forget(struct sdk_accounts *, uint64_t key);
 
 /* Frees the accounts that are unknown now and were at the last sweep. */
-void table_costs_sweep(struct table_costs *, bool (*is_known)(const void *context, uint64_t key), const void *context);
+void sdk_accounts_sweep(struct sdk_accounts *, bool (*is_known)(const void *context, uint64_t key),
+			const void *context);
 
 #endif

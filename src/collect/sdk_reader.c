@@ -10,42 +10,42 @@
 
 #include "base/hex.h"
 
-int tables_new(struct tables **ret, int costs, bool has_memory)
+int sdk_reader_new(struct sdk_reader **ret, int costs, bool has_memory)
 {
-	struct tables *t = calloc(1, sizeof(*t));
-	int rc = t ? table_costs_new(&t->costs, costs) : -ENOMEM;
+	struct sdk_reader *t = calloc(1, sizeof(*t));
+	int rc = t ? sdk_accounts_new(&t->costs, costs) : -ENOMEM;
 
 	if (rc) {
 		free(t);
 		return rc;
 	}
 	t->has_memory = has_memory;
-	map_init(&t->by_pid, TABLES_MAX);
+	map_init(&t->by_pid, SDK_READER_TABLES_MAX);
 	t->requests = calloc(SDK_SLOTS, sizeof(*t->requests));
 	t->threads = calloc(SDK_THREADS, sizeof(*t->threads));
 	if (!t->requests || !t->threads) {
-		tables_free(t);
+		sdk_reader_free(t);
 		return -ENOMEM;
 	}
 	*ret = t;
 	return 0;
 }
 
-void tables_table_free(struct table *table)
+void followed_table_free(struct followed_table *table)
 {
-	table_file_close(&table->file);
+	sdk_table_file_close(&table->file);
 	free(table->by_number);
 	free(table);
 }
 
-void tables_free(struct tables *t)
+void sdk_reader_free(struct sdk_reader *t)
 {
 	if (!t)
 		return;
 	for (size_t i = 0; i < t->n; i++)
-		tables_table_free(t->all[i]);
+		followed_table_free(t->all[i]);
 	map_done(&t->by_pid);
-	table_costs_free(t->costs);
+	sdk_accounts_free(t->costs);
 	free(t->all);
 	free(t->waiting);
 	free(t->out);
@@ -72,26 +72,26 @@ static bool grow(void **array, size_t *room, size_t n, size_t size)
 
 /* --- finding --- */
 
-static struct table *table_add(struct tables *t, uint32_t pid, struct table_file *file)
+static struct followed_table *followed_table_add(struct sdk_reader *t, uint32_t pid, struct sdk_table_file *file)
 {
-	struct table *table = calloc(1, sizeof(*table));
+	struct followed_table *table = calloc(1, sizeof(*table));
 
-	if (!table || !grow((void **)&t->all, &t->room, t->n, sizeof(struct table *)) ||
+	if (!table || !grow((void **)&t->all, &t->room, t->n, sizeof(struct followed_table *)) ||
 	    map_set(&t->by_pid, pid, table)) {
 		free(table);
-		table_file_close(file);
+		sdk_table_file_close(file);
 		t->losses.unreadable++;
 		return NULL;
 	}
 	table->pid = pid;
-	table->found_ns = tables_now_ns();
+	table->found_ns = sdk_reader_now_ns();
 	table->since_ns = t->since_ns;
 	table->file = *file;
 	t->all[t->n++] = table;
 	return table;
 }
 
-void tables_table_gone(struct tables *t, struct table *table)
+void followed_table_detach(struct sdk_reader *t, struct followed_table *table)
 {
 	map_remove(&t->by_pid, table->pid);
 	table->gone = true;
@@ -99,44 +99,44 @@ void tables_table_gone(struct tables *t, struct table *table)
 
 static int call_in(pid_t pid, void *context)
 {
-	struct tables *t = context;
-	struct table_file file;
-	int rc = table_file_open(&file, pid);
+	struct sdk_reader *t = context;
+	struct sdk_table_file file;
+	int rc = sdk_table_file_open(&file, pid);
 
 	if (rc == 0) {
-		rc = table_file_call(&file, tables_now_ns());
-		table_file_close(&file);
+		rc = sdk_table_file_call(&file, sdk_reader_now_ns());
+		sdk_table_file_close(&file);
 	}
 	t->losses.unreadable += rc && rc != -ENOENT;
 	return 0;
 }
 
-void tables_call(struct tables *t)
+void sdk_reader_call(struct sdk_reader *t)
 {
-	table_files_each(call_in, t);
-	t->since_ns = tables_now_ns();
+	sdk_table_files_each(call_in, t);
+	t->since_ns = sdk_reader_now_ns();
 }
 
 /* What an older table holds already was not seen whole. */
-static void skip_old(struct tables *t, struct table *table)
+static void skip_old(struct sdk_reader *t, struct followed_table *table)
 {
 	struct sdk_table_counts head;
 
-	if (table_file_created_ns(&table->file) >= t->since_ns || table_file_counts(&table->file, &head))
+	if (sdk_table_file_created_ns(&table->file) >= t->since_ns || sdk_table_file_counts(&table->file, &head))
 		return;
 	table->n_read = head.n_ended;
-	table->n_untold = head.n_requests_full + head.n_threads_full;
+	table->n_unmeasured = head.n_requests_full + head.n_threads_full;
 }
 
 /*
  * A thread has announced itself. Without memory it stays unknown. One that does so again, for another agent, has had
  * its record all along: requests that it began before are its own.
  */
-static void note_thread(struct table *table, const struct record *r)
+static void note_thread(struct followed_table *table, const struct record *r)
 {
 	uint64_t at = r->connection - table->file.from - offsetof(struct sdk_table, threads);
 	size_t number = at / sizeof(struct sdk_thread), n = number + 1 < 16 ? 16 : 2 * number;
-	struct table_thread *more;
+	struct record_owner *more;
 
 	if (number >= SDK_THREADS)
 		return;
@@ -149,31 +149,31 @@ static void note_thread(struct table *table, const struct record *r)
 		table->n_numbers = n;
 	}
 	if (table->by_number[number].tid != r->tid)
-		table->by_number[number] = (struct table_thread){ .since_ns = r->time_ns, .tid = r->tid };
+		table->by_number[number] = (struct record_owner){ .since_ns = r->time_ns, .tid = r->tid };
 }
 
-void tables_record(struct tables *t, const struct record *r)
+void sdk_reader_record(struct sdk_reader *t, const struct record *r)
 {
-	struct table *table = map_get(&t->by_pid, r->pid);
-	struct table_file file;
+	struct followed_table *table = map_get(&t->by_pid, r->pid);
+	struct sdk_table_file file;
 
-	if (table && table_file_holds(&table->file, r->connection)) {
+	if (table && sdk_table_file_holds(&table->file, r->connection)) {
 		note_thread(table, r);
 		return;
 	}
 	if (table)
-		tables_table_gone(t, table);
+		followed_table_detach(t, table);
 	if (!r->connection)
 		return;
-	if (table_file_open(&file, (int)r->pid)) {
+	if (sdk_table_file_open(&file, (int)r->pid)) {
 		t->losses.unreadable++;
 		return;
 	}
-	table = table_add(t, r->pid, &file);
+	table = followed_table_add(t, r->pid, &file);
 	if (!table)
 		return;
 	skip_old(t, table);
-	if (table_file_holds(&table->file, r->connection))
+	if (sdk_table_file_holds(&table->file, r->connection))
 		note_thread(table, r);
 	memcpy(table->comm, r->comm, sizeof(table->comm));
 	memcpy(table->lineage, r->lineage, sizeof(table->lineage));
@@ -188,7 +188,7 @@ static unsigned n_bits(uint64_t x)
 }
 
 /* The thread that began it; 0 when that is not known, or was another that had the same record before. */
-static uint32_t began(const struct table *table, const struct sdk_request *r)
+static uint32_t began(const struct followed_table *table, const struct sdk_request *r)
 {
 	if (r->thread >= table->n_numbers || table->by_number[r->thread].since_ns > r->start_ns)
 		return 0;
@@ -196,11 +196,12 @@ static uint32_t began(const struct table *table, const struct sdk_request *r)
 }
 
 /* What a program tells, made possible: no time in the future, no more work than its threads had time for. */
-bool tables_told(struct told *to, const struct table *table, const struct sdk_request *r, uint64_t now)
+bool sdk_reader_decode(struct sdk_sample *to, const struct followed_table *table, const struct sdk_request *r,
+		       uint64_t now)
 {
 	uint64_t most;
 
-	*to = (struct told){ .key = SDK_KEY(table->pid, r->handle), .pid = table->pid };
+	*to = (struct sdk_sample){ .key = SDK_KEY(table->pid, r->handle), .pid = table->pid };
 	to->start_ns = r->start_ns;
 	to->end_ns = r->end_ns;
 	if (r->handle == 0 || r->handle >> SDK_HANDLE_BITS || r->start_ns > now || r->end_ns > now ||
@@ -226,7 +227,7 @@ bool tables_told(struct told *to, const struct table *table, const struct sdk_re
 	return true;
 }
 
-struct waiting *tables_wait(struct tables *t)
+struct waiting *sdk_reader_wait(struct sdk_reader *t)
 {
 	if (!grow((void **)&t->waiting, &t->waiting_room, t->n_waiting, sizeof(*t->waiting)))
 		return NULL;
@@ -234,16 +235,17 @@ struct waiting *tables_wait(struct tables *t)
 	return &t->waiting[t->n_waiting++];
 }
 
-static void ended_add(struct tables *t, const struct table *table, const struct sdk_request *r, uint64_t now)
+static void ended_add(struct sdk_reader *t, const struct followed_table *table, const struct sdk_request *r,
+		      uint64_t now)
 {
-	struct told told;
+	struct sdk_sample told;
 	struct waiting *w;
 
-	if (!tables_told(&told, table, r, now)) {
+	if (!sdk_reader_decode(&told, table, r, now)) {
 		t->losses.unreadable += r->start_ns >= table->since_ns;
 		return;
 	}
-	w = t->n_waiting < TABLES_ENDED_MAX ? tables_wait(t) : NULL;
+	w = t->n_waiting < SDK_READER_ENDED_MAX ? sdk_reader_wait(t) : NULL;
 	if (!w) {
 		t->losses.overwritten++;
 		return;
@@ -254,19 +256,19 @@ static void ended_add(struct tables *t, const struct table *table, const struct 
 }
 
 /* Entries n_read … upto of the ring; what is overwritten meanwhile shows by its number. */
-static void table_drain_ring(struct tables *t, struct table *table, uint64_t upto)
+static void followed_table_drain_ring(struct sdk_reader *t, struct followed_table *table, uint64_t upto)
 {
 	while (table->n_read < upto) {
 		uint32_t at = table->n_read % SDK_ENDED;
 		uint64_t left = upto - table->n_read, n = SDK_ENDED - at < left ? SDK_ENDED - at : left;
 		uint64_t now;
 
-		if (table_file_ended(&table->file, at, n, t->requests)) {
+		if (sdk_table_file_ended(&table->file, at, n, t->requests)) {
 			t->losses.unreadable++;
 			table->n_read = upto;
 			return;
 		}
-		now = tables_now_ns();
+		now = sdk_reader_now_ns();
 		for (uint64_t i = 0; i < n; i++, table->n_read++) {
 			/* Being written: by a thread that is off the CPU, perhaps. Next time; unless it never
 			 * will be. */
@@ -280,43 +282,43 @@ static void table_drain_ring(struct tables *t, struct table *table, uint64_t upt
 	}
 }
 
-static void table_drain(struct tables *t, struct table *table)
+static void followed_table_drain(struct sdk_reader *t, struct followed_table *table)
 {
 	struct sdk_table_counts head;
 	uint64_t untold;
 
-	if (table_file_counts(&table->file, &head)) {
+	if (sdk_table_file_counts(&table->file, &head)) {
 		t->losses.unreadable++;
 		return;
 	}
 	untold = head.n_requests_full + head.n_threads_full;
 	/* A program that counts backwards, or by millions between two looks, does not measure. */
-	if (untold > table->n_untold && untold - table->n_untold < 1u << 24)
-		t->losses.untold += untold - table->n_untold;
-	table->n_untold = untold;
+	if (untold > table->n_unmeasured && untold - table->n_unmeasured < 1u << 24)
+		t->losses.untold += untold - table->n_unmeasured;
+	table->n_unmeasured = untold;
 	if (head.n_ended < table->n_read || head.n_ended - table->n_read > 1u << 24)
 		table->n_read = head.n_ended;
 	if (head.n_ended - table->n_read > SDK_ENDED) {
 		t->losses.overwritten += head.n_ended - table->n_read - SDK_ENDED;
 		table->n_read = head.n_ended - SDK_ENDED;
 	}
-	table_drain_ring(t, table, head.n_ended);
+	followed_table_drain_ring(t, table, head.n_ended);
 	table->n_slots = head.n_slots_used < SDK_SLOTS ? head.n_slots_used : SDK_SLOTS;
 	table->n_threads = head.n_threads_used < SDK_THREADS ? head.n_threads_used : SDK_THREADS;
 }
 
-void tables_drain(struct tables *t)
+void sdk_reader_drain(struct sdk_reader *t)
 {
 	for (size_t i = 0; i < t->n; i++)
-		table_drain(t, t->all[i]);
+		followed_table_drain(t, t->all[i]);
 }
 
-static const struct table *find_created(const struct tables *t, uint64_t created_ns)
+static const struct followed_table *find_created(const struct sdk_reader *t, uint64_t created_ns)
 {
-	const struct table *found = NULL;
+	const struct followed_table *found = NULL;
 
 	for (size_t i = 0; i < t->n; i++) {
-		if (t->all[i]->gone || table_file_created_ns(&t->all[i]->file) != created_ns)
+		if (t->all[i]->gone || sdk_table_file_created_ns(&t->all[i]->file) != created_ns)
 			continue;
 		if (found)
 			return NULL; /* one of the two lies */
@@ -325,18 +327,19 @@ static const struct table *find_created(const struct tables *t, uint64_t created
 	return found;
 }
 
-int tables_find(const struct tables *t, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns, struct table_file *ret)
+int sdk_reader_find(const struct sdk_reader *t, uint32_t *pid, uint64_t created_ns, uint64_t *since_ns,
+		    struct sdk_table_file *ret)
 {
-	const struct table *table = *pid ? map_get(&t->by_pid, *pid) : find_created(t, created_ns);
+	const struct followed_table *table = *pid ? map_get(&t->by_pid, *pid) : find_created(t, created_ns);
 
 	if (!table)
 		return -ENOENT;
 	*pid = table->pid;
 	*since_ns = table->since_ns;
-	return table_file_copy(&table->file, ret);
+	return sdk_table_file_copy(&table->file, ret);
 }
 
-const struct told_losses *tables_losses(const struct tables *t)
+const struct sdk_losses *sdk_reader_losses(const struct sdk_reader *t)
 {
 	return &t->losses;
 }

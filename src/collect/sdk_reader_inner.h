@@ -12,20 +12,20 @@
 #include "base/map.h"
 
 /* Who a thread's record belongs to, and since when: it passes from one that has ended to another. */
-struct table_thread {
+struct record_owner {
 	uint64_t since_ns;
 	uint32_t tid, pad;
 };
 
-struct table {
+struct followed_table {
 	uint32_t pid;
-	struct table_file file;
+	struct sdk_table_file file;
 	uint64_t found_ns;
-	uint64_t since_ns; /* requests that began before are not known whole */
-	uint64_t n_read;   /* of its ended requests */
-	uint64_t n_untold; /* that it owned to when last read */
+	uint64_t since_ns;     /* requests that began before are not known whole */
+	uint64_t n_read;       /* of its ended requests */
+	uint64_t n_unmeasured; /* that it owned to when last read */
 	uint64_t n_slots, n_threads;
-	struct table_thread *by_number; /* as they have announced themselves */
+	struct record_owner *by_number; /* as they have announced themselves */
 	size_t n_numbers;
 	bool gone;
 	char comm[COMM_BYTES];
@@ -34,24 +34,24 @@ struct table {
 };
 
 struct waiting {
-	struct told told;
-	struct table_account before; /* on its account before the sample */
+	struct sdk_sample told;
+	struct sdk_account before; /* on its account before the sample */
 	uint64_t home_full_ns;
 };
 
-struct tables {
-	struct table_costs *costs;
+struct sdk_reader {
+	struct sdk_accounts *costs;
 	bool has_memory;   /* the kernel side measures it */
 	struct map by_pid; /* the live ones */
 	uint64_t since_ns; /* from here on every thread that is watched has announced itself before it works */
-	struct table **all;
+	struct followed_table **all;
 	size_t n, room;
-	struct told_losses losses;
+	struct sdk_losses losses;
 	/* Ended ones first, kept from sample to sample until they are told; then those that are open at this
 	 * one. */
 	struct waiting *waiting;
 	size_t n_waiting, n_ended, waiting_room;
-	struct told *out;
+	struct sdk_sample *out;
 	size_t out_room;
 	uint64_t swept_ns;
 	bool open_cut; /* there are more open ones */
@@ -60,7 +60,7 @@ struct tables {
 	struct sdk_thread *threads;
 };
 
-static inline uint64_t tables_now_ns(void)
+static inline uint64_t sdk_reader_now_ns(void)
 {
 	struct timespec t;
 
@@ -69,11 +69,11 @@ static inline uint64_t tables_now_ns(void)
 }
 
 /* Its process goes on without it, or not at all. What is in it is told with the next sample. */
-void tables_table_gone(struct tables *, struct table *);
-void tables_table_free(struct table *);
+void followed_table_detach(struct sdk_reader *, struct followed_table *);
+void followed_table_free(struct followed_table *);
 /* What a program tells, made possible; false: it is no request, or none that is known whole. */
-bool tables_told(struct told *to, const struct table *, const struct sdk_request *, uint64_t now);
+bool sdk_reader_decode(struct sdk_sample *to, const struct followed_table *, const struct sdk_request *, uint64_t now);
 /* NULL without memory. */
-struct waiting *tables_wait(struct tables *);
+struct waiting *sdk_reader_wait(struct sdk_reader *);
 
 #endif

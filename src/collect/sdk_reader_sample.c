@@ -7,10 +7,10 @@
 
 #include "model/request.h"
 
-static bool out_grow(struct tables *t)
+static bool out_grow(struct sdk_reader *t)
 {
 	size_t more = t->out_room ? 2 * t->out_room : 64;
-	struct told *bigger = realloc(t->out, more * sizeof(*bigger));
+	struct sdk_sample *bigger = realloc(t->out, more * sizeof(*bigger));
 
 	if (!bigger)
 		return false;
@@ -20,7 +20,8 @@ static bool out_grow(struct tables *t)
 }
 
 /* What threads that work for it have done since they turned to it; of one that died there, until then. */
-static uint64_t unsettled(const struct tables *t, const struct table *table, uint64_t handle, uint64_t until)
+static uint64_t unsettled(const struct sdk_reader *t, const struct followed_table *table, uint64_t handle,
+			  uint64_t until)
 {
 	uint64_t sum = 0;
 
@@ -31,29 +32,29 @@ static uint64_t unsettled(const struct tables *t, const struct table *table, uin
 }
 
 /* Requests that have not ended: they go on, or went down with the process. */
-static void table_read_open(struct tables *t, struct table *table)
+static void followed_table_read_open(struct sdk_reader *t, struct followed_table *table)
 {
-	uint64_t now = tables_now_ns();
+	uint64_t now = sdk_reader_now_ns();
 
-	if (!table->n_slots || table_file_slots(&table->file, table->n_slots, t->requests) ||
-	    table_file_threads(&table->file, table->n_threads, t->threads))
+	if (!table->n_slots || sdk_table_file_slots(&table->file, table->n_slots, t->requests) ||
+	    sdk_table_file_threads(&table->file, table->n_threads, t->threads))
 		return;
 	for (uint64_t i = 0; i < table->n_slots; i++) {
 		struct sdk_request *r = &t->requests[i];
 		uint64_t until = now, died;
 		struct waiting *w;
-		struct told told;
+		struct sdk_sample told;
 
 		if (r->state == 0 || r->state != r->handle)
 			continue;
-		died = table_cost_died_ns(t->costs, SDK_KEY(table->pid, r->handle));
+		died = sdk_accounts_died_ns(t->costs, SDK_KEY(table->pid, r->handle));
 		if (table->gone && died)
 			until = died < now ? died : now;
 		r->end_ns = until;
 		r->worked_ns += unsettled(t, table, r->handle, until);
-		if (!tables_told(&told, table, r, now))
+		if (!sdk_reader_decode(&told, table, r, now))
 			continue;
-		w = t->n_waiting < TABLES_ENDED_MAX + TABLES_OPEN_MAX ? tables_wait(t) : NULL;
+		w = t->n_waiting < SDK_READER_ENDED_MAX + SDK_READER_OPEN_MAX ? sdk_reader_wait(t) : NULL;
 		if (!w) {
 			t->open_cut = true;
 			return;
@@ -63,47 +64,47 @@ static void table_read_open(struct tables *t, struct table *table)
 	}
 }
 
-static void tables_forget_gone(struct tables *t)
+static void sdk_reader_forget_detached(struct sdk_reader *t)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
 		if (t->all[i]->gone)
-			tables_table_free(t->all[i]);
+			followed_table_free(t->all[i]);
 		else
 			t->all[n++] = t->all[i];
 	}
 	t->n = n;
 }
 
-void tables_begin(struct tables *t)
+void sdk_reader_begin(struct sdk_reader *t)
 {
 	/* Of the gone ones what is open is kept, as ended; so they come first. */
 	t->n_waiting = t->n_ended;
 	t->open_cut = false;
-	tables_drain(t);
+	sdk_reader_drain(t);
 	for (size_t i = 0; i < t->n; i++)
 		if (t->all[i]->gone)
-			table_read_open(t, t->all[i]);
+			followed_table_read_open(t, t->all[i]);
 	t->n_ended = t->n_waiting;
-	tables_forget_gone(t);
+	sdk_reader_forget_detached(t);
 	for (size_t i = 0; i < t->n; i++)
-		table_read_open(t, t->all[i]);
+		followed_table_read_open(t, t->all[i]);
 	for (size_t i = 0; i < t->n_waiting; i++)
-		table_cost_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before, &t->waiting[i].home_full_ns);
+		sdk_accounts_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before, &t->waiting[i].home_full_ns);
 }
 
 /* What a process is, from its first thread; and which processes are no more. */
-static void tables_see_threads(struct tables *t, const struct sample *sample)
+static void sdk_reader_see_threads(struct sdk_reader *t, const struct sample *sample)
 {
 	struct map seen;
 
 	if (!sample->n_threads)
 		return;
-	map_init(&seen, TABLES_MAX);
+	map_init(&seen, SDK_READER_TABLES_MAX);
 	for (size_t i = 0; i < sample->n_threads; i++) {
 		const struct thread_row *row = &sample->threads[i];
-		struct table *table = map_get(&t->by_pid, row->pid);
+		struct followed_table *table = map_get(&t->by_pid, row->pid);
 
 		if (!table)
 			continue;
@@ -116,7 +117,7 @@ static void tables_see_threads(struct tables *t, const struct sample *sample)
 	}
 	for (size_t i = 0; i < t->n; i++)
 		if (!t->all[i]->gone && t->all[i]->found_ns < sample->now_ns && !map_get(&seen, t->all[i]->pid))
-			tables_table_gone(t, t->all[i]);
+			followed_table_detach(t, t->all[i]);
 	map_done(&seen);
 }
 
@@ -147,8 +148,7 @@ static void unsettled_find(const struct sample *sample, struct unsettled *u)
 }
 
 /* Adds those of all threads that the kernel side last saw at this request; false: there are none. */
-static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key,
-			  struct table_account *to)
+static bool unsettled_add(const struct sample *sample, const struct unsettled *u, uint64_t key, struct sdk_account *to)
 {
 	size_t waits = (uintptr_t)map_get(&u->waits, key), memory = (uintptr_t)map_get(&u->memory, key);
 
@@ -156,7 +156,7 @@ static bool unsettled_add(const struct sample *sample, const struct unsettled *u
 		const struct thread_row *row = &sample->threads[i];
 
 		if (row->sdk_handle && SDK_KEY(row->pid, row->sdk_handle) == key)
-			cost_plus(&to->off, &row->sdk_off);
+			cost_accumulate(&to->off, &row->sdk_off);
 	}
 	for (size_t i = memory ? memory - 1 : sample->n_threads; i < sample->n_threads; i++) {
 		const struct thread_row *row = &sample->threads[i];
@@ -168,22 +168,22 @@ static bool unsettled_add(const struct sample *sample, const struct unsettled *u
 }
 
 /* False: its account moved while the threads were looked at; next time. */
-static bool complete(struct tables *t, struct waiting *w, const struct sample *sample,
+static bool complete(struct sdk_reader *t, struct waiting *w, const struct sample *sample,
 		     const struct unsettled *unsettled)
 {
-	struct table_account now;
+	struct sdk_account now;
 	uint64_t full = 0;
-	bool found = table_cost_read(t->costs, w->told.key, &now, &full), held;
+	bool found = sdk_accounts_read(t->costs, w->told.key, &now, &full), held;
 
 	if (w->told.ended && memcmp(&now, &w->before, sizeof(now)) != 0)
 		return false;
 	w->told.lost = !found && full >= w->told.start_ns && full;
 	held = unsettled_add(sample, unsettled, w->told.key, &now);
-	table_cost_settle(&w->told.cost, &now.off, w->told.cost.wall_ns);
+	sdk_account_settle(&w->told.cost, &now.off, w->told.cost.wall_ns);
 	w->told.memory = now.memory;
 	w->told.has_memory = t->has_memory;
 	if (w->told.ended && found && !held)
-		table_cost_free(t->costs, w->told.key);
+		sdk_accounts_forget(t->costs, w->told.key);
 	return true;
 }
 
@@ -194,7 +194,7 @@ static bool is_known(const void *context, uint64_t key)
 
 /* Accounts of requests that nobody knows: told without end of threads that still stood in them, or by liars.
  */
-static void sweep(struct tables *t, const struct unsettled *unsettled, uint64_t now)
+static void sweep(struct sdk_reader *t, const struct unsettled *unsettled, uint64_t now)
 {
 	struct map known;
 	struct map_slot *slot;
@@ -210,11 +210,11 @@ static void sweep(struct tables *t, const struct unsettled *unsettled, uint64_t 
 		map_set(&known, slot->key, t);
 	for (at = 0; (slot = map_next(&unsettled->memory, &at));)
 		map_set(&known, slot->key, t);
-	table_costs_sweep(t->costs, is_known, &known);
+	sdk_accounts_sweep(t->costs, is_known, &known);
 	map_done(&known);
 }
 
-const struct told *tables_complete(struct tables *t, const struct sample *sample, size_t *n)
+const struct sdk_sample *sdk_reader_complete(struct sdk_reader *t, const struct sample *sample, size_t *n)
 {
 	size_t kept = 0, n_waiting = t->n_waiting;
 	struct unsettled unsettled;
@@ -236,6 +236,6 @@ const struct told *tables_complete(struct tables *t, const struct sample *sample
 	t->n_waiting = t->n_ended = kept;
 	map_done(&unsettled.waits);
 	map_done(&unsettled.memory);
-	tables_see_threads(t, sample);
+	sdk_reader_see_threads(t, sample);
 	return t->out;
 }

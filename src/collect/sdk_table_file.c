@@ -16,7 +16,7 @@
 /* A hostile process can have as many mappings as vm.max_map_count: no line beyond is looked at. */
 #define MAPS_LINES_MAX 131072
 
-static int mapping_find(int pid, struct table_file *ret)
+static int mapping_find(int pid, struct sdk_table_file *ret)
 {
 	char path[64], line[512];
 	unsigned long from, to;
@@ -42,7 +42,7 @@ static int mapping_find(int pid, struct table_file *ret)
  * A name proves nothing: any file can be mapped under this one. Before it is opened for real it must be a
  * plain file on tmpfs, and before anything is written to it, sealed as only a memfd can be.
  */
-static int memory_file_open(const struct table_file *mapping, int pid)
+static int memory_file_open(const struct sdk_table_file *mapping, int pid)
 {
 	char path[128];
 	struct stat is;
@@ -76,7 +76,7 @@ static int check(int fd)
 	return pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && magic == SDK_TABLE_MAGIC ? 0 : -EINVAL;
 }
 
-int table_file_open(struct table_file *file, int pid)
+int sdk_table_file_open(struct sdk_table_file *file, int pid)
 {
 	int rc = mapping_find(pid, file);
 
@@ -87,76 +87,76 @@ int table_file_open(struct table_file *file, int pid)
 		return file->fd;
 	rc = check(file->fd);
 	if (rc)
-		table_file_close(file);
+		sdk_table_file_close(file);
 	return rc;
 }
 
-void table_file_close(struct table_file *file)
+void sdk_table_file_close(struct sdk_table_file *file)
 {
 	if (file->fd >= 0)
 		close(file->fd);
 	file->fd = -1;
 }
 
-int table_file_copy(const struct table_file *file, struct table_file *ret)
+int sdk_table_file_copy(const struct sdk_table_file *file, struct sdk_table_file *ret)
 {
 	*ret = *file;
 	ret->fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 	return ret->fd < 0 ? -errno : 0;
 }
 
-bool table_file_holds(const struct table_file *file, uint64_t address)
+bool sdk_table_file_holds(const struct sdk_table_file *file, uint64_t address)
 {
 	return address >= file->from && address < file->to;
 }
 
-int table_file_call(const struct table_file *file, uint64_t number)
+int sdk_table_file_call(const struct sdk_table_file *file, uint64_t number)
 {
 	ssize_t n = pwrite(file->fd, &number, sizeof(number), offsetof(struct sdk_table, agent));
 
 	return n == sizeof(number) ? 0 : n < 0 ? -errno : -EIO;
 }
 
-static int read_at(const struct table_file *file, void *to, size_t size, size_t at)
+static int read_at(const struct sdk_table_file *file, void *to, size_t size, size_t at)
 {
 	ssize_t n = pread(file->fd, to, size, (off_t)at);
 
 	return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
 }
 
-uint64_t table_file_created_ns(const struct table_file *file)
+uint64_t sdk_table_file_created_ns(const struct sdk_table_file *file)
 {
 	uint64_t ns = 0;
 
 	return read_at(file, &ns, sizeof(ns), offsetof(struct sdk_table, created_ns)) ? 0 : ns;
 }
 
-int table_file_counts(const struct table_file *file, struct sdk_table_counts *ret)
+int sdk_table_file_counts(const struct sdk_table_file *file, struct sdk_table_counts *ret)
 {
 	return read_at(file, ret, sizeof(*ret), offsetof(struct sdk_table, counts));
 }
 
-int table_file_ended(const struct table_file *file, uint64_t from, uint64_t n, struct sdk_request *ret)
+int sdk_table_file_ended(const struct sdk_table_file *file, uint64_t from, uint64_t n, struct sdk_request *ret)
 {
 	return read_at(file, ret, n * sizeof(*ret), offsetof(struct sdk_table, ended) + from * sizeof(*ret));
 }
 
-int table_file_slots(const struct table_file *file, uint64_t n, struct sdk_request *ret)
+int sdk_table_file_slots(const struct sdk_table_file *file, uint64_t n, struct sdk_request *ret)
 {
 	return read_at(file, ret, n * sizeof(*ret), offsetof(struct sdk_table, slots));
 }
 
-int table_file_slot(const struct table_file *file, uint64_t number, struct sdk_request *ret)
+int sdk_table_file_slot(const struct sdk_table_file *file, uint64_t number, struct sdk_request *ret)
 {
 	return read_at(file, ret, sizeof(*ret), offsetof(struct sdk_table, slots) + number * sizeof(*ret));
 }
 
-int table_file_threads(const struct table_file *file, uint64_t n, struct sdk_thread *ret)
+int sdk_table_file_threads(const struct sdk_table_file *file, uint64_t n, struct sdk_thread *ret)
 {
 	return read_at(file, ret, n * sizeof(*ret), offsetof(struct sdk_table, threads));
 }
 
-void table_files_each(int (*fn)(int pid, void *context), void *context)
+void sdk_table_files_each(int (*fn)(int pid, void *context), void *context)
 {
 	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 

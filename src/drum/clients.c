@@ -229,7 +229,7 @@ void clients_ended(struct clients *c, const struct request *r)
 }
 
 /* A response that goes on adds to the sum alone; of one that is being added the bounds may come later. */
-void clients_unseen(struct clients *c, const struct unseen *u)
+void clients_add_rate_limited(struct clients *c, const struct rate_limited *u)
 {
 	struct served_by by = { .cgroup_id = u->cgroup_id, .pid = u->pid };
 	struct time_sums sums = TIME_SUMS_NONE;

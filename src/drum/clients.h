@@ -37,7 +37,7 @@ void clients_free(struct clients *);
 void clients_ended(struct clients *, const struct request *);
 
 /* Requests of a process ended of which nothing else is known: none of them counts as a prediction. */
-void clients_unseen(struct clients *, const struct unseen *);
+void clients_add_rate_limited(struct clients *, const struct rate_limited *);
 
 /*
  * Gives what ended since the last call to the scopes that hold it. With `ready`, what it refuses waits for a later

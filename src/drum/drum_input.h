@@ -11,7 +11,7 @@
 #include "system/host.h"
 
 /* The memory of a scope's own cgroup. */
-struct compat_memory {
+struct drum_memory {
 	bool is_known;       /* which cgroup it is, and its files could be read */
 	const char *why_not; /* when it is not */
 	bool is_root;        /* the machine's figures: nobody's container */
@@ -19,9 +19,9 @@ struct compat_memory {
 	struct cgroup_memory_limits limits;
 };
 
-struct compat {
+struct drum_input {
 	struct host_memory machine;
-	struct compat_memory memory; /* of no meaning for scope node */
+	struct drum_memory memory; /* of no meaning for scope node */
 	struct time_sums times;
 	const struct client *client; /* NULL: nobody's */
 	/* Filled by the report: the processes in drum_info; malloc'd, the caller's. */

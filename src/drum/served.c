@@ -7,10 +7,10 @@
 
 #include "base/map.h"
 
-struct entry {
-	struct entry *same;          /* another with the same hash */
-	struct entry *newer, *older; /* by the last request that ended */
-	struct entry *next_unsettled, *previous_unsettled;
+struct served_entry {
+	struct served_entry *same;          /* another with the same hash */
+	struct served_entry *newer, *older; /* by the last request that ended */
+	struct served_entry *next_unsettled, *previous_unsettled;
 	bool is_unsettled;
 	uint64_t hash;
 	struct served_by by;
@@ -19,7 +19,7 @@ struct entry {
 
 struct served {
 	struct map by_hash; /* the first of a chain */
-	struct entry *newest, *oldest, *unsettled;
+	struct served_entry *newest, *oldest, *unsettled;
 	size_t n;
 };
 
@@ -39,7 +39,7 @@ void served_free(struct served *s)
 	if (!s)
 		return;
 	while (s->newest) {
-		struct entry *e = s->newest;
+		struct served_entry *e = s->newest;
 
 		s->newest = e->older;
 		free(e);
@@ -61,13 +61,13 @@ static uint64_t hash_of(const struct served_by *by)
 _Static_assert(sizeof(struct served_by) == 8 + 4 + COMM_BYTES + 4 * LINEAGE_MAX + 4,
 	       "hashed as bytes: no hidden padding");
 
-static void unlink_age(struct served *s, struct entry *e)
+static void unlink_age(struct served *s, struct served_entry *e)
 {
 	*(e->newer ? &e->newer->older : &s->newest) = e->older;
 	*(e->older ? &e->older->newer : &s->oldest) = e->newer;
 }
 
-static void link_newest(struct served *s, struct entry *e)
+static void link_newest(struct served *s, struct served_entry *e)
 {
 	e->newer = NULL;
 	e->older = s->newest;
@@ -75,16 +75,16 @@ static void link_newest(struct served *s, struct entry *e)
 	s->newest = e;
 }
 
-static struct entry *find(const struct served *s, const struct served_by *by, uint64_t hash)
+static struct served_entry *find(const struct served *s, const struct served_by *by, uint64_t hash)
 {
-	struct entry *e = map_get(&s->by_hash, hash);
+	struct served_entry *e = map_get(&s->by_hash, hash);
 
 	while (e && memcmp(&e->by, by, sizeof(*by)) != 0)
 		e = e->same;
 	return e;
 }
 
-static void mark_unsettled(struct served *s, struct entry *e)
+static void mark_unsettled(struct served *s, struct served_entry *e)
 {
 	if (e->is_unsettled)
 		return;
@@ -96,7 +96,7 @@ static void mark_unsettled(struct served *s, struct entry *e)
 	s->unsettled = e;
 }
 
-static void unmark_unsettled(struct served *s, struct entry *e)
+static void unmark_unsettled(struct served *s, struct served_entry *e)
 {
 	if (!e->is_unsettled)
 		return;
@@ -106,9 +106,9 @@ static void unmark_unsettled(struct served *s, struct entry *e)
 	e->is_unsettled = false;
 }
 
-static void unhash(struct served *s, struct entry *e)
+static void unhash(struct served *s, struct served_entry *e)
 {
-	struct entry *first = map_get(&s->by_hash, e->hash), **at = &first;
+	struct served_entry *first = map_get(&s->by_hash, e->hash), **at = &first;
 
 	while (*at != e)
 		at = &(*at)->same;
@@ -119,7 +119,7 @@ static void unhash(struct served *s, struct entry *e)
 		map_remove(&s->by_hash, e->hash);
 }
 
-static void remove_entry(struct served *s, struct entry *e)
+static void remove_entry(struct served *s, struct served_entry *e)
 {
 	unmark_unsettled(s, e);
 	unhash(s, e);
@@ -127,9 +127,9 @@ static void remove_entry(struct served *s, struct entry *e)
 	s->n--;
 }
 
-static struct entry *make(struct served *s, const struct served_by *by, uint64_t hash)
+static struct served_entry *make(struct served *s, const struct served_by *by, uint64_t hash)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	struct served_entry *e = calloc(1, sizeof(*e));
 
 	if (!e)
 		return NULL;
@@ -149,7 +149,7 @@ static struct entry *make(struct served *s, const struct served_by *by, uint64_t
 /* The oldest becomes part of its cgroup's sum, and a cgroup's sum part of the sum of all that is gone. */
 static void make_room(struct served *s)
 {
-	struct entry *e = s->oldest, *into;
+	struct served_entry *e = s->oldest, *into;
 	struct served_by by = { .cgroup_id = e->by.pid ? e->by.cgroup_id : 0 };
 
 	/* That one is never given up: its age counts as new. */
@@ -184,7 +184,7 @@ void served_add(struct served *s, const struct served_by *by, uint64_t duration_
 void served_add_sums(struct served *s, const struct served_by *by, const struct time_sums *sums)
 {
 	uint64_t hash = hash_of(by);
-	struct entry *e = find(s, by, hash);
+	struct served_entry *e = find(s, by, hash);
 
 	/* Giving one up may make another, of its cgroup; that happens to each once, so a turn or two on the average. */
 	while (!e && s->n >= SERVED_MAX)
@@ -202,9 +202,9 @@ void served_add_sums(struct served *s, const struct served_by *by, const struct 
 void served_settle(struct served *s, bool (*take)(void *, const struct served_by *, const struct time_sums *),
 		   void *context)
 {
-	struct entry *next;
+	struct served_entry *next;
 
-	for (struct entry *e = s->unsettled; e; e = next) {
+	for (struct served_entry *e = s->unsettled; e; e = next) {
 		next = e->next_unsettled;
 		if (!take(context, &e->by, &e->unsettled))
 			continue;
@@ -217,6 +217,6 @@ void served_settle(struct served *s, bool (*take)(void *, const struct served_by
 void served_walk(const struct served *s, void (*look)(void *, const struct served_by *, const struct time_sums *),
 		 void *context)
 {
-	for (const struct entry *e = s->newest; e; e = e->older)
+	for (const struct served_entry *e = s->newest; e; e = e->older)
 		look(context, &e->by, &e->settled);
 }

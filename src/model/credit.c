@@ -5,7 +5,7 @@
 
 #include "model/request.h"
 
-static bool is_empty(const struct account *a)
+static bool is_empty(const struct credit *a)
 {
 	static const struct cost nothing;
 
@@ -22,10 +22,9 @@ static bool memory_covers(const struct memory *whole, const struct memory *part)
 	       whole->major_faults >= part->major_faults;
 }
 
-struct account_part account_credit(struct account *a, const struct cost *so_far, const struct memory *memory,
-				   uint32_t tid)
+struct credit_part credit_take(struct credit *a, const struct cost *so_far, const struct memory *memory, uint32_t tid)
 {
-	struct account_part ret = { .cost = cost_minus(so_far, &a->cost) };
+	struct credit_part ret = { .cost = cost_saturating_sub(so_far, &a->cost) };
 
 	if (is_empty(a))
 		a->tid = tid;
@@ -35,25 +34,24 @@ struct account_part account_credit(struct account *a, const struct cost *so_far,
 		ret.memory = memory_between(&a->memory, memory);
 		a->memory = *memory;
 	}
-	cost_plus(&a->cost, &ret.cost);
+	cost_accumulate(&a->cost, &ret.cost);
 	return ret;
 }
 
-struct account_part account_close(struct account *a, const struct cost *whole, const struct memory *memory,
-				  uint32_t tid)
+struct credit_part credit_close(struct credit *a, const struct cost *whole, const struct memory *memory, uint32_t tid)
 {
-	struct account_part ret = { .cost = *whole, .memory = *memory };
+	struct credit_part ret = { .cost = *whole, .memory = *memory };
 
 	if (a->tid && a->tid != tid)
 		return ret;
-	ret.cost = cost_minus(whole, &a->cost);
+	ret.cost = cost_saturating_sub(whole, &a->cost);
 	if (a->tid) {
 		ret.memory = memory_between(&a->memory, memory);
-		*a = (struct account){ 0 };
+		*a = (struct credit){ 0 };
 		return ret;
 	}
 	/* Others' may be in it, too: that stays until they tell. */
-	a->cost = cost_minus(&a->cost, whole);
+	a->cost = cost_saturating_sub(&a->cost, whole);
 	if (memory_covers(memory, &a->memory)) {
 		ret.memory = memory_between(&a->memory, memory);
 		a->memory = (struct memory){ 0 };
@@ -65,7 +63,7 @@ struct account_part account_close(struct account *a, const struct cost *whole, c
 	return ret;
 }
 
-void account_credit_seen(struct account *a, const struct cost *seen, const struct memory *memory)
+void credit_take_seen(struct credit *a, const struct cost *seen, const struct memory *memory)
 {
-	*a = (struct account){ .cost = *seen, .memory = *memory };
+	*a = (struct credit){ .cost = *seen, .memory = *memory };
 }

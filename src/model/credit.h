@@ -13,25 +13,25 @@
 #include "shared/record.h"
 
 /* All 0: nothing has been credited. */
-struct account {
+struct credit {
 	struct cost cost;
 	struct memory memory;
 	uint32_t tid; /* the thread all this is of; 0: of several, or of one that is not known */
 };
 
 /* A part of a stretch of work. */
-struct account_part {
+struct credit_part {
 	struct cost cost;
 	struct memory memory;
 };
 
 /* What of a thread's stretch so far has not been credited. The account holds all of it afterwards. */
-struct account_part account_credit(struct account *, const struct cost *so_far, const struct memory *, uint32_t tid);
+struct credit_part credit_take(struct credit *, const struct cost *so_far, const struct memory *, uint32_t tid);
 
 /* The same at the end of the stretch: what is in the account of it leaves it. */
-struct account_part account_close(struct account *, const struct cost *whole, const struct memory *, uint32_t tid);
+struct credit_part credit_close(struct credit *, const struct cost *whole, const struct memory *, uint32_t tid);
 
 /* All that the exchange's threads were seen with has been credited. */
-void account_credit_seen(struct account *, const struct cost *seen, const struct memory *);
+void credit_take_seen(struct credit *, const struct cost *seen, const struct memory *);
 
 #endif

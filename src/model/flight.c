@@ -280,8 +280,8 @@ void flight_speaks_other(struct join *j, struct connection *c, uint32_t pid, boo
 
 void flight_goes_on(struct join *j, struct connection *c, uint64_t body_end)
 {
-	if (c->body_told != body_end && find_out(j, c, body_end))
-		c->body_told = body_end;
+	if (c->body_verdict != body_end && find_out(j, c, body_end))
+		c->body_verdict = body_end;
 }
 
 size_t join_take_verdicts(struct join *j, struct verdict *ret, size_t max)
@@ -332,7 +332,7 @@ void exchange_written_by(struct exchange *e, uint32_t tid)
 		e->current->inferred = true;
 }
 
-void exchange_told_by(struct exchange *e, uint32_t tid)
+void exchange_ended_by(struct exchange *e, uint32_t tid)
 {
 	size_t i = writer_at(e, tid);
 
@@ -365,17 +365,17 @@ struct exchange *exchange_new(struct join *j, const struct record *record)
 	return e;
 }
 
-void exchange_credit(struct exchange *e, const struct account_part *part)
+void exchange_credit(struct exchange *e, const struct credit_part *part)
 {
 	if (!e->current)
 		return;
-	cost_plus(&e->current->cost, &part->cost);
+	cost_accumulate(&e->current->cost, &part->cost);
 	memory_append(&e->current->memory, &part->memory);
 }
 
 void exchange_give(struct exchange *e, const struct cost *so_far, const struct memory *memory, uint32_t tid)
 {
-	struct account_part part = account_credit(&e->given, so_far, memory, tid);
+	struct credit_part part = credit_take(&e->given, so_far, memory, tid);
 
 	exchange_credit(e, &part);
 }

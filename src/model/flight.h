@@ -35,7 +35,7 @@ struct connection {
 	uint8_t protocol;      /* enum protocol: counted already */
 	uint8_t n_junk;        /* turns that began with no head */
 	bool speaks_http;      /* a request was found, or a response */
-	uint64_t body_told;    /* where a body ends, as the kernel side is, or was, to be told */
+	uint64_t body_verdict; /* where a body ends, as the kernel side is, or was, to be told */
 	bool is_foreign;       /* it is none, as the kernel side is, or was, to be told */
 	bool closed;           /* no further response can be written */
 	bool reset, peer_eof, is_unix;
@@ -60,7 +60,7 @@ struct exchange {
 	uint64_t connection;
 	struct request *current;  /* to whom its cost goes; NULL: nobody (junk, or ended) */
 	struct exchange *sibling; /* the next of the same request */
-	struct account given;     /* what earlier requests got of what its threads have not told with an end yet */
+	struct credit given;      /* what earlier requests got of what its threads have not told with an end yet */
 	/* What the exchange had cost a thread when the latest response began. */
 	struct cost at_response;
 	struct memory memory_at_response;
@@ -173,7 +173,7 @@ void flight_on_tail(struct join *, const struct record *, const char *bytes);
 
 /* A thread's cost for the exchange so far goes to the current request, but for what earlier ones got of it. */
 void exchange_give(struct exchange *, const struct cost *so_far, const struct memory *, uint32_t tid);
-void exchange_credit(struct exchange *, const struct account_part *);
+void exchange_credit(struct exchange *, const struct credit_part *);
 /* Bytes that should have begun a head do not; `sure`: the connection was followed from its beginning. */
 void flight_speaks_other(struct join *, struct connection *, uint32_t pid, bool sure);
 /*
@@ -189,7 +189,7 @@ void exchange_turn(struct exchange *, struct request *r);
 /* A thread has written in it, and will tell an end of its own. Its request waits for that. */
 void exchange_written_by(struct exchange *, uint32_t tid);
 /* It has told. What it wrote before that it has told, too. */
-void exchange_told_by(struct exchange *, uint32_t tid);
+void exchange_ended_by(struct exchange *, uint32_t tid);
 void exchange_free(struct join *, struct exchange *);
 /* The one that a RECORD_OPEN begins. NULL without memory, or when there are too many. */
 struct exchange *exchange_new(struct join *, const struct record *);

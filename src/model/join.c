@@ -12,9 +12,9 @@
 #define OWN_HANDLES (1ull << 52)
 
 /* A thread tells all that the exchange cost it; a later stretch of its is counted from 0. */
-static void settle_account(struct exchange *e, const struct record *record)
+static void settle_credit(struct exchange *e, const struct record *record)
 {
-	struct account_part part = account_close(&e->given, &record->cost, &record->memory, record->tid);
+	struct credit_part part = credit_close(&e->given, &record->cost, &record->memory, record->tid);
 
 	exchange_credit(e, &part);
 	if (e->response_by == record->tid) {
@@ -241,7 +241,7 @@ static void note_end(struct request *r, const struct connection *c, const struct
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
 		r->shared = true;
-	r->handed_on |= (record->flags & RECORD_INHERITED) != 0;
+	r->has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	r->oom_killed |= (record->flags & RECORD_OOM_KILLED) != 0;
 	request_seen_by(r, record->tid);
@@ -292,9 +292,9 @@ static void on_end(struct join *j, const struct record *record)
 		    record->flags & (RECORD_SENT | RECORD_CLOSED))
 			exchange_free(j, e);
 	} else {
-		settle_account(e, record);
+		settle_credit(e, record);
 		/* It may be one that only dies late, when others have written the response: they tell yet. */
-		exchange_told_by(e, record->tid);
+		exchange_ended_by(e, record->tid);
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);
 		flight_left(j, r);
@@ -329,9 +329,9 @@ static void on_close(struct join *j, const struct record *record)
 		/*
 		 * It was parked: nobody worked on it, unless somebody has written and will say so when it turns away.
 		 */
-		cost_plus(&e->current->cost, &record->cost);
+		cost_accumulate(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);
-		e->current->handed_on |= (record->flags & RECORD_INHERITED) != 0;
+		e->current->has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
 		if (e->current->status)
 			e->current->shared = true;
 		else

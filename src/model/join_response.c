@@ -57,7 +57,7 @@ static void answer(const struct writing *w, struct request *r, const struct http
 
 	pass_on(w->j, w->c, w->e, r, w->from + at);
 	if (record->sdk)
-		r->told_key = SDK_KEY(record->pid, record->sdk);
+		r->sdk_key = SDK_KEY(record->pid, record->sdk);
 	request_answer(r, response, w->from + at, w->bytes + at, w->n - at, record->sent_bytes - w->from - at,
 		       w->j->extra);
 	flight_answered_by(w->j, r, record);

@@ -8,7 +8,7 @@
 /* What the sample shows of an exchange that no record has told yet. */
 static struct cost untold(const struct exchange *e)
 {
-	return cost_minus(&e->seen, &e->given.cost);
+	return cost_saturating_sub(&e->seen, &e->given.cost);
 }
 
 /* Does every thread that works on it sleep where its work would end? */
@@ -31,7 +31,7 @@ static void settle_exchanges(struct request *r)
 		struct exchange *e = r->exchanges;
 
 		if (e->last)
-			account_credit_seen(&e->given, &e->seen, &e->seen_memory);
+			credit_take_seen(&e->given, &e->seen, &e->seen_memory);
 		e->settled = true;
 		exchange_turn(e, NULL);
 	}
@@ -62,7 +62,7 @@ static void mark_parked(struct join *j, const struct sample *sample, void (*forg
 		} else if (!e->parked && e->ended_ns <= sample->now_ns) {
 			e->parked = true;
 			e->current->shared = true;
-			cost_plus(&e->seen, &sample->parked[i].cost);
+			cost_accumulate(&e->seen, &sample->parked[i].cost);
 			memory_append(&e->seen_memory, &sample->parked[i].memory);
 		}
 	}
@@ -78,7 +78,7 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 	if (!r || (e->ended && row->now_ns <= e->ended_ns))
 		return;
 	e->ended = false;
-	cost_plus(&e->seen, &row->work);
+	cost_accumulate(&e->seen, &row->work);
 	memory_append(&e->seen_memory, &row->work_memory);
 	r->end_ns = row->end_ns ? row->end_ns : row->now_ns;
 	r->shared |= (row->flags & THREAD_SHARED) != 0;
@@ -114,16 +114,16 @@ static void mark_threads(struct join *j, const struct sample *sample)
 }
 
 /* What was handed on and no end has told since. Cost alone: nobody holds the exchange by it. */
-static void mark_handed(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+static void mark_handoffs(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
 {
-	for (size_t i = 0; i < sample->n_handed; i++) {
-		struct exchange *e = map_get(&j->exchanges, sample->handed[i].exchange);
+	for (size_t i = 0; i < sample->n_handoffs; i++) {
+		struct exchange *e = map_get(&j->exchanges, sample->handoffs[i].exchange);
 
 		if (!e || !e->current) {
-			forget(context, sample->handed[i].exchange);
-		} else if (sample->handed[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
-			cost_plus(&e->seen, &sample->handed[i].cost);
-			e->current->handed_on = e->current->shared = true;
+			forget(context, sample->handoffs[i].exchange);
+		} else if (sample->handoffs[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
+			cost_accumulate(&e->seen, &sample->handoffs[i].cost);
+			e->current->has_handoff = e->current->shared = true;
 		}
 	}
 }
@@ -154,7 +154,7 @@ static void credit_live(struct join *j)
 
 		if (!r)
 			continue;
-		cost_plus(&r->live, &part);
+		cost_accumulate(&r->live, &part);
 		/* One of which nothing is seen now: what it has given is not taken back. */
 		if (all[i]->held || all[i]->parked)
 			memory_append(&r->live_memory, &memory);
@@ -345,7 +345,7 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 	map_clear(&j->pids);
 	mark_parked(j, sample, forget, context);
 	mark_threads(j, sample);
-	mark_handed(j, sample, forget, context);
+	mark_handoffs(j, sample, forget, context);
 	credit_live(j);
 	/* One that could not be read has no threads: it proves nobody's death. */
 	if (sample->n_threads == 0)

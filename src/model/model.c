@@ -10,13 +10,13 @@ struct model {
 	struct model_settings settings;
 	struct join *join;
 	struct clients *clients;
-	struct told_join *told;
+	struct sdk_join *sdk;
 	struct join_counts counts; /* of both */
 	const struct sample *sample;
 	struct retention *ended;
 	struct routes *routes, *routes_by_process;
 	uint64_t last_seq;
-	uint64_t n_answered_unseen, n_unseen; /* ended without a row, as counted by the routes */
+	uint64_t n_answered_rate_limited, n_rate_limited; /* ended without a row, as counted by the routes */
 	int64_t unix_minus_mono_ns;
 };
 
@@ -36,7 +36,7 @@ static void on_socket_end(void *context, struct request *r)
 {
 	struct model *m = context;
 
-	told_socket_ended(m->told, r);
+	sdk_join_socket_ended(m->sdk, r);
 }
 
 int model_new(struct model **ret, const struct model_settings *settings)
@@ -48,8 +48,8 @@ int model_new(struct model **ret, const struct model_settings *settings)
 	m->settings = *settings;
 	m->unix_minus_mono_ns = settings->unix_minus_mono_ns;
 	if (clients_new(&m->clients) || retention_new(&m->ended, &settings->retention) ||
-	    routes_new(&m->routes, false) || routes_new(&m->routes_by_process, true) || told_new(&m->told, keep, m) ||
-	    join_new(&m->join, &m->settings.id_headers, on_socket_end, m)) {
+	    routes_new(&m->routes, false) || routes_new(&m->routes_by_process, true) ||
+	    sdk_join_new(&m->sdk, keep, m) || join_new(&m->join, &m->settings.id_headers, on_socket_end, m)) {
 		model_free(m);
 		return -ENOMEM;
 	}
@@ -62,7 +62,7 @@ void model_free(struct model *m)
 	if (!m)
 		return;
 	join_free(m->join);
-	told_free(m->told);
+	sdk_join_free(m->sdk);
 	clients_free(m->clients);
 	retention_free(m->ended);
 	routes_free(m->routes);
@@ -76,30 +76,31 @@ void model_record(struct model *m, const struct record *record, const char *byte
 	struct request *r;
 
 	if (record->type == RECORD_SDK) {
-		told_by(m->told, record->pid);
+		sdk_join_process(m->sdk, record->pid);
 		return;
 	}
 	if (record->type == RECORD_FOREIGN)
-		told_foreign(m->told, record->pid);
+		sdk_join_foreign(m->sdk, record->pid);
 	join_record(m->join, record, bytes);
 	n = join_counts(m->join)->started - n;
 	for (r = join_newest(m->join); r && n; r = r->older, n--)
-		told_head_read(m->told, r, record->tid, record->time_ns);
+		sdk_join_head_read(m->sdk, r, record->tid, record->time_ns);
 }
 
 /* Those above the row limit, by their answers, and those whose cost was lost: counted, and no more. */
-static void count_unseen(struct model *m)
+static void count_rate_limited(struct model *m)
 {
-	uint64_t n = m->sample->losses[LOSS_UNSEEN_FULL] + join_counts(m->join)->rows + told_counts(m->told)->rows;
+	uint64_t n =
+		m->sample->losses[LOSS_RATE_LIMITED_FULL] + join_counts(m->join)->rows + sdk_join_counts(m->sdk)->rows;
 
-	for (size_t i = 0; i < m->sample->n_unseen; i++) {
-		clients_unseen(m->clients, &m->sample->unseen[i]);
-		m->n_answered_unseen += m->sample->unseen[i].count;
+	for (size_t i = 0; i < m->sample->n_rate_limited; i++) {
+		clients_add_rate_limited(m->clients, &m->sample->rate_limited[i]);
+		m->n_answered_rate_limited += m->sample->rate_limited[i].count;
 	}
-	n += m->n_answered_unseen;
-	if (n > m->n_unseen)
-		routes_add_unseen(m->routes, m->sample->now_ns, n - m->n_unseen);
-	m->n_unseen = n;
+	n += m->n_answered_rate_limited;
+	if (n > m->n_rate_limited)
+		routes_add_rate_limited(m->routes, m->sample->now_ns, n - m->n_rate_limited);
+	m->n_rate_limited = n;
 }
 
 void model_sample(struct model *m, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
@@ -107,13 +108,13 @@ void model_sample(struct model *m, const struct sample *sample, void (*forget)(v
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
 	join_sample(m->join, sample, forget, context);
-	count_unseen(m);
+	count_rate_limited(m);
 	retention_advance(m->ended, sample->now_ns);
 }
 
-void model_told(struct model *m, const struct told *told, size_t n)
+void model_sdk_sample(struct model *m, const struct sdk_sample *sdk, size_t n)
 {
-	told_sample(m->told, m->sample, told, n, join_newest(m->join));
+	sdk_join_sample(m->sdk, m->sample, sdk, n, join_newest(m->join));
 }
 
 const struct sample *model_last_sample(const struct model *m)
@@ -143,20 +144,20 @@ size_t model_take_verdicts(struct model *m, struct verdict *ret, size_t max)
 
 const struct join_counts *model_counts(const struct model *m)
 {
-	const struct told_counts *told = told_counts(m->told);
+	const struct sdk_join_counts *sdk = sdk_join_counts(m->sdk);
 	struct join_counts *sum = &((struct model *)m)->counts;
 
 	*sum = *join_counts(m->join);
-	sum->started += told->started;
-	sum->finished += told->finished;
-	sum->in_flight += told->in_flight;
-	sum->rows += told->rows;
+	sum->started += sdk->started;
+	sum->finished += sdk->finished;
+	sum->in_flight += sdk->in_flight;
+	sum->rows += sdk->rows;
 	return sum;
 }
 
 const struct request *model_active(const struct model *m)
 {
-	return told_active(m->told, join_newest(m->join));
+	return sdk_join_active(m->sdk, join_newest(m->join));
 }
 
 const struct retention *model_retention(const struct model *m)
@@ -175,7 +176,7 @@ struct model_bytes model_bytes_max(const struct model_settings *settings)
 		.n_rows = retention_rows_max(&settings->retention),
 		.rows = retention_bytes_max(&settings->retention),
 		.routes = 2 * routes_bytes_max(),
-		.in_flight = join_bytes_max() + told_bytes_max(),
+		.in_flight = join_bytes_max() + sdk_join_bytes_max(),
 	};
 }
 

@@ -30,7 +30,7 @@ void model_sample(struct model *, const struct sample *, void (*forget)(void *co
 		  void *context);
 
 /* What programs have told up to that sample, which must have been given before. */
-void model_told(struct model *, const struct told *, size_t n);
+void model_sdk_sample(struct model *, const struct sdk_sample *, size_t n);
 
 /* The last sample, or NULL. */
 const struct sample *model_last_sample(const struct model *);

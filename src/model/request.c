@@ -11,7 +11,7 @@
 /* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
 #define COST_FIELDS (sizeof(struct cost) / sizeof(__u64))
 
-void cost_plus(struct cost *sum, const struct cost *more)
+void cost_accumulate(struct cost *sum, const struct cost *more)
 {
 	__u64 *a = (__u64 *)sum;
 	const __u64 *b = (const __u64 *)more;
@@ -20,7 +20,7 @@ void cost_plus(struct cost *sum, const struct cost *more)
 		a[i] += b[i];
 }
 
-struct cost cost_minus(const struct cost *a, const struct cost *b)
+struct cost cost_saturating_sub(const struct cost *a, const struct cost *b)
 {
 	struct cost ret;
 
@@ -317,7 +317,7 @@ const char *request_confidence(const struct request *r)
 {
 	if (r->told)
 		return "exact";
-	if (r->inferred || r->handed_on)
+	if (r->inferred || r->has_handoff)
 		return "inferred";
 	if (r->woken)
 		return "inherited";
@@ -328,5 +328,5 @@ const char *request_source(const struct request *r)
 {
 	if (r->told)
 		return "sdk";
-	return r->handed_on || r->woken ? "inherited" : "socket";
+	return r->has_handoff || r->woken ? "inherited" : "socket";
 }

@@ -87,26 +87,26 @@ struct request {
 	bool inferred;        /* the connection is older than the agent, or bytes of it were moved unseen */
 	bool received_unseen; /* some of its bytes were read unseen: their number is not known */
 	/* --infer-handoff: some of its cost is that of threads of which it is guessed that they worked for it */
-	bool handed_on;
+	bool has_handoff;
 	bool woken; /* some of its cost is what a thread did since it woke, before its first edge of this request */
 	bool lost;  /* some of its cost could not be kept: it must not become a row */
 	uint64_t queue_ns;    /* UNKNOWN: not told */
 	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */
 	bool last_chunk;      /* its last write ended as a chunked body ends */
 	/* What its program tells of it by libreqmeter. */
-	uint64_t told_key;   /* the program's name for it; 0: not known */
+	uint64_t sdk_key;    /* the program's name for it; 0: not known */
 	bool told;           /* its cost and words are the program's */
 	uint64_t handled_ns; /* with that: from where the program began it to where its response begins */
 	bool waits, claimed;
-	uint64_t untold_ns; /* the first sample of late that told nothing of it, though it might have; 0: none */
-	/* Who read its head and what was begun then: see told_match.h. */
+	uint64_t sdk_missing_ns; /* the first sample of late that told nothing of it, though it might have; 0: none */
+	/* Who read its head and what was begun then: see sdk_match.h. */
 	uint32_t head_tid;
 	uint64_t head_ns, head_before_ns; /* and when that thread had read the one before */
 	uint64_t window_key;         /* of the request that a program began between this head and the thread's next */
 	uint64_t window_closed_ns;   /* the sample in which that was first seen to be over */
 	bool window_unsure;          /* there are several, or it may be another's */
 	struct request *same_reader; /* in the sample at hand */
-	struct request *told_newer, *told_older;
+	struct request *sdk_newer, *sdk_older;
 	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
 };
 
@@ -160,8 +160,8 @@ const char *request_confidence(const struct request *);
 const char *request_source(const struct request *);
 
 /* Sums of costs, part by part; the difference never falls below 0. */
-void cost_plus(struct cost *sum, const struct cost *more);
-struct cost cost_minus(const struct cost *a, const struct cost *b);
+void cost_accumulate(struct cost *sum, const struct cost *more);
+struct cost cost_saturating_sub(const struct cost *a, const struct cost *b);
 
 /* What is credited, as the start of what is seen of one in flight; and what is seen, as all that there will be. */
 void request_begin_live(struct request *);

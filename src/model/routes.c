@@ -28,7 +28,7 @@ struct routes {
 	struct map series; /* hash -> the first of them */
 	size_t n;
 	/* Always there, and not in the map. */
-	struct series other, unseen;
+	struct series other, rate_limited;
 };
 
 /* --- tallies --- */
@@ -242,7 +242,7 @@ void routes_free(struct routes *rt)
 	}
 	map_done(&rt->series);
 	series_done(&rt->other);
-	series_done(&rt->unseen);
+	series_done(&rt->rate_limited);
 	free(rt);
 }
 
@@ -257,11 +257,11 @@ void routes_add(struct routes *rt, const struct request *r)
 	tally_add(&s->all, r);
 }
 
-void routes_add_unseen(struct routes *rt, uint64_t now_ns, uint64_t n)
+void routes_add_rate_limited(struct routes *rt, uint64_t now_ns, uint64_t n)
 {
-	struct route_tally *t = n ? tally_at(&rt->unseen, now_ns / RETENTION_BUCKET_NS) : NULL;
+	struct route_tally *t = n ? tally_at(&rt->rate_limited, now_ns / RETENTION_BUCKET_NS) : NULL;
 
-	rt->unseen.all.count += n;
+	rt->rate_limited.all.count += n;
 	if (t)
 		t->count += n;
 }
@@ -337,7 +337,7 @@ int routes_read(const struct routes *rt, uint64_t from_ns, routes_fits fits, con
 		return -ENODATA;
 	}
 	if (!fits)
-		add_special(&rt->unseen, ROUTES_UNSEEN, false, from_ns, rows, n);
+		add_special(&rt->rate_limited, ROUTES_RATE_LIMITED, false, from_ns, rows, n);
 	qsort(rows, *n, sizeof(*rows), by_cpu);
 	*ret = rows;
 	return 0;

@@ -15,8 +15,9 @@
 /* The longest window but for all time, and the present bucket. */
 #define ROUTES_BUCKETS (900 / 30 + 1)
 
-#define ROUTES_OTHER  "{other}"  /* no place for a series of its own */
-#define ROUTES_UNSEEN "{unseen}" /* counted by the kernel side, but without a row: its cost is in the ledger alone */
+#define ROUTES_OTHER "{other}" /* no place for a series of its own */
+#define ROUTES_RATE_LIMITED                                                                                            \
+	"{unseen}" /* counted by the kernel side, but without a row: its cost is in the ledger alone */
 
 struct routes;
 
@@ -52,7 +53,7 @@ void routes_free(struct routes *);
 
 void routes_add(struct routes *, const struct request *);
 /* So many requests ended by now of which nothing more is known. */
-void routes_add_unseen(struct routes *, uint64_t now_ns, uint64_t n);
+void routes_add_rate_limited(struct routes *, uint64_t now_ns, uint64_t n);
 
 /*
  * The rows of the window that began at `from_ns` (of retention_window_from; 0: all time), by CPU, highest first, of

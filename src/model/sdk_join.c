@@ -22,17 +22,17 @@
  * slot and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled;
  * the end may come while the table is being read; and an end is told later when its account moved meanwhile.
  */
-#define TOLD_LATE_NS 2000000000ull
+#define SDK_JOIN_LATE_NS 2000000000ull
 /* Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the time
  * can be missing in one. */
 #define TOLD_PID_SAMPLES 10
 
-struct held {
-	struct told told;
-	struct held *next;
+struct held_sample {
+	struct sdk_sample told;
+	struct held_sample *next;
 };
 
-struct told_join {
+struct sdk_join {
 	join_sink sink;
 	void *context;
 	struct map pids; /* of programs that tell: the last sample in which that was known */
@@ -41,17 +41,17 @@ struct told_join {
 	struct request *newest;
 	struct request *ended, **ended_tail; /* of sockets, that wait */
 	size_t n_ended;
-	struct held *held, **held_tail; /* ended by their programs, not yet at their sockets */
+	struct held_sample *held, **held_tail; /* ended by their programs, not yet at their sockets */
 	size_t n_held;
-	struct told_counts counts;
+	struct sdk_join_counts counts;
 	uint64_t n_handles;
-	struct told_match match;
+	struct sdk_match match;
 	struct map seen; /* in the last sample: keys told of as going on, or held */
 };
 
-int told_new(struct told_join **ret, join_sink sink, void *context)
+int sdk_join_new(struct sdk_join **ret, join_sink sink, void *context)
 {
-	struct told_join *t = calloc(1, sizeof(*t));
+	struct sdk_join *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
@@ -60,54 +60,54 @@ int told_new(struct told_join **ret, join_sink sink, void *context)
 	t->ended_tail = &t->ended;
 	t->held_tail = &t->held;
 	map_init(&t->pids, 1 << 22); /* PID_MAX_LIMIT */
-	map_init(&t->open, TOLD_OPEN_MAX);
+	map_init(&t->open, SDK_JOIN_OPEN_MAX);
 	map_init(&t->seen, SIZE_MAX);
-	told_match_init(&t->match);
+	sdk_match_init(&t->match);
 	*ret = t;
 	return 0;
 }
 
-void told_free(struct told_join *t)
+void sdk_join_free(struct sdk_join *t)
 {
 	if (!t)
 		return;
 	for (struct request *r = t->newest, *older; r; r = older) {
-		older = r->told_older;
+		older = r->sdk_older;
 		request_free(r);
 	}
 	for (struct request *r = t->ended, *next; r; r = next) {
 		next = r->next;
 		request_free(r);
 	}
-	for (struct held *h = t->held, *next; h; h = next) {
+	for (struct held_sample *h = t->held, *next; h; h = next) {
 		next = h->next;
 		free(h);
 	}
 	map_done(&t->pids);
 	map_done(&t->open);
 	map_done(&t->seen);
-	told_match_done(&t->match);
+	sdk_match_done(&t->match);
 	free(t);
 }
 
-void told_by(struct told_join *t, uint32_t pid)
+void sdk_join_process(struct sdk_join *t, uint32_t pid)
 {
 	map_set(&t->pids, pid, (void *)(uintptr_t)(t->n_samples + 1));
 }
 
-void told_head_read(struct told_join *t, struct request *r, uint32_t tid, uint64_t now_ns)
+void sdk_join_head_read(struct sdk_join *t, struct request *r, uint32_t tid, uint64_t now_ns)
 {
-	told_match_read(&t->match, r, tid, now_ns);
+	sdk_match_read(&t->match, r, tid, now_ns);
 }
 
-void told_foreign(struct told_join *t, uint32_t pid)
+void sdk_join_foreign(struct sdk_join *t, uint32_t pid)
 {
-	told_match_foreign(&t->match, pid);
+	sdk_match_foreign(&t->match, pid);
 }
 
-void told_socket_ended(struct told_join *t, struct request *r)
+void sdk_join_socket_ended(struct sdk_join *t, struct request *r)
 {
-	if (!map_get(&t->pids, r->pid) || t->n_ended >= TOLD_WAITING_MAX) {
+	if (!map_get(&t->pids, r->pid) || t->n_ended >= SDK_JOIN_WAITING_MAX) {
 		t->sink(t->context, r);
 		return;
 	}
@@ -131,11 +131,11 @@ static void take_text(char **to, const char *text)
 }
 
 /* What the program says goes before what was seen, but for status, bytes and path. */
-static void take_words(struct request *r, const struct told *told)
+static void take_words(struct request *r, const struct sdk_sample *told)
 {
 	r->told = true;
 	r->has_memory = told->has_memory;
-	r->told_key = told->key;
+	r->sdk_key = told->key;
 	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
 		take_text(&r->id, told->id);
 		r->id_source = "sdk";
@@ -156,20 +156,20 @@ static void take_words(struct request *r, const struct told *told)
 }
 
 /* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
-static uint64_t handled_ns(const struct request *r, const struct told *told)
+static uint64_t handled_ns(const struct request *r, const struct sdk_sample *told)
 {
 	if (told->answered_ns)
 		return told->answered_ns - told->start_ns;
 	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
 }
 
-static void take_live(struct request *r, const struct told *told)
+static void take_live(struct request *r, const struct sdk_sample *told)
 {
 	r->live = told->cost;
 	r->live_memory = told->memory;
 }
 
-static void take_cost(struct request *r, const struct told *told)
+static void take_cost(struct request *r, const struct sdk_sample *told)
 {
 	r->handled_ns = handled_ns(r, told);
 	r->cost = told->cost;
@@ -181,7 +181,7 @@ static void take_cost(struct request *r, const struct told *told)
 	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
 }
 
-static struct request *request_told(struct told_join *t, const struct told *told)
+static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sample *told)
 {
 	struct request *r = calloc(1, sizeof(*r));
 	char made[40];
@@ -208,19 +208,19 @@ static struct request *request_told(struct told_join *t, const struct told *told
 
 /* --- open ones --- */
 
-static void open_remove(struct told_join *t, struct request *r)
+static void open_remove(struct sdk_join *t, struct request *r)
 {
-	map_remove(&t->open, r->told_key);
-	*(r->told_newer ? &r->told_newer->told_older : &t->newest) = r->told_older;
-	if (r->told_older)
-		r->told_older->told_newer = r->told_newer;
-	r->told_newer = r->told_older = r->older = NULL;
+	map_remove(&t->open, r->sdk_key);
+	*(r->sdk_newer ? &r->sdk_newer->sdk_older : &t->newest) = r->sdk_older;
+	if (r->sdk_older)
+		r->sdk_older->sdk_newer = r->sdk_newer;
+	r->sdk_newer = r->sdk_older = r->older = NULL;
 	t->counts.in_flight--;
 }
 
-static struct request *open_add(struct told_join *t, const struct told *told)
+static struct request *open_add(struct sdk_join *t, const struct sdk_sample *told)
 {
-	struct request *r = request_told(t, told);
+	struct request *r = request_of_sdk(t, told);
 
 	if (!r)
 		return NULL;
@@ -228,19 +228,19 @@ static struct request *open_add(struct told_join *t, const struct told *told)
 		request_free(r);
 		return NULL;
 	}
-	r->told_key = told->key;
-	r->told_older = t->newest;
+	r->sdk_key = told->key;
+	r->sdk_older = t->newest;
 	if (t->newest)
-		t->newest->told_newer = r;
+		t->newest->sdk_newer = r;
 	t->newest = r;
 	t->counts.in_flight++;
 	t->counts.started++;
 	return r;
 }
 
-static void on_open(struct told_join *t, const struct told *told)
+static void on_open(struct sdk_join *t, const struct sdk_sample *told)
 {
-	struct request *r = told_match_find(&t->match, told), *alone = map_get(&t->open, told->key);
+	struct request *r = sdk_match_find(&t->match, told), *alone = map_get(&t->open, told->key);
 
 	map_set(&t->seen, told->key, t);
 	if (r) {
@@ -264,25 +264,25 @@ static void on_open(struct told_join *t, const struct told *told)
 }
 
 /* Has nothing been told of it in so long? Notes since when; the first sample that misses it says nothing yet. */
-static bool untold(const struct told_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
+static bool untold(const struct sdk_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
 {
 	if (map_get(&t->seen, key)) {
-		r->untold_ns = 0;
+		r->sdk_missing_ns = 0;
 		return false;
 	}
-	if (!r->untold_ns) {
-		r->untold_ns = now_ns;
+	if (!r->sdk_missing_ns) {
+		r->sdk_missing_ns = now_ns;
 		return false;
 	}
-	return now_ns - r->untold_ns >= patience_ns;
+	return now_ns - r->sdk_missing_ns >= patience_ns;
 }
 
 /* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
-static void open_sweep(struct told_join *t, uint64_t now_ns)
+static void open_sweep(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->newest, *older; r; r = older) {
-		older = r->told_older;
-		if (!untold(t, r, r->told_key, now_ns, TOLD_LATE_NS))
+		older = r->sdk_older;
+		if (!untold(t, r, r->sdk_key, now_ns, SDK_JOIN_LATE_NS))
 			continue;
 		open_remove(t, r);
 		request_free(r);
@@ -292,7 +292,7 @@ static void open_sweep(struct told_join *t, uint64_t now_ns)
 
 /* --- ended ones --- */
 
-static void ended_unlink(struct told_join *t, struct request *r)
+static void ended_unlink(struct sdk_join *t, struct request *r)
 {
 	struct request **at = &t->ended;
 
@@ -308,13 +308,13 @@ static void ended_unlink(struct told_join *t, struct request *r)
 	t->n_ended--;
 }
 
-static void finish_alone(struct told_join *t, const struct told *told)
+static void finish_alone(struct sdk_join *t, const struct sdk_sample *told)
 {
 	struct request *r = map_get(&t->open, told->key);
 
 	if (r)
 		open_remove(t, r);
-	else if ((r = request_told(t, told)))
+	else if ((r = request_of_sdk(t, told)))
 		t->counts.started++;
 	else
 		return;
@@ -330,7 +330,7 @@ static void finish_alone(struct told_join *t, const struct told *told)
 	t->sink(t->context, r);
 }
 
-static void finish_joined(struct told_join *t, struct request *r, const struct told *told)
+static void finish_joined(struct sdk_join *t, struct request *r, const struct sdk_sample *told)
 {
 	struct request *alone = map_get(&t->open, told->key);
 
@@ -351,9 +351,9 @@ static void finish_joined(struct told_join *t, struct request *r, const struct t
 }
 
 /* False: it has to wait for its socket. */
-static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_ns)
+static bool on_ended(struct sdk_join *t, const struct sdk_sample *told, uint64_t now_ns)
 {
-	struct request *r = told_match_find(&t->match, told);
+	struct request *r = sdk_match_find(&t->match, told);
 
 	if (r && r->waits) {
 		finish_joined(t, r, told);
@@ -365,33 +365,33 @@ static bool on_ended(struct told_join *t, const struct told *told, uint64_t now_
 		take_words(r, told);
 		return false;
 	}
-	if (told_match_may_come(&t->match, told))
+	if (sdk_match_may_come(&t->match, told))
 		return false;
-	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && told_match_serves(&t->match, told->pid))
+	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && sdk_match_serves(&t->match, told->pid))
 		return false;
 	finish_alone(t, told);
 	return true;
 }
 
-static void hold(struct told_join *t, const struct told *told)
+static void hold(struct sdk_join *t, const struct sdk_sample *told)
 {
-	struct held *h;
+	struct held_sample *h;
 
 	map_set(&t->seen, told->key, t);
-	h = t->n_held < TOLD_WAITING_MAX ? malloc(sizeof(*h)) : NULL;
+	h = t->n_held < SDK_JOIN_WAITING_MAX ? malloc(sizeof(*h)) : NULL;
 	if (!h) {
 		finish_alone(t, told);
 		return;
 	}
-	*h = (struct held){ *told, NULL };
+	*h = (struct held_sample){ *told, NULL };
 	*t->held_tail = h;
 	t->held_tail = &h->next;
 	t->n_held++;
 }
 
-static void retry_held(struct told_join *t, uint64_t now_ns)
+static void retry_held(struct sdk_join *t, uint64_t now_ns)
 {
-	for (struct held **at = &t->held, *h; (h = *at);) {
+	for (struct held_sample **at = &t->held, *h; (h = *at);) {
 		bool done = on_ended(t, &h->told, now_ns);
 
 		if (!done && now_ns > h->told.end_ns + TOLD_GIVE_UP_NS) {
@@ -413,13 +413,13 @@ static void retry_held(struct told_join *t, uint64_t now_ns)
 
 /* Requests of sockets of which nobody told in time, or whose telling is over: they are what the socket shows.
  */
-static void release_ended(struct told_join *t, uint64_t now_ns)
+static void release_ended(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->ended, *next; r; r = next) {
-		uint64_t key = told_match_expected(r);
+		uint64_t key = sdk_match_expected(r);
 
 		next = r->next;
-		if (!untold(t, r, key, now_ns, key ? TOLD_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
+		if (!untold(t, r, key, now_ns, key ? SDK_JOIN_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
 			continue;
 		ended_unlink(t, r);
 		r->told = false; /* its live cost was the program's; of its end nothing came */
@@ -427,18 +427,18 @@ static void release_ended(struct told_join *t, uint64_t now_ns)
 	}
 }
 
-static void candidates_list(struct told_join *t, const struct sample *sample, struct request *in_flight)
+static void candidates_list(struct sdk_join *t, const struct sample *sample, struct request *in_flight)
 {
-	told_match_begin(&t->match, sample);
+	sdk_match_begin(&t->match, sample);
 	for (struct request *r = in_flight; r; r = r->older)
 		if (map_get(&t->pids, r->pid))
-			told_match_add(&t->match, r);
+			sdk_match_add(&t->match, r);
 	for (struct request *r = t->ended; r; r = r->next)
-		told_match_add(&t->match, r);
+		sdk_match_add(&t->match, r);
 }
 
 /* Programs that tell: those of which a thread was seen of late, and those that have said so. */
-static void pids_update(struct told_join *t, const struct sample *sample)
+static void pids_update(struct sdk_join *t, const struct sample *sample)
 {
 	struct map_slot *slot;
 	uint64_t gone[64];
@@ -462,14 +462,14 @@ static bool was_seen(void *context, uint64_t key)
 	return map_get(context, key);
 }
 
-void told_sample(struct told_join *t, const struct sample *sample, const struct told *told, size_t n,
-		 struct request *in_flight)
+void sdk_join_sample(struct sdk_join *t, const struct sample *sample, const struct sdk_sample *told, size_t n,
+		     struct request *in_flight)
 {
 	uint64_t now_ns = sample->now_ns;
 
 	pids_update(t, sample);
 	candidates_list(t, sample, in_flight);
-	told_match_news(&t->match, told, n, was_seen, &t->seen);
+	sdk_match_news(&t->match, told, n, was_seen, &t->seen);
 	map_clear(&t->seen);
 	retry_held(t, now_ns);
 	for (size_t i = 0; i < n; i++) {
@@ -482,22 +482,22 @@ void told_sample(struct told_join *t, const struct sample *sample, const struct 
 	release_ended(t, now_ns);
 }
 
-const struct request *told_active(struct told_join *t, struct request *others)
+const struct request *sdk_join_active(struct sdk_join *t, struct request *others)
 {
 	struct request *r;
 
-	for (r = t->newest; r; r = r->told_older)
-		r->older = r->told_older ? r->told_older : others;
+	for (r = t->newest; r; r = r->sdk_older)
+		r->older = r->sdk_older ? r->sdk_older : others;
 	return t->newest ? t->newest : others;
 }
 
-const struct told_counts *told_counts(const struct told_join *t)
+const struct sdk_join_counts *sdk_join_counts(const struct sdk_join *t)
 {
 	return &t->counts;
 }
 
-size_t told_bytes_max(void)
+size_t sdk_join_bytes_max(void)
 {
-	return TOLD_MATCH_BYTES_MAX + TOLD_OPEN_MAX * REQUEST_BYTES_MAX +
-	       TOLD_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held));
+	return SDK_MATCH_BYTES_MAX + SDK_JOIN_OPEN_MAX * REQUEST_BYTES_MAX +
+	       SDK_JOIN_WAITING_MAX * (REQUEST_BYTES_MAX + sizeof(struct held_sample));
 }

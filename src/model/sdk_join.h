@@ -2,53 +2,54 @@
 /*
  * Requests that programs tell of, and the same seen at sockets: one request, one row. What a program says
  * decides which work is whose, what was seen at the socket decides bytes, path and status. Which are the same:
- * told_match.h. Pure: no I/O, no clock.
+ * sdk_match.h. Pure: no I/O, no clock.
  */
 #ifndef REQMETER_MODEL_SDK_JOIN_H
 #define REQMETER_MODEL_SDK_JOIN_H
 
 #include "model/join.h"
 
-struct told_join;
+struct sdk_join;
 
 /* Told of as going on, and shown by no socket; further ones are seen when they have ended. */
-#define TOLD_OPEN_MAX 65536
+#define SDK_JOIN_OPEN_MAX 65536
 /* Ended requests of sockets, and of programs, that wait for each other. */
-#define TOLD_WAITING_MAX 65536
+#define SDK_JOIN_WAITING_MAX 65536
 
-struct told_counts {
+struct sdk_join_counts {
 	uint64_t started, finished; /* of those that no socket shows */
 	size_t in_flight;
 	uint64_t rows; /* ended without a row: some of their cost was not kept */
 };
 
 /* `sink` gets every request that has ended, with or without a socket, and owns it. 0 or -ENOMEM. */
-int told_new(struct told_join **ret, join_sink sink, void *context);
-void told_free(struct told_join *);
+int sdk_join_new(struct sdk_join **ret, join_sink sink, void *context);
+void sdk_join_free(struct sdk_join *);
 
 /* A thread of this process has announced itself: what its sockets show may be told of, too. */
-void told_by(struct told_join *, uint32_t pid);
+void sdk_join_process(struct sdk_join *, uint32_t pid);
 
 /* A thread of any program has read the head of this request, which is in flight. */
-void told_head_read(struct told_join *, struct request *, uint32_t tid, uint64_t now_ns);
+void sdk_join_head_read(struct sdk_join *, struct request *, uint32_t tid, uint64_t now_ns);
 /* A connection of this process speaks what cannot be read: what its threads read is not known. */
-void told_foreign(struct told_join *, uint32_t pid);
+void sdk_join_foreign(struct sdk_join *, uint32_t pid);
 
 /* A request of a socket has ended. It goes to the sink, at once or when it is known whether its program tells
  * of it. */
-void told_socket_ended(struct told_join *, struct request *);
+void sdk_join_socket_ended(struct sdk_join *, struct request *);
 
 /*
  * What programs have told up to this sample, and what is in flight at sockets, newest first, whose live cost
  * is set. Every told request that has ended is in one list, one that goes on is in each; it may be missing in some when
  * it is just being ended.
  */
-void told_sample(struct told_join *, const struct sample *, const struct told *, size_t n, struct request *in_flight);
+void sdk_join_sample(struct sdk_join *, const struct sample *, const struct sdk_sample *, size_t n,
+		     struct request *in_flight);
 
 /* Those in flight that no socket shows, newest first, and behind them `others`. */
-const struct request *told_active(struct told_join *, struct request *others);
+const struct request *sdk_join_active(struct sdk_join *, struct request *others);
 /* What it all may take, in bytes. */
-size_t told_bytes_max(void);
-const struct told_counts *told_counts(const struct told_join *);
+size_t sdk_join_bytes_max(void);
+const struct sdk_join_counts *sdk_join_counts(const struct sdk_join *);
 
 #endif

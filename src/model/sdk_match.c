@@ -7,16 +7,16 @@
 /* Requests in flight that one thread has read, of which each told one is compared with all. */
 #define READ_MAX 256
 
-void told_match_init(struct told_match *m)
+void sdk_match_init(struct sdk_match *m)
 {
-	map_init(&m->heads, TOLD_HEADS_MAX);
+	map_init(&m->heads, SDK_MATCH_HEADS_MAX);
 	map_init(&m->foreign, 1 << 22); /* PID_MAX_LIMIT */
 	map_init(&m->names, SIZE_MAX);
 	map_init(&m->serving, 1 << 22);
 	map_init(&m->readers, 1 << 22);
 }
 
-void told_match_done(struct told_match *m)
+void sdk_match_done(struct sdk_match *m)
 {
 	map_done(&m->heads);
 	map_done(&m->foreign);
@@ -28,14 +28,14 @@ void told_match_done(struct told_match *m)
 
 /* --- heads --- */
 
-static uint64_t last_head_ns(const struct told_match *m, uint32_t tid)
+static uint64_t last_head_ns(const struct sdk_match *m, uint32_t tid)
 {
 	return (uintptr_t)map_get(&m->heads, tid);
 }
 
-void told_match_read(struct told_match *m, struct request *r, uint32_t tid, uint64_t now_ns)
+void sdk_match_read(struct sdk_match *m, struct request *r, uint32_t tid, uint64_t now_ns)
 {
-	if (m->heads.n >= TOLD_HEADS_MAX)
+	if (m->heads.n >= SDK_MATCH_HEADS_MAX)
 		map_clear(&m->heads);
 	r->head_tid = tid;
 	r->head_ns = now_ns;
@@ -43,7 +43,7 @@ void told_match_read(struct told_match *m, struct request *r, uint32_t tid, uint
 	map_set(&m->heads, tid, (void *)(uintptr_t)now_ns);
 }
 
-void told_match_foreign(struct told_match *m, uint32_t pid)
+void sdk_match_foreign(struct sdk_match *m, uint32_t pid)
 {
 	map_set(&m->foreign, pid, m);
 }
@@ -60,7 +60,7 @@ static uint64_t id_name(uint32_t pid, const char *id)
 	return h | 1ull << 63;
 }
 
-static void candidate_add(struct told_match *m, uint64_t name, struct request *r)
+static void candidate_add(struct sdk_match *m, uint64_t name, struct request *r)
 {
 	size_t more = m->candidates_room ? 2 * m->candidates_room : 256;
 
@@ -76,14 +76,14 @@ static void candidate_add(struct told_match *m, uint64_t name, struct request *r
 	map_set(&m->names, name, (void *)m->n_candidates);
 }
 
-static const struct candidate *candidate_first(const struct told_match *m, uint64_t name)
+static const struct candidate *candidate_first(const struct sdk_match *m, uint64_t name)
 {
 	size_t at = (uintptr_t)map_get(&m->names, name);
 
 	return at ? &m->candidates[at - 1] : NULL;
 }
 
-static const struct candidate *candidate_next(const struct told_match *m, const struct candidate *c)
+static const struct candidate *candidate_next(const struct sdk_match *m, const struct candidate *c)
 {
 	return c->next ? &m->candidates[c->next - 1] : NULL;
 }
@@ -91,11 +91,11 @@ static const struct candidate *candidate_next(const struct told_match *m, const 
 /* What no record told of may have been heads: their windows are not what they seem. */
 static uint64_t reads_lost(const struct sample *s)
 {
-	return s->losses[LOSS_HEADS_SKIPPED] + s->losses[LOSS_HEADS_UNREADABLE] + s->losses[LOSS_RING_FULL] +
+	return s->losses[LOSS_RATE_LIMITED] + s->losses[LOSS_HEADS_UNREADABLE] + s->losses[LOSS_RING_FULL] +
 	       s->losses[LOSS_SOCKETS_FULL];
 }
 
-void told_match_begin(struct told_match *m, const struct sample *sample)
+void sdk_match_begin(struct sdk_match *m, const struct sample *sample)
 {
 	if (reads_lost(sample) != m->lost)
 		m->doubt_ns = sample->now_ns;
@@ -107,13 +107,13 @@ void told_match_begin(struct told_match *m, const struct sample *sample)
 	map_clear(&m->readers);
 }
 
-void told_match_add(struct told_match *m, struct request *r)
+void sdk_match_add(struct sdk_match *m, struct request *r)
 {
 	r->claimed = false;
 	map_set(&m->serving, r->pid, m);
-	if (r->told_key)
-		candidate_add(m, r->told_key, r);
-	if (r->window_key && r->window_key != r->told_key)
+	if (r->sdk_key)
+		candidate_add(m, r->sdk_key, r);
+	if (r->window_key && r->window_key != r->sdk_key)
 		candidate_add(m, r->window_key, r);
 	if (!r->id_made)
 		candidate_add(m, id_name(r->pid, r->id), r);
@@ -125,7 +125,7 @@ void told_match_add(struct told_match *m, struct request *r)
 	}
 }
 
-bool told_match_serves(const struct told_match *m, uint32_t pid)
+bool sdk_match_serves(const struct sdk_match *m, uint32_t pid)
 {
 	return map_get(&m->serving, pid);
 }
@@ -142,7 +142,7 @@ static bool was_answered(const struct request *r, uint64_t at_ns)
  * The request whose head the thread had read last when it began the told one; NULL where that one is gone, is not known
  * or was answered.
  */
-static struct request *read_before(const struct told_match *m, const struct told *told)
+static struct request *read_before(const struct sdk_match *m, const struct sdk_sample *told)
 {
 	struct request *last = NULL, *first = map_get(&m->readers, told->tid);
 	bool next_known;
@@ -164,11 +164,11 @@ static struct request *read_before(const struct told_match *m, const struct told
 }
 
 /* Another head that its thread has read before and that nothing was begun for: the told one may be that. */
-static bool others_wait(const struct told_match *m, const struct request *r, const struct told *told)
+static bool others_wait(const struct sdk_match *m, const struct request *r, const struct sdk_sample *told)
 {
 	for (const struct request *o = map_get(&m->readers, r->head_tid); o; o = o->same_reader)
 		if (o != r && o->pid == r->pid && o->head_ns <= told->start_ns && !was_answered(o, told->start_ns) &&
-		    !o->told_key && (!o->window_key || o->window_unsure))
+		    !o->sdk_key && (!o->window_key || o->window_unsure))
 			return true;
 	return false;
 }
@@ -186,7 +186,7 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* Does nothing that is known of both speak against it? */
-static bool agrees(const struct request *r, const struct told *told)
+static bool agrees(const struct request *r, const struct sdk_sample *told)
 {
 	if (told->id[0] && (!r->id_made || r->response_id))
 		return false;
@@ -197,8 +197,8 @@ static bool agrees(const struct request *r, const struct told *told)
 	return !told->route[0] || !r->path || is_template(told->route) || ends_with(r->path, told->route);
 }
 
-void told_match_news(struct told_match *m, const struct told *told, size_t n, bool (*is_old)(void *, uint64_t key),
-		     void *context)
+void sdk_match_news(struct sdk_match *m, const struct sdk_sample *told, size_t n, bool (*is_old)(void *, uint64_t key),
+		    void *context)
 {
 	struct request **read = calloc(n + 1, sizeof(struct request *));
 
@@ -206,7 +206,7 @@ void told_match_news(struct told_match *m, const struct told *told, size_t n, bo
 		if (!told[i].tid || is_old(context, told[i].key) || map_get(&m->foreign, told[i].pid))
 			continue;
 		read[i] = read_before(m, &told[i]);
-		if (!read[i] || read[i]->told_key)
+		if (!read[i] || read[i]->sdk_key)
 			continue;
 		read[i]->window_unsure |= read[i]->window_key && read[i]->window_key != told[i].key;
 		read[i]->window_key = told[i].key;
@@ -224,7 +224,7 @@ void told_match_news(struct told_match *m, const struct told *told, size_t n, bo
  * Has everything been told that its thread began before it answered or read on? Programs are looked at before their
  * sockets, so that is so in the sample after the one that first shows it.
  */
-static bool window_is_over(const struct told_match *m, struct request *r)
+static bool window_is_over(const struct sdk_match *m, struct request *r)
 {
 	bool closed = r->answered_ns || r->waits || last_head_ns(m, r->head_tid) != r->head_ns;
 
@@ -233,19 +233,19 @@ static bool window_is_over(const struct told_match *m, struct request *r)
 	return r->window_closed_ns && r->window_closed_ns < m->now_ns;
 }
 
-static bool by_thread(const struct request *r, const struct told *told)
+static bool by_thread(const struct request *r, const struct sdk_sample *told)
 {
-	return r->window_key == told->key && !r->window_unsure && !r->claimed && !r->told_key;
+	return r->window_key == told->key && !r->window_unsure && !r->claimed && !r->sdk_key;
 }
 
 /* What is known by now may speak against it. */
-static void look_again(const struct told_match *m, struct request *r, const struct told *told)
+static void look_again(const struct sdk_match *m, struct request *r, const struct sdk_sample *told)
 {
-	if (r->window_key == told->key && !r->told_key)
+	if (r->window_key == told->key && !r->sdk_key)
 		r->window_unsure |= r->head_ns <= m->doubt_ns || map_get(&m->foreign, told->pid) || !agrees(r, told);
 }
 
-bool told_match_may_come(const struct told_match *m, const struct told *told)
+bool sdk_match_may_come(const struct sdk_match *m, const struct sdk_sample *told)
 {
 	for (const struct candidate *c = candidate_first(m, told->key); c; c = candidate_next(m, c))
 		if (by_thread(c->request, told))
@@ -253,26 +253,26 @@ bool told_match_may_come(const struct told_match *m, const struct told *told)
 	return false;
 }
 
-uint64_t told_match_expected(const struct request *r)
+uint64_t sdk_match_expected(const struct request *r)
 {
-	return r->told_key ? r->told_key : r->window_unsure ? 0 : r->window_key;
+	return r->sdk_key ? r->sdk_key : r->window_unsure ? 0 : r->window_key;
 }
 
 /* --- all three --- */
 
-static bool bears_id(const struct request *r, const struct told *told)
+static bool bears_id(const struct request *r, const struct sdk_sample *told)
 {
-	return r->pid == told->pid && !r->told_key &&
+	return r->pid == told->pid && !r->sdk_key &&
 	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
 	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) && (!r->waits || r->end_ns >= told->start_ns);
 }
 
-struct request *told_match_find(const struct told_match *m, const struct told *told)
+struct request *sdk_match_find(const struct sdk_match *m, const struct sdk_sample *told)
 {
 	const struct candidate *c;
 
 	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c))
-		if (c->request->told_key == told->key && !c->request->claimed)
+		if (c->request->sdk_key == told->key && !c->request->claimed)
 			return c->request;
 	if (told->id[0])
 		for (c = candidate_first(m, id_name(told->pid, told->id)); c; c = candidate_next(m, c))

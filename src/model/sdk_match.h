@@ -15,9 +15,9 @@
 #include "shared/sample.h"
 
 /* Threads whose last head is remembered; beyond, all are forgotten, and what they read before is matched no more. */
-#define TOLD_HEADS_MAX 65536
+#define SDK_MATCH_HEADS_MAX 65536
 /* With a place in a map at half load for each. What a sample needs is for its time alone. */
-#define TOLD_MATCH_BYTES_MAX (TOLD_HEADS_MAX * 32)
+#define SDK_MATCH_BYTES_MAX (SDK_MATCH_HEADS_MAX * 32)
 
 /* A socket's request, by one of the names that a program may call it. */
 struct candidate {
@@ -25,7 +25,7 @@ struct candidate {
 	size_t next; /* of the same name: its index + 1 */
 };
 
-struct told_match {
+struct sdk_match {
 	struct map heads;   /* tid -> when it last read a head */
 	struct map foreign; /* pids some of whose connections cannot be read */
 	uint64_t lost;      /* reads that may have been heads and were not told, ever */
@@ -39,26 +39,26 @@ struct told_match {
 	struct map readers; /* tid -> the first of the requests whose heads it read */
 };
 
-void told_match_init(struct told_match *);
-void told_match_done(struct told_match *);
+void sdk_match_init(struct sdk_match *);
+void sdk_match_done(struct sdk_match *);
 
 /* A thread has read the head of a request, which has begun by that. In the order in which it reads. */
-void told_match_read(struct told_match *, struct request *, uint32_t tid, uint64_t now_ns);
+void sdk_match_read(struct sdk_match *, struct request *, uint32_t tid, uint64_t now_ns);
 /* A connection of this process speaks what cannot be read. */
-void told_match_foreign(struct told_match *, uint32_t pid);
+void sdk_match_foreign(struct sdk_match *, uint32_t pid);
 
 /* A new sample: no candidates yet. */
-void told_match_begin(struct told_match *, const struct sample *);
-void told_match_add(struct told_match *, struct request *);
+void sdk_match_begin(struct sdk_match *, const struct sample *);
+void sdk_match_add(struct sdk_match *, struct request *);
 /* Those of which programs tell for the first time, once all candidates are there. */
-void told_match_news(struct told_match *, const struct told *, size_t n, bool (*is_old)(void *, uint64_t key),
-		     void *context);
+void sdk_match_news(struct sdk_match *, const struct sdk_sample *, size_t n, bool (*is_old)(void *, uint64_t key),
+		    void *context);
 
 /* NULL: no socket shows it, or it is not certain yet. */
-struct request *told_match_find(const struct told_match *, const struct told *);
+struct request *sdk_match_find(const struct sdk_match *, const struct sdk_sample *);
 /* May a later sample find one, by the thread? Of a told one, and of one of a socket with the key that it may get. */
-bool told_match_may_come(const struct told_match *, const struct told *);
-uint64_t told_match_expected(const struct request *);
-bool told_match_serves(const struct told_match *, uint32_t pid);
+bool sdk_match_may_come(const struct sdk_match *, const struct sdk_sample *);
+uint64_t sdk_match_expected(const struct request *);
+bool sdk_match_serves(const struct sdk_match *, uint32_t pid);
 
 #endif

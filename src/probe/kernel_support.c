@@ -50,7 +50,7 @@ static int hook_id(const struct btf *btf, const char *section, const struct hook
 	return btf__find_by_name_kind(btf, name, (*kind)->kind);
 }
 
-bool ability_has_hook(const struct btf *btf, const char *section)
+bool kernel_support_has_hook(const struct btf *btf, const char *section)
 {
 	const struct hook_kind *kind;
 
@@ -77,7 +77,7 @@ static int hook_try(const struct hook_kind *kind, int id)
 	return link < 0 ? link : 0;
 }
 
-int ability_hook(const struct btf *btf, const char *section)
+int kernel_support_hook(const struct btf *btf, const char *section)
 {
 	const struct hook_kind *kind;
 	int id = hook_id(btf, section, &kind);
@@ -86,7 +86,7 @@ int ability_hook(const struct btf *btf, const char *section)
 }
 
 /* Its arguments are wrong, so it is refused in any case: what counts is whether the verifier knows the helper there. */
-bool ability_helper(const struct btf *btf, const char *section, int helper)
+bool kernel_support_helper(const struct btf *btf, const char *section, int helper)
 {
 	static const char *const unknown[] = { "unknown func", "invalid func", "cannot use helper" };
 	const struct hook_kind *kind;
@@ -135,7 +135,7 @@ static struct btf *caller_and_global(__u32 *caller, __u32 *global)
  * verifiers (6.12) refuse a call of a global function between them, as ours do. So the smallest program that does all
  * of that is loaded.
  */
-bool ability_stay_on_cpu(const struct btf *btf)
+bool kernel_support_stay_on_cpu(const struct btf *btf)
 {
 	int disable = btf__find_by_name_kind(btf, "bpf_preempt_disable", BTF_KIND_FUNC);
 	int enable = btf__find_by_name_kind(btf, "bpf_preempt_enable", BTF_KIND_FUNC);
@@ -172,9 +172,10 @@ bool ability_stay_on_cpu(const struct btf *btf)
  * Do tracepoints call programs with preemption on? Since 7.0 they are guarded by SRCU, whose per-CPU data is in BTF.
  * Up to 6.12 there was one of that name for another purpose, and no harm comes of a yes.
  */
-bool ability_preempted(const struct btf *btf)
+bool kernel_support_preempted(const struct btf *btf)
 {
-	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 && ability_stay_on_cpu(btf);
+	return btf__find_by_name_kind(btf, "tracepoint_srcu_srcu_data", BTF_KIND_VAR) > 0 &&
+	       kernel_support_stay_on_cpu(btf);
 }
 
 /* A word of the kernel's memory, read by the smallest program that can. */
@@ -202,7 +203,7 @@ static int kernel_word(unsigned long address, int *ret)
 	return rc;
 }
 
-bool ability_preempted_in_functions(void)
+bool kernel_support_preempted_in_functions(void)
 {
 	int mode, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	enum preemption preemption;
@@ -218,7 +219,7 @@ bool ability_preempted_in_functions(void)
 	return preemption != PREEMPTION_OFF;
 }
 
-int64_t ability_steal(const struct btf *btf, struct features *features)
+int64_t kernel_support_steal(const struct btf *btf, struct features *features)
 {
 	uint32_t queue = 0, steal = 0;
 	bool known = btf_has_member(btf, "rq", "prev_steal_time_rq") && btf_percpu_offset(btf, "runqueues", &queue) &&
@@ -248,7 +249,7 @@ static const struct {
 	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
 };
 
-enum throttling ability_throttling(const struct btf *btf, struct features *features)
+enum throttling kernel_support_throttling(const struct btf *btf, struct features *features)
 {
 	size_t i = 0;
 
@@ -258,7 +259,7 @@ enum throttling ability_throttling(const struct btf *btf, struct features *featu
 	return throttlings[i].how;
 }
 
-enum resident ability_resident(const struct btf *btf)
+enum resident kernel_support_resident(const struct btf *btf)
 {
 	int arguments = btf_tracepoint_arguments(btf, "rss_stat");
 

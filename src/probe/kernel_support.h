@@ -14,41 +14,41 @@
 #include "shared/record.h"
 
 /* Does the kernel's BTF have what a program of this section ("?tp_btf/sched_switch") is attached to? */
-bool ability_has_hook(const struct btf *, const char *section);
+bool kernel_support_has_hook(const struct btf *, const char *section);
 
 /*
  * Does the kernel take a program for this hook ("tp_btf/sched_switch", "fexit/inet_recvmsg", "iter/unix")? Tried with
  * the smallest one there is. 0; -ENOENT where there is no such hook; else the kernel's answer, a negative errno.
  */
-int ability_hook(const struct btf *, const char *section);
+int kernel_support_hook(const struct btf *, const char *section);
 
 /*
  * May a program for this hook ("tp_btf/sched_switch") call the helper of that number? Tried with a program that does.
  */
-bool ability_helper(const struct btf *, const char *section, int helper);
+bool kernel_support_helper(const struct btf *, const char *section, int helper);
 
 /* Can programs keep their thread on the CPU, and call global functions meanwhile? */
-bool ability_stay_on_cpu(const struct btf *);
+bool kernel_support_stay_on_cpu(const struct btf *);
 
 /* Do tracepoints call programs with preemption on (7.0 and later), and can these keep it off? */
-bool ability_preempted(const struct btf *);
+bool kernel_support_preempted(const struct btf *);
 
 /*
  * May the kernel switch to another thread within a program at a function's exit, and pass that program over for the
  * other? Yes where it is not known.
  */
-bool ability_preempted_in_functions(void);
+bool kernel_support_preempted_in_functions(void);
 
 /*
  * How far a CPU's account of what the hypervisor stole lies behind its run queue, bytes; 0: not known. Sets the feature
  * "steal".
  */
-int64_t ability_steal(const struct btf *, struct features *);
+int64_t kernel_support_steal(const struct btf *, struct features *);
 
 /* The best account of throttling that the kernel has; sets the feature "throttled". */
-enum throttling ability_throttling(const struct btf *, struct features *);
+enum throttling kernel_support_throttling(const struct btf *, struct features *);
 
 /* How the kernel tells of changes of resident memory, if it tells enough. */
-enum resident ability_resident(const struct btf *);
+enum resident kernel_support_resident(const struct btf *);
 
 #endif

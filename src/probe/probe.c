@@ -56,7 +56,7 @@ static int check_helpers(const struct btf *btf, const char *release, struct feat
 			 size_t size)
 {
 	for (size_t i = 0; i < sizeof(needed_helpers) / sizeof(*needed_helpers); i++) {
-		if (ability_helper(btf, "tp_btf/sched_switch", needed_helpers[i].helper)) {
+		if (kernel_support_helper(btf, "tp_btf/sched_switch", needed_helpers[i].helper)) {
 			features_set(features, needed_helpers[i].feature, FEATURE_ON, "tracing programs have it");
 			continue;
 		}
@@ -210,11 +210,11 @@ void probe_maps(const struct probe *probe, struct probe_maps *ret)
 	ret->parked_memory = bpf_map__fd(skeleton->maps.parked_memory);
 	ret->losses = bpf_map__fd(skeleton->maps.losses);
 	ret->sdk_costs = bpf_map__fd(skeleton->maps.sdk_costs);
-	ret->unseen = bpf_map__fd(skeleton->maps.unseen);
+	ret->rate_limited = bpf_map__fd(skeleton->maps.rate_limited);
 	ret->verdicts = bpf_map__fd(skeleton->maps.verdicts);
 	ret->verdicts_waiting = &skeleton->bss->verdicts_waiting;
 	ret->multiplexes = skeleton->bss->multiplexes;
-	ret->handed = skeleton->rodata->infer_handoff ? bpf_map__fd(skeleton->maps.handed) : -1;
+	ret->handoffs = skeleton->rodata->infer_handoff ? bpf_map__fd(skeleton->maps.handoffs) : -1;
 }
 
 void probe_memory_sources(const struct probe *probe, struct memory_sources *ret)

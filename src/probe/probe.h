@@ -33,8 +33,8 @@ struct probe_settings {
 
 /* File descriptors of the maps, and a variable; owned by the probe. */
 struct probe_maps {
-	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, unseen, verdicts;
-	int handed;                 /* -1: hand-offs are not guessed */
+	int records, cgroups, processes, parked, parked_memory, losses, sdk_costs, rate_limited, verdicts;
+	int handoffs;               /* -1: hand-offs are not guessed */
 	uint32_t *verdicts_waiting; /* both sides change it */
 	uint8_t *multiplexes;       /* by PROCESS_SLOT: its runtime switches tasks by itself */
 };

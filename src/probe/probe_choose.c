@@ -37,7 +37,7 @@ bool choice_want(const struct choice *c, enum part part, const char *feature, co
 /* One of several ways: its programs were not refused, and the kernel takes one for its hook. */
 static bool want_way(const struct choice *c, enum part part, const char *hook)
 {
-	return !part_refusal(c->refusals, part) && ability_hook(c->btf, hook) == 0 &&
+	return !part_refusal(c->refusals, part) && kernel_support_hook(c->btf, hook) == 0 &&
 	       part_want(c->skeleton->obj, part, c->refusals, c->btf);
 }
 
@@ -66,7 +66,7 @@ static void choose_seconds(const struct choice *c, bool has_requests)
 {
 	static const char lost[] =
 		"events for which the first program is passed over are lost (losses.programs_missed)";
-	bool preempted = ability_preempted(c->btf);
+	bool preempted = kernel_support_preempted(c->btf);
 	bool edges = preempted && bpf_program__autoload(c->skeleton->progs.on_receive);
 
 	c->skeleton->rodata->has_seconds = edges && !part_refusal(c->refusals, PART_EDGES_SECOND);
@@ -144,8 +144,8 @@ static const struct way {
 static bool is_safe(const struct choice *c, const struct way *way)
 {
 	if (way->part == PART_EDGES_BY_FEXIT)
-		return !ability_preempted_in_functions();
-	return way->part != PART_EDGES_BY_CALL || !ability_preempted(c->btf);
+		return !kernel_support_preempted_in_functions();
+	return way->part != PART_EDGES_BY_CALL || !kernel_support_preempted(c->btf);
 }
 
 /* *unsafe: the kernel would take a way that is not safe here. */
@@ -157,7 +157,7 @@ static const struct way *choose_edges(const struct choice *c, bool *unsafe)
 			if (want_way(c, edge_ways[i].part, edge_ways[i].hook))
 				return &edge_ways[i];
 		} else {
-			*unsafe |= ability_hook(c->btf, edge_ways[i].hook) == 0;
+			*unsafe |= kernel_support_hook(c->btf, edge_ways[i].hook) == 0;
 		}
 	}
 	return NULL;
@@ -275,7 +275,7 @@ static void choose_handoff(const struct choice *c)
 				     "threads that touch no socket of a request work for nobody");
 	c->skeleton->rodata->infer_handoff = wanted;
 	if (!wanted)
-		bpf_map__set_max_entries(c->skeleton->maps.handed, 1);
+		bpf_map__set_max_entries(c->skeleton->maps.handoffs, 1);
 }
 
 /* Without requests, the rest of what concerns them would only cost. */
@@ -287,7 +287,7 @@ static void choose_no_requests(const struct choice *c)
 	for (size_t i = 0; i < sizeof(of_requests) / sizeof(*of_requests); i++)
 		features_set(c->features, of_requests[i], FEATURE_OFF, "requests are not seen");
 	c->skeleton->rodata->infer_handoff = false;
-	bpf_map__set_max_entries(c->skeleton->maps.handed, 1);
+	bpf_map__set_max_entries(c->skeleton->maps.handoffs, 1);
 }
 
 static bool choose_connections(const struct choice *c)
@@ -348,7 +348,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	memcpy((void *)skeleton->rodata->scopes, settings->scopes, sizeof(settings->scopes));
 	skeleton->rodata->cpu_on_v1 = settings->cpu_on_v1;
 	skeleton->rodata->switch_has_state = btf_tracepoint_arguments(btf, "sched_switch") >= 4; /* prev_state */
-	skeleton->rodata->can_stay_on_cpu = ability_stay_on_cpu(btf);
+	skeleton->rodata->can_stay_on_cpu = kernel_support_stay_on_cpu(btf);
 	skeleton->rodata->rows_per_second = settings->rows_per_second;
 	skeleton->rodata->n_cpus = (__u32)libbpf_num_possible_cpus();
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
@@ -357,8 +357,8 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 void probe_choose(const struct choice *c)
 {
 	set_knobs(c->skeleton, c->settings, c->btf);
-	c->skeleton->rodata->throttling = ability_throttling(c->btf, c->features);
-	c->skeleton->rodata->steal_from_rq = ability_steal(c->btf, c->features);
+	c->skeleton->rodata->throttling = kernel_support_throttling(c->btf, c->features);
+	c->skeleton->rodata->steal_from_rq = kernel_support_steal(c->btf, c->features);
 	features_set(c->features, "blocked-kinds", FEATURE_ON,
 		     "by system call, file type and iowait; poll, select, epoll count as net whatever they watch; "
 		     "32-bit programs: other");

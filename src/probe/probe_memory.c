@@ -144,7 +144,7 @@ static const char *const beside[] = { "memory-mapped", "memory-page-cache", "mem
 
 void probe_memory_choose(const struct choice *c)
 {
-	enum resident kind = c->settings->traces_memory ? ability_resident(c->btf) : RESIDENT_UNKNOWN;
+	enum resident kind = c->settings->traces_memory ? kernel_support_resident(c->btf) : RESIDENT_UNKNOWN;
 	bool refused = false;
 
 	features_set(c->features, "memory-heap", FEATURE_OFF,

@@ -99,7 +99,7 @@ bool part_want(struct bpf_object *object, enum part part, const struct refusals 
 		return false;
 	bpf_object__for_each_program (program, object) {
 		bool here = part_of(bpf_program__name(program)) == part &&
-			    ability_has_hook(btf, bpf_program__section_name(program));
+			    kernel_support_has_hook(btf, bpf_program__section_name(program));
 
 		if (here)
 			bpf_program__set_autoload(program, true);

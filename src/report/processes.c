@@ -46,7 +46,7 @@ static void add_ended(struct processes *p, const struct sample *sample)
 
 		if (!row)
 			continue;
-		cost_plus(&row->total, &ended->sums.total);
+		cost_accumulate(&row->total, &ended->sums.total);
 		memory_sum(&row->memory, &ended->sums.memory);
 		row->had_one_thread = false;
 	}
@@ -65,7 +65,7 @@ static void add_thread(struct processes *p, size_t i)
 	}
 	row->n++;
 	row->n_threads++;
-	cost_plus(&row->total, &t->total);
+	cost_accumulate(&row->total, &t->total);
 	memory_sum(&row->memory, &t->memory);
 	row->memory.peak_bytes = t->memory.peak_bytes;
 	row->had_one_thread = row->n_threads == 1;

@@ -144,7 +144,7 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 	report->part = part;
 	if (query->sections &
 	    (part == REPORT_COMMON ? SECTION_AGENT : SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_AGENT))
-		compat_gather(w);
+		drum_gather(w);
 	json_init(&w->j, query->pretty);
 	write_part(report);
 	processes_done(&w->processes);

@@ -17,7 +17,7 @@
 #define PROGRAMS_MAX 64
 
 /* What the files of a cgroup say beyond its CPU. */
-struct cgroup_facts {
+struct cgroup_info {
 	const char *memory_path, *v2_path; /* where it lies in the other hierarchies; NULL: not known */
 	struct cgroup_memory memory;       /* UNKNOWN, all of it: not readable */
 	bool has_pressure;
@@ -25,7 +25,7 @@ struct cgroup_facts {
 };
 
 /* What /proc says of a process beyond the sample. */
-struct process_facts {
+struct process_info {
 	uint64_t rss_bytes;   /* UNKNOWN: not readable */
 	char cmdline[8][256]; /* arguments, as far as they may be shown */
 	size_t n_args;
@@ -47,13 +47,13 @@ struct report_input {
 	uint32_t pid;
 	uint64_t cpu_ns, rss_bytes, map_bytes, malformed;
 	struct model_bytes bound; /* of its memory */
-	struct told_losses sdk;
+	struct sdk_losses sdk;
 	/* Fills *ret; false when the process is gone. */
-	bool (*process_facts)(void *context, uint32_t pid, struct process_facts *ret);
+	bool (*process_info)(void *context, uint32_t pid, struct process_info *ret);
 	void *context;
-	void (*cgroup_facts)(void *cgroup_context, const struct ledger_row *, struct cgroup_facts *ret);
+	void (*cgroup_info)(void *cgroup_context, const struct ledger_row *, struct cgroup_info *ret);
 	void *cgroup_context;
-	struct compat *compat; /* of this reader, and what it will have seen */
+	struct drum_input *drum; /* of this reader, and what it will have seen */
 };
 
 struct report;

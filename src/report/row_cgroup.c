@@ -104,7 +104,7 @@ static int64_t memory_residual(const struct ledger_row *c)
 	return resident_change(c) - m->own_bytes - m->fork_bytes - m->teardown_bytes - m->foreign_bytes;
 }
 
-static void write_name(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version)
+static void write_name(struct json *j, const struct ledger_row *c, const struct cgroup_info *facts, int version)
 {
 	const struct value values[] = { NAME_FIELDS(FIELD_VALUE) };
 
@@ -133,7 +133,7 @@ static void write_resources(struct json *j, const struct ledger_row *c, const st
 	fields_write(j, resource_fields, values, LENGTH(values));
 }
 
-static void write_pressure(struct json *j, const struct cgroup_facts *facts)
+static void write_pressure(struct json *j, const struct cgroup_info *facts)
 {
 	const struct value values[] = { PRESSURE_FIELDS(FIELD_VALUE) };
 
@@ -143,7 +143,7 @@ static void write_pressure(struct json *j, const struct cgroup_facts *facts)
 		json_null(j, "pressure");
 }
 
-void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_facts *facts, int version,
+void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_info *facts, int version,
 		bool has_ledger, bool has_memory)
 {
 	const struct value ledger[] = { LEDGER_FIELDS(FIELD_VALUE) };

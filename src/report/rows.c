@@ -131,7 +131,7 @@ void row_request_named(struct json *j, const char *name, const struct request *r
 	F("method", STRING(or_null(row->method)), "of its requests; null where it could not be read")                  \
 	F("route", STRING(row->route),                                                                                 \
 	  "the path with its variable parts folded; null where it could not be read; " ROUTES_OTHER                    \
-	  ": routes beyond the limit; " ROUTES_UNSEEN ": counted only")                                                \
+	  ": routes beyond the limit; " ROUTES_RATE_LIMITED ": counted only")                                          \
 	F("service", STRING(row->service), "the name of the service, once names are known")                            \
 	F("count", U64(row->tally.count), "requests that ended in the window")                                         \
 	F("errors", U64(known ? row->tally.errors : UNKNOWN),                                                          \

@@ -74,7 +74,7 @@ void row_request_named(struct json *, const char *name, const struct request *, 
 void row_route(struct json *, const struct route_row *);
 /* `request`: the one that it works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
-void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_facts *, int version, bool has_ledger,
+void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_info *, int version, bool has_ledger,
 		bool has_memory);
 
 const struct field *row_cgroup_fields(size_t *n);

@@ -30,17 +30,17 @@ struct writing {
 };
 
 /* The live processes of a scope narrower than the node; without memory for the list, none and `unreadable` says so. */
-void compat_gather(struct writing *);
+void drum_gather(struct writing *);
 void section_mem_info(struct writing *);
 void section_drum_info(struct writing *);
 void section_time_info(struct writing *);
 /* The member `unreadable` of the agent's object: what is null above because it could not be read, and why. */
-void compat_write_unreadable(struct writing *);
+void drum_write_unreadable(struct writing *);
 
 void section_cgroups(struct writing *);
 void section_processes(struct writing *);
 /* The items of `cmdline`. */
-void write_arguments(struct json *, const void *process_facts);
+void write_arguments(struct json *, const void *process_info);
 void section_threads(struct writing *);
 void section_requests(struct writing *);
 /* Writes the rows that section_requests has picked, and joins the text; nothing without it. Only once. */

@@ -68,8 +68,8 @@ static void write_losses(struct writing *w)
 		[LOSS_RING_FULL] = "ring_full",
 		[LOSS_HEADS_UNREADABLE] = "heads_unreadable",
 		[LOSS_HEADS_CUT] = NULL, /* told apart in user space */
-		[LOSS_HEADS_SKIPPED] = "heads_skipped",
-		[LOSS_SKIPPED_TOLD] = NULL, /* no loss: see sample_skipped() */
+		[LOSS_RATE_LIMITED] = "heads_skipped",
+		[LOSS_RATE_LIMITED_SDK] = NULL, /* no loss: see sample_rate_limited() */
 		[LOSS_THREADS_FULL] = "threads_full",
 		[LOSS_SWITCHES_MISSED] = "switches_missed",
 		[LOSS_REQUESTS_FULL] = NULL, /* below, with user space's own */
@@ -81,8 +81,8 @@ static void write_losses(struct writing *w)
 		[LOSS_TORN] = "torn",
 		[LOSS_SDK_READS] = "sdk_reads",
 		[LOSS_SDK_FULL] = "sdk_full",
-		[LOSS_UNSEEN_FULL] = "times_full",
-		[LOSS_HANDED_FULL] = "handed_full",
+		[LOSS_RATE_LIMITED_FULL] = "times_full",
+		[LOSS_HANDOFFS_FULL] = "handed_full",
 	};
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
@@ -131,6 +131,6 @@ void section_agent(struct writing *w)
 	write_programs(w);
 	write_losses(w);
 	write_features(w);
-	compat_write_unreadable(w);
+	drum_write_unreadable(w);
 	json_close(&w->j, '}');
 }

@@ -5,12 +5,12 @@
 #include <string.h>
 
 /* Where the threads of a scope are that is no cgroup itself. */
-struct held {
+struct held_paths {
 	const char **paths; /* each once */
 	size_t n, room;
 };
 
-static bool has_path(const struct held *held, const char *path)
+static bool has_path(const struct held_paths *held, const char *path)
 {
 	for (size_t i = 0; i < held->n; i++)
 		if (strcmp(held->paths[i], path) == 0)
@@ -18,7 +18,7 @@ static bool has_path(const struct held *held, const char *path)
 	return false;
 }
 
-static void add_path(struct held *held, const char *path)
+static void add_path(struct held_paths *held, const char *path)
 {
 	const char **more;
 
@@ -35,7 +35,7 @@ static void add_path(struct held *held, const char *path)
 	held->paths[held->n++] = path;
 }
 
-static void gather(const struct writing *w, struct held *held)
+static void gather(const struct writing *w, struct held_paths *held)
 {
 	for (size_t i = 0; i < w->processes.n; i++) {
 		const struct process_row *p = &w->processes.rows[i];
@@ -47,7 +47,7 @@ static void gather(const struct writing *w, struct held *held)
 }
 
 /* Those that hold a thread of the scope, or lie above one. */
-static bool holds_any(const struct held *held, const char *path)
+static bool holds_any(const struct held_paths *held, const char *path)
 {
 	for (size_t i = 0; i < held->n; i++)
 		if (scope_path_holds(path, held->paths[i]))
@@ -59,17 +59,17 @@ void section_cgroups(struct writing *w)
 {
 	bool by_thread = w->scope->kind == SELECTOR_PID || w->scope->kind == SELECTOR_COMM;
 	const struct ledger_row *row;
-	struct held held = { 0 };
+	struct held_paths held = { 0 };
 
 	if (by_thread)
 		gather(w, &held);
 	json_open(&w->j, "cgroups", '[');
 	for (size_t i = 0; (row = ledger_row(w->in->ledger, i)); i++) {
-		struct cgroup_facts facts;
+		struct cgroup_info facts;
 
 		if (!(by_thread ? holds_any(&held, row->path) : scope_has_cgroup(w->scope, row->path)))
 			continue;
-		w->in->cgroup_facts(w->in->cgroup_context, row, &facts);
+		w->in->cgroup_info(w->in->cgroup_context, row, &facts);
 		row_cgroup(&w->j, row, &facts, w->in->cgroup_version, w->in->has_ledger,
 			   w->in->has_ledger && w->in->memory.resident);
 	}

@@ -34,9 +34,9 @@ static bool is_of_kernel(const struct thread_row *t)
 	return t->pid == KTHREADD_PID || t->lineage[0] == KTHREADD_PID;
 }
 
-void compat_gather(struct writing *w)
+void drum_gather(struct writing *w)
 {
-	struct process_facts facts;
+	struct process_info facts;
 
 	if (is_node(w))
 		return;
@@ -46,7 +46,7 @@ void compat_gather(struct writing *w)
 		const struct thread_row *first = w->processes.sorted[p->first];
 
 		if (!is_of_kernel(first) && scope_has_thread(w->scope, first, p->comm) &&
-		    w->in->process_facts(w->in->context, p->key.pid, &facts))
+		    w->in->process_info(w->in->context, p->key.pid, &facts))
 			w->drum[w->n_drum++] = (struct drum_row){ p, facts.rss_bytes };
 	}
 }
@@ -69,9 +69,9 @@ static uint64_t within(uint64_t machine_bytes, uint64_t left_bytes)
 	return machine_bytes == UNKNOWN ? UNKNOWN : unknown_min(machine_bytes, left_bytes);
 }
 
-static struct compat_memory memory_of(const struct writing *w)
+static struct drum_memory memory_of(const struct writing *w)
 {
-	struct compat_memory memory = w->in->compat->memory;
+	struct drum_memory memory = w->in->drum->memory;
 
 	if (is_node(w) || !memory.is_known) {
 		memory.current_bytes = memory.peak_bytes = UNKNOWN;
@@ -98,8 +98,8 @@ const struct field_table mem_info_table = TABLE_OF_MEMBERS("Memory, in MiB", "me
 
 void section_mem_info(struct writing *w)
 {
-	const struct host_memory *machine = &w->in->compat->machine;
-	const struct compat_memory memory = memory_of(w);
+	const struct host_memory *machine = &w->in->drum->machine;
+	const struct drum_memory memory = memory_of(w);
 	const struct cgroup_memory_limits *limits = &memory.limits;
 	const struct value values[] = { MEM_FIELDS(FIELD_VALUE) };
 
@@ -113,7 +113,7 @@ void section_mem_info(struct writing *w)
 /* Of one core, since this client last looked. A process that it did not see then and that is older: nothing. */
 static double cpu_percent(const struct writing *w, const struct process_row *p)
 {
-	const struct client *client = w->in->compat->client;
+	const struct client *client = w->in->drum->client;
 	uint64_t then_ns = client ? client_cpu_time_ns(client) : 0, before_ns;
 	const struct client_cpu *seen;
 
@@ -131,14 +131,14 @@ static double cpu_percent(const struct writing *w, const struct process_row *p)
 /* What the client will have seen. Without memory it has seen nothing, and next time starts anew. */
 static void remember(struct writing *w)
 {
-	struct compat *compat = w->in->compat;
+	struct drum_input *drum = w->in->drum;
 
-	compat->n_cpu = 0;
-	compat->cpu = calloc(w->n_drum + 1, sizeof(*compat->cpu));
-	for (size_t i = 0; compat->cpu && i < w->n_drum; i++) {
+	drum->n_cpu = 0;
+	drum->cpu = calloc(w->n_drum + 1, sizeof(*drum->cpu));
+	for (size_t i = 0; drum->cpu && i < w->n_drum; i++) {
 		const struct process_row *p = w->drum[i].process;
 
-		compat->cpu[compat->n_cpu++] = (struct client_cpu){
+		drum->cpu[drum->n_cpu++] = (struct client_cpu){
 			.pid = p->key.pid,
 			.leader_start_boot_ns = p->key.leader_start_boot_ns,
 			.cpu_ns = p->total.cpu_ns,
@@ -158,11 +158,11 @@ const struct field_table drum_info_table = TABLE_OF_ROWS("Processes, in MiB", "d
 
 static void write_process(struct writing *w, const struct drum_row *row)
 {
-	struct process_facts facts = { .rss_bytes = UNKNOWN };
+	struct process_info facts = { .rss_bytes = UNKNOWN };
 	const struct value values[] = { DRUM_FIELDS(FIELD_VALUE) };
 
 	/* Known a moment ago, and kept for a second; should it be gone now, it has no command line any more. */
-	w->in->process_facts(w->in->context, row->process->key.pid, &facts);
+	w->in->process_info(w->in->context, row->process->key.pid, &facts);
 	json_open(&w->j, NULL, '{');
 	fields_write(&w->j, drum_fields, values, LENGTH(values));
 	json_close(&w->j, '}');
@@ -207,8 +207,8 @@ static void write_times(struct json *j, const char *name, const struct time_sum 
 void section_time_info(struct writing *w)
 {
 	json_open(&w->j, "time_info", '{');
-	write_times(&w->j, "run_predictor_total", &w->in->compat->times.predictions);
-	write_times(&w->j, "all_requests", &w->in->compat->times.all);
+	write_times(&w->j, "run_predictor_total", &w->in->drum->times.predictions);
+	write_times(&w->j, "all_requests", &w->in->drum->times.all);
 	json_close(&w->j, '}');
 }
 
@@ -233,7 +233,7 @@ static void name_unreadable(struct writing *w, const char *name, const char *rea
 
 static void name_machine(struct writing *w)
 {
-	const struct host_memory *machine = &w->in->compat->machine;
+	const struct host_memory *machine = &w->in->drum->machine;
 
 	if (machine->total_bytes == UNKNOWN)
 		name_unreadable(w, "mem_info.total", "MemTotal of /proc/meminfo cannot be read");
@@ -245,7 +245,7 @@ static void name_machine(struct writing *w)
 
 static void name_container(struct writing *w)
 {
-	const struct compat_memory *memory = &w->in->compat->memory;
+	const struct drum_memory *memory = &w->in->drum->memory;
 	const char *file = "the kernel does not say, or its file cannot be read";
 
 	if (!memory->is_known) {
@@ -263,7 +263,7 @@ static void name_container(struct writing *w)
 		name_unreadable(w, "mem_info.container_used", file);
 }
 
-void compat_write_unreadable(struct writing *w)
+void drum_write_unreadable(struct writing *w)
 {
 	json_open(&w->j, "unreadable", '[');
 	name_machine(w);

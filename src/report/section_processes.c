@@ -22,9 +22,9 @@
 static const struct field process_fields[] = { PROCESS_FIELDS(FIELD_ENTRY) };
 const struct field_table process_table = TABLE_OF_ROWS("Processes", "processes", process_fields);
 
-void write_arguments(struct json *j, const void *process_facts)
+void write_arguments(struct json *j, const void *process_info)
 {
-	const struct process_facts *facts = process_facts;
+	const struct process_info *facts = process_info;
 
 	for (size_t i = 0; i < facts->n_args; i++)
 		json_string(j, NULL, facts->cmdline[i]);
@@ -43,11 +43,11 @@ static void write_process(struct writing *w, const struct process_row *p)
 {
 	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
 	const struct join_connections *n = connections_of(w, p);
-	struct process_facts facts = { .rss_bytes = UNKNOWN };
+	struct process_info facts = { .rss_bytes = UNKNOWN };
 	char comm[COMM_BYTES + 1] = { 0 };
 
 	memcpy(comm, p->comm, COMM_BYTES);
-	w->in->process_facts(w->in->context, p->key.pid, &facts);
+	w->in->process_info(w->in->context, p->key.pid, &facts);
 	{
 		const struct value values[] = { PROCESS_FIELDS(FIELD_VALUE) };
 

@@ -25,7 +25,7 @@ static void write_counts(struct writing *w)
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
 	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
-	uint64_t skipped = sample_skipped(sample);
+	uint64_t skipped = sample_rate_limited(sample);
 	const struct value values[] = { COUNT_FIELDS(FIELD_VALUE) };
 
 	fields_write(&w->j, count_fields, values, LENGTH(values));

@@ -53,12 +53,12 @@
  * Processes, by cgroup, that serve requests above the row limit within some seconds: 1,024 of 104 bytes; and the places
  * where one may lie.
  */
-#define UNSEEN_MAX    1024
-#define UNSEEN_PLACES 8
+#define RATE_LIMITED_MAX    1024
+#define RATE_LIMITED_PLACES 8
 
 /* Exchanges of which work was handed on, by --infer-handoff: 0.5 MiB; and the places where one may lie. */
-#define HANDED_MAX    4096
-#define HANDED_PLACES 8
+#define HANDOFFS_MAX   4096
+#define HANDOFF_PLACES 8
 
 /*
  * What is noted of processes by a few bits of their number, where nothing may be looked up: two that share a place only

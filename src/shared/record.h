@@ -138,10 +138,10 @@ struct sdk_cost {
 
 /*
  * How long requests of a process took of which nothing else is told: those above the row limit. In an array, at one of
- * UNSEEN_PLACES places from UNSEEN_HOME on; the kernel side claims and adds, user space takes out and frees.
+ * RATE_LIMITED_PLACES places from RATE_LIMITED_HOME on; the kernel side claims and adds, user space takes out and frees.
  */
-struct unseen {
-	__u64 key;   /* 0: free; UNSEEN_LEFT: about to be */
+struct rate_limited {
+	__u64 key;   /* 0: free; RATE_LIMITED_LEFT: about to be */
 	__u64 count; /* requests that were answered first, or never will be */
 	__u64 total_ns, max_ns;
 	__u64 min_ns; /* 0: none */
@@ -151,19 +151,19 @@ struct unseen {
 	__u32 lineage[LINEAGE_MAX];
 	char comm[COMM_BYTES];
 };
-#define UNSEEN_LEFT                1ull
-#define UNSEEN_KEY(pid, cgroup_id) ((__u64)(pid) << 32 | (__u32)(cgroup_id))
-#define UNSEEN_HOME(key)           ((__u32)((key)*0x9e3779b97f4a7c15ull >> 54))
+#define RATE_LIMITED_LEFT                1ull
+#define RATE_LIMITED_KEY(pid, cgroup_id) ((__u64)(pid) << 32 | (__u32)(cgroup_id))
+#define RATE_LIMITED_HOME(key)           ((__u32)((key)*0x9e3779b97f4a7c15ull >> 54))
 
 /*
  * What threads to which work was handed on cost an exchange (--infer-handoff), until somebody takes it. In an array, at
- * one of HANDED_PLACES places from HANDED_HOME on; claimed by the kernel side, freed by user space.
+ * one of HANDOFF_PLACES places from HANDOFF_HOME on; claimed by the kernel side, freed by user space.
  */
-struct handed {
+struct handoff {
 	__u64 exchange; /* 0: free */
 	struct cost cost;
 };
-#define HANDED_HOME(exchange) ((__u32)((exchange)*0x9e3779b97f4a7c15ull >> 52))
+#define HANDOFF_HOME(exchange) ((__u32)((exchange)*0x9e3779b97f4a7c15ull >> 52))
 
 /*
  * What user space has found of a connection, by its number: VERDICT_FOREIGN, or where the body at hand ends (as an
@@ -204,12 +204,12 @@ enum record_type {
 #define RECORD_KILLED     0x40u /* its whole process ends, by a signal */
 #define RECORD_BLOCKED    0x80u /* ended by blocking after a write */
 #define RECORD_UNIX       0x100u
-#define RECORD_HEAD_TOLD  0x200u  /* the read ended in an empty line: the head is whole */
+#define RECORD_HEAD_WHOLE 0x200u  /* the read ended in an empty line: the head is whole */
 #define RECORD_PEER_EOF   0x400u  /* the client will send nothing more */
 #define RECORD_LAST_CHUNK 0x800u  /* the last write ended as a chunked body ends */
 #define RECORD_MEMORY     0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
 /* some of the cost is that of threads of which it is guessed that they worked for it */
-#define RECORD_INHERITED  0x4000u
+#define RECORD_HANDOFF    0x4000u
 #define RECORD_UNSEEN     0x8000u  /* RECORD_OPEN, RECORD_MORE: bytes were read, nobody knows how many */
 #define RECORD_OOM_KILLED 0x1000u  /* with RECORD_KILLED: by the OOM killer */
 #define RECORD_EXITED     0x10000u /* its whole process ends, of its own will */
@@ -253,8 +253,8 @@ enum loss {
 	LOSS_RING_FULL,        /* records that found no room */
 	LOSS_HEADS_UNREADABLE, /* bytes that could not be read from the program's memory */
 	LOSS_HEADS_CUT,        /* heads beyond HEAD_TOTAL */
-	LOSS_HEADS_SKIPPED,    /* requests counted without a row, above --max-rows-per-second */
-	LOSS_SKIPPED_TOLD,     /* of those: no loss, their programs tell of them */
+	LOSS_RATE_LIMITED,     /* requests counted without a row, above --max-rows-per-second */
+	LOSS_RATE_LIMITED_SDK, /* of those: no loss, their programs tell of them */
 	LOSS_THREADS_FULL,     /* tasks for which no storage could be had */
 	LOSS_SWITCHES_MISSED,  /* switches of tasks in scope without storage */
 	LOSS_REQUESTS_FULL,    /* requests whose cost could not be parked */
@@ -266,8 +266,8 @@ enum loss {
 	LOSS_TORN,             /* rows that changed under the reader; counted by user space, after it has tried again */
 	LOSS_SDK_READS,        /* records of threads that could not be read from the program's memory */
 	LOSS_SDK_FULL,         /* of a program's requests that found no account: they become no rows */
-	LOSS_UNSEEN_FULL,      /* of requests above the row limit those that found no place in the sums of times */
-	LOSS_HANDED_FULL,      /* stretches of work handed on that found no place */
+	LOSS_RATE_LIMITED_FULL, /* of requests above the row limit those that found no place in the sums of times */
+	LOSS_HANDOFFS_FULL,     /* stretches of work handed on that found no place */
 	LOSS_MAX,
 };
 
@@ -293,6 +293,6 @@ _Static_assert(sizeof(struct cost) == 104, "cost");
 _Static_assert(sizeof(struct record) == 384, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
-_Static_assert(sizeof(struct unseen) == 104, "unseen");
+_Static_assert(sizeof(struct rate_limited) == 104, "unseen");
 
 #endif

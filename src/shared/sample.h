@@ -27,7 +27,7 @@ struct parked_sample {
 };
 
 /* A request that a program told of by libreqmeter. */
-struct told {
+struct sdk_sample {
 	uint64_t key; /* pid and the program's handle: as in struct sdk_cost */
 	uint32_t pid;
 	bool ended; /* else it goes on */
@@ -61,7 +61,7 @@ struct unix_namespace {
 #define UNIX_NAMESPACES_MAX 512
 
 /* What of that could not be had. */
-struct told_losses {
+struct sdk_losses {
 	uint64_t overwritten; /* requests that ended and were overwritten before they could be read */
 	uint64_t untold;      /* requests that programs did not measure: more than they have places for, or threads */
 	uint64_t unreadable;  /* tables that could not be opened or are none, and what is no request in them */
@@ -82,11 +82,11 @@ struct sample {
 	 * What threads to which work was handed on have cost exchanges so far (--infer-handoff), not told with an end
 	 * yet.
 	 */
-	const struct handed *handed;
-	size_t n_handed;
+	const struct handoff *handoffs;
+	size_t n_handoffs;
 	/* Times of requests above the row limit that have come since the last sample. */
-	const struct unseen *unseen;
-	size_t n_unseen;
+	const struct rate_limited *rate_limited;
+	size_t n_rate_limited;
 	/*
 	 * Unix connections that are open: of all network namespaces (has_open_unix), or of those that were looked
 	 * through.
@@ -112,9 +112,9 @@ static inline size_t rows_torn(const struct thread_row *rows, size_t n)
 }
 
 /* Requests above the row limit of which nobody else tells. */
-static inline uint64_t sample_skipped(const struct sample *s)
+static inline uint64_t sample_rate_limited(const struct sample *s)
 {
-	uint64_t skipped = s->losses[LOSS_HEADS_SKIPPED], told = s->losses[LOSS_SKIPPED_TOLD];
+	uint64_t skipped = s->losses[LOSS_RATE_LIMITED], told = s->losses[LOSS_RATE_LIMITED_SDK];
 
 	return skipped > told ? skipped - told : 0;
 }

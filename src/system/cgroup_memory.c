@@ -107,7 +107,7 @@ int cgroup_memory_read(const struct cgroup_tree *tree, const char *path, struct 
 		read_v1(fd, &memory);
 	else
 		read_v2(fd, &memory);
-	memory.working_set_bytes = unknown_minus(memory.current_bytes, memory.inactive_file_bytes);
+	memory.working_set_bytes = unknown_sub(memory.current_bytes, memory.inactive_file_bytes);
 	*ret = memory;
 	return 0;
 }
@@ -126,9 +126,8 @@ static void tighten(int fd, int version, struct cgroup_memory_limits *limits)
 	cache = text_u64(stat, version == 1 ? "total_inactive_file" : "inactive_file");
 	limits->unreadable |= current == UNKNOWN || cache == UNKNOWN;
 	limits->limit_bytes = unknown_min(limits->limit_bytes, limit);
-	limits->free_bytes = unknown_min(limits->free_bytes, unknown_minus(limit, current));
-	limits->available_bytes =
-		unknown_min(limits->available_bytes, unknown_minus(limit, unknown_minus(current, cache)));
+	limits->free_bytes = unknown_min(limits->free_bytes, unknown_sub(limit, current));
+	limits->available_bytes = unknown_min(limits->available_bytes, unknown_sub(limit, unknown_sub(current, cache)));
 }
 
 /* `/a/b` to `/a`, `/a` to `/`; false at the top. */

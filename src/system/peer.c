@@ -167,7 +167,7 @@ static int find_inode(int fd, uint64_t *ret)
 	return find_inode_in("/proc/thread-self/net/tcp6", &local, &remote, ret);
 }
 
-struct search {
+struct peer_search {
 	int root_fd;
 	char link[64]; /* `socket:[inode]` */
 	size_t n_links;
@@ -191,7 +191,7 @@ static bool is_link(int dirfd, const char *name, const char *wanted)
 /* The lowest pid wins whatever the order; processes that are closed to us are passed over. */
 static int search_process(pid_t pid, void *arg)
 {
-	struct search *search = arg;
+	struct peer_search *search = arg;
 	__attribute__((cleanup(close_dir))) DIR *dir = NULL;
 	struct dirent *entry;
 	char path[64];
@@ -222,7 +222,7 @@ static int search_process(pid_t pid, void *arg)
 static int tcp_pid(int fd, pid_t *ret)
 {
 	__attribute__((cleanup(file_close))) int root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct search search = { .root_fd = root_fd };
+	struct peer_search search = { .root_fd = root_fd };
 	uint64_t inode = 0;
 	int r;
 

@@ -7,22 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef void route_function(const struct web_routes *routes, const struct web_request *request,
+typedef void route_function(const struct web_dispatch *routes, const struct web_request *request,
 			    struct web_answer *answer);
 
-static void answer_stats(const struct web_routes *routes, const struct web_request *request, struct web_answer *answer)
+static void answer_stats(const struct web_dispatch *routes, const struct web_request *request,
+			 struct web_answer *answer)
 {
 	routes->stats(routes->context, request, answer);
 }
 
-static void answer_request(const struct web_routes *routes, const struct web_request *request,
+static void answer_request(const struct web_dispatch *routes, const struct web_request *request,
 			   struct web_answer *answer)
 {
 	routes->request(routes->context, request, answer);
 }
 
 /* 308: the client repeats its own method, and the query goes along. */
-static void redirect_to_stats(const struct web_routes *routes, const struct web_request *request,
+static void redirect_to_stats(const struct web_dispatch *routes, const struct web_request *request,
 			      struct web_answer *answer)
 {
 	(void)routes;
@@ -34,7 +35,7 @@ static void redirect_to_stats(const struct web_routes *routes, const struct web_
 	}
 }
 
-static void answer_healthz(const struct web_routes *routes, const struct web_request *request,
+static void answer_healthz(const struct web_dispatch *routes, const struct web_request *request,
 			   struct web_answer *answer)
 {
 	(void)request;
@@ -44,7 +45,8 @@ static void answer_healthz(const struct web_routes *routes, const struct web_req
 		web_error(answer, 503, "stuck", "the agent's loop does not turn");
 }
 
-static void answer_readyz(const struct web_routes *routes, const struct web_request *request, struct web_answer *answer)
+static void answer_readyz(const struct web_dispatch *routes, const struct web_request *request,
+			  struct web_answer *answer)
 {
 	(void)request;
 	if (routes->ready(routes->context))
@@ -61,7 +63,7 @@ static const struct {
 	{ "/healthz", answer_healthz }, { "/readyz", answer_readyz },
 };
 
-void web_routes_answer(void *routes, const struct web_request *request, struct web_answer *answer)
+void web_dispatch_answer(void *routes, const struct web_request *request, struct web_answer *answer)
 {
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (strcmp(table[i].path, request->path) == 0) {

@@ -5,7 +5,7 @@
 
 #include "web/server.h"
 
-struct web_routes {
+struct web_dispatch {
 	void *context;
 	int (*ready)(void *context); /* non-zero once the programs are attached */
 	void (*stats)(void *context, const struct web_request *request, struct web_answer *answer);
@@ -14,7 +14,7 @@ struct web_routes {
 	int (*turns)(void *context); /* non-zero while the agent's loop turns; NULL: it is the server's own */
 };
 
-/* A web_handler; its context is a struct web_routes. */
-void web_routes_answer(void *routes, const struct web_request *request, struct web_answer *answer);
+/* A web_handler; its context is a struct web_dispatch. */
+void web_dispatch_answer(void *routes, const struct web_request *request, struct web_answer *answer);
 
 #endif

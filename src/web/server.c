@@ -28,7 +28,7 @@ struct web {
 	size_t n_listeners;
 	bool is_deaf; /* out of descriptors: the listeners are out of the epoll until the next sweep */
 	uint64_t swept_ms;
-	uint64_t n_handed; /* connections that were not answered as they came */
+	uint64_t n_handoffs; /* connections that were not answered as they came */
 	char addresses[WEB_MAX_LISTENERS * sizeof(((struct web_listener *)0)->name)];
 	struct web_site site;
 };
@@ -44,10 +44,10 @@ static int watch(int epoll_fd, int operation, int fd)
 static struct MHD_Daemon *start_daemon(struct web_site *site)
 {
 	// clang-format off
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, web_exchange_run, site,
-				MHD_OPTION_URI_LOG_CALLBACK, web_exchange_begin, site,
-				MHD_OPTION_NOTIFY_COMPLETED, web_exchange_end, site,
-				MHD_OPTION_NOTIFY_CONNECTION, web_exchange_connection, site,
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, web_transaction_run, site,
+				MHD_OPTION_URI_LOG_CALLBACK, web_transaction_begin, site,
+				MHD_OPTION_NOTIFY_COMPLETED, web_transaction_end, site,
+				MHD_OPTION_NOTIFY_CONNECTION, web_transaction_connection, site,
 				MHD_OPTION_CONNECTION_LIMIT, (unsigned)(WEB_MAX_CONNECTIONS + SPARE_CONNECTIONS),
 				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)WEB_IDLE_SECONDS,
 				MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)WEB_HEAD_BYTES,
@@ -199,7 +199,7 @@ static bool accept_one(struct web *web, int listen_fd)
 	/* One more look whether there are others costs more than to be woken for them. */
 	if (web_quick_answer(&web->site, fd))
 		return false;
-	web->n_handed++;
+	web->n_handoffs++;
 	if (!make_room(web))
 		close(fd);
 	else /* closes it when it fails */
@@ -235,15 +235,15 @@ void web_turn(struct web *web)
 {
 	struct epoll_event events[WEB_MAX_LISTENERS + 2];
 	int n = epoll_wait(web->epoll_fd, events, WEB_MAX_LISTENERS + 2, 0);
-	uint64_t n_before = web->n_handed;
+	uint64_t n_before = web->n_handoffs;
 	bool only_new = n > 0;
 
 	sweep(web);
 	for (int i = 0; i < n; i++)
 		only_new &= accept_from(web, events[i].data.fd);
 	/* What was answered as it came leaves nothing to do. */
-	if (only_new && web->n_handed == n_before && web->site.peers.n == 0)
+	if (only_new && web->n_handoffs == n_before && web->site.peers.n == 0)
 		return;
-	web_exchange_resume(&web->site);
+	web_transaction_resume(&web->site);
 	MHD_run(web->daemon);
 }

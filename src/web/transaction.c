@@ -17,7 +17,7 @@ struct web_ticket {
 	struct web_ticket *next;
 };
 
-struct exchange {
+struct web_transaction {
 	struct web_ticket ticket;
 	struct web_uri uri;
 	int uri_result;
@@ -32,8 +32,8 @@ static struct web_peer *peer_of(struct MHD_Connection *connection)
 	return info ? info->socket_context : NULL;
 }
 
-void web_exchange_connection(void *cls, struct MHD_Connection *connection, void **peer,
-			     enum MHD_ConnectionNotificationCode what)
+void web_transaction_connection(void *cls, struct MHD_Connection *connection, void **peer,
+				enum MHD_ConnectionNotificationCode what)
 {
 	struct web_site *site = cls;
 	const union MHD_ConnectionInfo *info;
@@ -47,9 +47,9 @@ void web_exchange_connection(void *cls, struct MHD_Connection *connection, void 
 	}
 }
 
-void *web_exchange_begin(void *cls, const char *target, struct MHD_Connection *connection)
+void *web_transaction_begin(void *cls, const char *target, struct MHD_Connection *connection)
 {
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	struct web_transaction *exchange = calloc(1, sizeof(*exchange));
 	char *query = target ? strchr(target, '?') : NULL;
 
 	if (exchange)
@@ -67,10 +67,11 @@ void *web_exchange_begin(void *cls, const char *target, struct MHD_Connection *c
 	return exchange;
 }
 
-void web_exchange_end(void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
+void web_transaction_end(void *cls, struct MHD_Connection *connection, void **state,
+			 enum MHD_RequestTerminationCode why)
 {
 	struct web_site *site = cls;
-	struct exchange *exchange = *state;
+	struct web_transaction *exchange = *state;
 	struct web_peer *peer = peer_of(connection);
 
 	(void)why;
@@ -149,7 +150,7 @@ static bool check_method(const char *method, struct web_answer *answer)
 	return false;
 }
 
-static bool check_target(const struct exchange *exchange, struct web_answer *answer)
+static bool check_target(const struct web_transaction *exchange, struct web_answer *answer)
 {
 	if (exchange->uri_result == -EINVAL)
 		web_error(answer, 400, "bad_request", "%s", exchange->uri_error);
@@ -188,7 +189,7 @@ void web_resolve(struct web_ticket *ticket, struct web_answer *answer)
 		return;
 }
 
-void web_exchange_resume(struct web_site *site)
+void web_transaction_resume(struct web_site *site)
 {
 	struct web_ticket *ticket, *next;
 	uint64_t n;
@@ -211,8 +212,8 @@ pid_t web_peer_process(struct web_peer *peer)
 	return web_peer_pid(peer);
 }
 
-static void call_handler(struct web_site *site, struct exchange *exchange, struct web_peer *peer, const char *method,
-			 struct web_answer *answer)
+static void call_handler(struct web_site *site, struct web_transaction *exchange, struct web_peer *peer,
+			 const char *method, struct web_answer *answer)
 {
 	struct web_request request = {
 		.method = method,
@@ -318,11 +319,11 @@ static enum MHD_Result send_answer(struct web_site *site, struct MHD_Connection 
 	return result;
 }
 
-enum MHD_Result web_exchange_run(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-				 const char *version, const char *upload, size_t *n_upload, void **state)
+enum MHD_Result web_transaction_run(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+				    const char *version, const char *upload, size_t *n_upload, void **state)
 {
 	struct web_site *site = cls;
-	struct exchange *exchange = *state;
+	struct web_transaction *exchange = *state;
 	struct web_peer *peer = peer_of(connection);
 	struct web_answer answer = { 0 };
 

@@ -25,14 +25,14 @@ struct web_site {
 };
 
 /* Lets go on those connections whose answers have come. */
-void web_exchange_resume(struct web_site *site);
+void web_transaction_resume(struct web_site *site);
 
-void *web_exchange_begin(void *site, const char *target, struct MHD_Connection *connection);
-enum MHD_Result web_exchange_run(void *site, struct MHD_Connection *connection, const char *url, const char *method,
-				 const char *version, const char *upload, size_t *n_upload, void **exchange);
-void web_exchange_end(void *site, struct MHD_Connection *connection, void **exchange,
-		      enum MHD_RequestTerminationCode why);
-void web_exchange_connection(void *site, struct MHD_Connection *connection, void **peer,
-			     enum MHD_ConnectionNotificationCode what);
+void *web_transaction_begin(void *site, const char *target, struct MHD_Connection *connection);
+enum MHD_Result web_transaction_run(void *site, struct MHD_Connection *connection, const char *url, const char *method,
+				    const char *version, const char *upload, size_t *n_upload, void **exchange);
+void web_transaction_end(void *site, struct MHD_Connection *connection, void **exchange,
+			 enum MHD_RequestTerminationCode why);
+void web_transaction_connection(void *site, struct MHD_Connection *connection, void **peer,
+				enum MHD_ConnectionNotificationCode what);
 
 #endif

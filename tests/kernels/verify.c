@@ -72,11 +72,11 @@ static void set_knobs(struct reqmeter *skeleton, const struct btf *kernel, enum 
 	skeleton->rodata->n_scopes = most ? SCOPES_MAX : 0;
 	skeleton->rodata->cpu_on_v1 = most;
 	skeleton->rodata->switch_has_state = most;
-	skeleton->rodata->can_stay_on_cpu = most && ability_stay_on_cpu(kernel);
-	skeleton->rodata->throttling = most ? ability_throttling(kernel, &features) : THROTTLE_UNKNOWN;
+	skeleton->rodata->can_stay_on_cpu = most && kernel_support_stay_on_cpu(kernel);
+	skeleton->rodata->throttling = most ? kernel_support_throttling(kernel, &features) : THROTTLE_UNKNOWN;
 	skeleton->rodata->has_seconds = most;
 	skeleton->rodata->infer_handoff = most;
-	skeleton->rodata->resident = most ? ability_resident(kernel) : RESIDENT_UNKNOWN;
+	skeleton->rodata->resident = most ? kernel_support_resident(kernel) : RESIDENT_UNKNOWN;
 	skeleton->rodata->sockets_by_address = knobs == MOST_BY_ADDRESS;
 	skeleton->rodata->unix_splice_unseen = skeleton->rodata->splice_by_tcp = knobs == MOST;
 }

@@ -24,13 +24,13 @@ static struct sdk_request slot_new(void)
 	return slot;
 }
 
-static struct self_figures figures_new(const struct sdk_request *slot)
+static struct sdk_query_input figures_new(const struct sdk_request *slot)
 {
-	return (struct self_figures){ .slot = slot, .threads_at = AT, .pid = PID, .now_ns = 1100 * MS };
+	return (struct sdk_query_input){ .slot = slot, .threads_at = AT, .pid = PID, .now_ns = 1100 * MS };
 }
 
 /* It waits for the answer: what is off the CPU since is taken off, until the instant of its own row. */
-Test(self_figure, asks_itself)
+Test(sdk_query_cost, asks_itself)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = HANDLE, .since_ns = 1020 * MS } };
@@ -40,7 +40,7 @@ Test(self_figure, asks_itself)
 				       .now_ns = 1090 * MS,
 				       .sdk_at = RECORD(0),
 				       .sdk_handle = HANDLE } };
-	struct self_figures f = figures_new(&slot);
+	struct sdk_query_input f = figures_new(&slot);
 	struct request r = { 0 };
 
 	slot.worked_ns = 5 * MS;
@@ -49,7 +49,7 @@ Test(self_figure, asks_itself)
 	f.threads = threads;
 	f.n_threads = f.n_rows = 1;
 	f.rows = rows;
-	cr_assert(self_figure(&r, &f));
+	cr_assert(sdk_query_cost(&r, &f));
 	cr_assert_eq(r.live.wall_ns, 75 * MS);
 	cr_assert_eq(r.live.cpu_ns, 45 * MS);
 	cr_assert_eq(cost_blocked_ns(&r.live), 10 * MS);
@@ -65,7 +65,7 @@ Test(self_figure, asks_itself)
 }
 
 /* The thread works for another by now; what it waited for this one is not on the account yet. */
-Test(self_figure, turned_away)
+Test(sdk_query_cost, turned_away)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = OTHER, .since_ns = 1020 * MS }, { .handle = OTHER } };
@@ -73,7 +73,7 @@ Test(self_figure, turned_away)
 		{ .pid = PID, .tid = 101, .now_ns = 1090 * MS, .sdk_at = RECORD(0), .sdk_handle = HANDLE },
 		{ .pid = PID, .tid = PID, .now_ns = 1090 * MS, .sdk_at = RECORD(1), .sdk_handle = OTHER }
 	};
-	struct self_figures f = figures_new(&slot);
+	struct sdk_query_input f = figures_new(&slot);
 	struct request r = { 0 };
 
 	slot.worked_ns = 15 * MS;
@@ -82,28 +82,28 @@ Test(self_figure, turned_away)
 	f.threads = threads;
 	f.n_threads = f.n_rows = 2;
 	f.rows = rows;
-	cr_assert(self_figure(&r, &f));
+	cr_assert(sdk_query_cost(&r, &f));
 	cr_assert_eq(r.live.cpu_ns, 11 * MS);
 	free(r.id);
 	free(r.route);
 }
 
 /* A table is a stranger's. */
-Test(self_figure, lies)
+Test(sdk_query_cost, lies)
 {
 	struct sdk_request slot = slot_new();
-	struct self_figures f = figures_new(&slot);
+	struct sdk_query_input f = figures_new(&slot);
 	struct request r = { 0 };
 
 	slot.worked_ns = UINT64_MAX / 2;
 	slot.route[0] = slot.id[0] = 0;
 	memset(slot.method, 'X', sizeof(slot.method));
-	cr_assert(self_figure(&r, &f));
+	cr_assert(sdk_query_cost(&r, &f));
 	cr_assert_eq(r.live.cpu_ns, 100 * MS);
 	cr_assert_null(r.id);
 	slot.state = 0;
-	cr_assert_not(self_figure(&r, &f));
+	cr_assert_not(sdk_query_cost(&r, &f));
 	slot = slot_new();
 	slot.start_ns = 1200 * MS;
-	cr_assert_not(self_figure(&r, &f));
+	cr_assert_not(sdk_query_cost(&r, &f));
 }

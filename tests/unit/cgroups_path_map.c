@@ -7,7 +7,7 @@
 
 #include "cgroups/cgroup_cache.h"
 #include "cgroups/containers.h"
-#include "cgroups/removed.h"
+#include "cgroups/removed_cgroups.h"
 #include "system_tree.h"
 
 TestSuite(agent_places, .fini = tree_remove);
@@ -30,7 +30,7 @@ static const char hybrid[] = "==> proc/self/mountinfo <==\n"
 struct machine {
 	struct cgroup_tree *tree;
 	struct ledger *ledger;
-	struct places *places;
+	struct path_map *path_map;
 	struct thread_row threads[8];
 	struct sample sample;
 };
@@ -49,7 +49,7 @@ static void begin(struct machine *m, const char *recorded)
 
 static void end(struct machine *m)
 {
-	places_free(m->places);
+	path_map_free(m->path_map);
 	ledger_free(m->ledger);
 	cgroup_tree_close(m->tree);
 }
@@ -84,10 +84,10 @@ static void update(struct machine *m)
 {
 	if (!m->ledger) {
 		cr_assert_eq(ledger_new(&m->ledger, m->tree), 0);
-		cr_assert_eq(places_new(&m->places, m->tree), 0);
+		cr_assert_eq(path_map_new(&m->path_map, m->tree), 0);
 	}
 	ledger_update(m->ledger, &m->sample, drop_none, NULL);
-	places_update(m->places, m->ledger, &m->sample);
+	path_map_update(m->path_map, m->ledger, &m->sample);
 }
 
 static const struct ledger_row *row_of(const struct machine *m, const char *cpu)
@@ -101,9 +101,9 @@ static const struct ledger_row *row_of(const struct machine *m, const char *cpu)
 	return NULL;
 }
 
-static struct place place_of(const struct machine *m, const char *cpu)
+static struct cgroup_paths place_of(const struct machine *m, const char *cpu)
 {
-	return places_of_cgroup(m->places, row_of(m, cpu));
+	return path_map_of_cgroup(m->path_map, row_of(m, cpu));
 }
 
 Test(agent_places, said_by_a_process_and_for_those_above)
@@ -195,19 +195,19 @@ Test(agent_places, processes_that_move)
 Test(agent_places, what_was_known_stays_when_nobody_is_left)
 {
 	struct machine m;
-	struct place place;
+	struct cgroup_paths place;
 
 	begin(&m, hybrid);
 	process_at(7, "/a/b", "/x/b", "/");
 	thread(&m, 7, "/a/b");
 	update(&m);
-	cr_expect_str_eq(places_of_process(m.places, m.ledger, &m.threads[0]).memory, "/x/b");
+	cr_expect_str_eq(path_map_of_process(m.path_map, m.ledger, &m.threads[0]).memory, "/x/b");
 	m.sample.n_threads = 0;
 	m.sample.now_ns += 2 * SECOND_NS;
 	update(&m);
 	place = place_of(&m, "/a/b");
 	cr_expect_str_eq(place.memory, "/x/b");
-	cr_expect_null(places_of_process(m.places, m.ledger, &m.threads[0]).memory, "a process that has gone");
+	cr_expect_null(path_map_of_process(m.path_map, m.ledger, &m.threads[0]).memory, "a process that has gone");
 	end(&m);
 }
 
@@ -223,7 +223,7 @@ Test(agent_places, a_pid_that_comes_again)
 	update(&m);
 	process_at(7, "/a", "/y", "/");
 	t->leader_start_boot_ns++;
-	cr_expect_null(places_of_process(m.places, m.ledger, t).memory);
+	cr_expect_null(path_map_of_process(m.path_map, m.ledger, t).memory);
 	m.sample.now_ns += SECOND_NS;
 	update(&m);
 	cr_expect_str_eq(place_of(&m, "/a").memory, "/y");
@@ -242,30 +242,31 @@ Test(agent_places, on_v2_all_is_one)
 	update(&m);
 	cr_expect_str_eq(place_of(&m, "/system.slice/gunicorn.service").memory, "/system.slice/gunicorn.service");
 	cr_expect_str_eq(place_of(&m, "/system.slice").v2, "/system.slice");
-	cr_expect_str_eq(places_of_process(m.places, m.ledger, &m.threads[0]).memory, "/system.slice/gunicorn.service");
+	cr_expect_str_eq(path_map_of_process(m.path_map, m.ledger, &m.threads[0]).memory,
+			 "/system.slice/gunicorn.service");
 	end(&m);
 }
 
 /* --- what a row shows --- */
 
-static struct cgroup_facts facts_of(const struct machine *m, const char *cpu)
+static struct cgroup_info facts_of(const struct machine *m, const char *cpu)
 {
-	struct cgroup_facts_cache *cache;
-	struct cgroup_facts facts, again;
+	struct cgroup_cache *cache;
+	struct cgroup_info facts, again;
 
-	cr_assert_eq(cgroup_facts_new(&cache, m->tree, m->places), 0);
-	cgroup_facts_of(cache, row_of(m, cpu), &facts);
-	cgroup_facts_of(cache, row_of(m, cpu), &again);
+	cr_assert_eq(cgroup_cache_new(&cache, m->tree, m->path_map), 0);
+	cgroup_cache_read(cache, row_of(m, cpu), &facts);
+	cgroup_cache_read(cache, row_of(m, cpu), &again);
 	cr_expect_eq(facts.memory.current_bytes, again.memory.current_bytes);
 	cr_expect_eq(facts.memory_path, again.memory_path);
-	cgroup_facts_free(cache);
+	cgroup_cache_free(cache);
 	return facts;
 }
 
 Test(agent_places, memory_and_pressure_of_a_row)
 {
 	struct machine m;
-	struct cgroup_facts facts;
+	struct cgroup_info facts;
 
 	begin(&m, hybrid);
 	process_at(7, "/a", "/x", "/");
@@ -304,12 +305,12 @@ Test(agent_places, containers_by_the_beginning_of_their_id)
 	thread(&m, 8, "/pods/crio-conmon-" ID_B ".scope");
 	update(&m);
 	/* Its own cgroup, not the one below where its process is. */
-	cr_expect_eq(containers_watched(m.ledger, m.places, "9b1c5d2e", path, error, sizeof(error)), 0);
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, "9b1c5d2e", path, error, sizeof(error)), 0);
 	cr_expect_str_eq(path, DOCKER_A);
-	cr_expect_eq(containers_watched(m.ledger, m.places, ID_A, path, error, sizeof(error)), 0);
-	cr_expect_eq(containers_watched(m.ledger, m.places, ID_B, path, error, sizeof(error)), -ENOENT,
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, ID_A, path, error, sizeof(error)), 0);
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, ID_B, path, error, sizeof(error)), -ENOENT,
 		     "a monitor is no container");
-	cr_expect_eq(containers_watched(m.ledger, m.places, "1c5d", path, error, sizeof(error)), -ENOENT,
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, "1c5d", path, error, sizeof(error)), -ENOENT,
 		     "not its beginning");
 	cr_expect_eq(containers_existing(m.tree, "9b1c", path, error, sizeof(error)), 0);
 	cr_expect_str_eq(path, DOCKER_A);
@@ -318,9 +319,9 @@ Test(agent_places, containers_by_the_beginning_of_their_id)
 	thread(&m, 9, "/plain");
 	m.sample.now_ns += 2 * SECOND_NS;
 	update(&m);
-	cr_expect_eq(containers_watched(m.ledger, m.places, ID_B, path, error, sizeof(error)), 0);
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, ID_B, path, error, sizeof(error)), 0);
 	cr_expect_str_eq(path, "/plain");
-	cr_expect_eq(containers_watched(m.ledger, m.places, "9b1c", path, error, sizeof(error)), -ENOTUNIQ);
+	cr_expect_eq(containers_watched(m.ledger, m.path_map, "9b1c", path, error, sizeof(error)), -ENOTUNIQ);
 	cr_expect(strstr(error, ID_A) && strstr(error, ID_B), "%s", error);
 	end(&m);
 }
@@ -347,22 +348,22 @@ Test(agent_places, many_containers_are_listed_in_part)
 
 Test(agent_places, the_last_that_went)
 {
-	struct gone *gone;
+	struct removed_cgroups *gone;
 	char path[32];
 
-	cr_assert_eq(gone_new(&gone, 3), 0);
+	cr_assert_eq(removed_cgroups_new(&gone, 3), 0);
 	for (uint64_t id = 1; id <= 5; id++) {
 		snprintf(path, sizeof(path), "/%lu", id);
-		gone_add(gone, id, path);
-		gone_add(gone, id, "/twice");
-		gone_add(gone, 100, NULL);
+		removed_cgroups_add(gone, id, path);
+		removed_cgroups_add(gone, id, "/twice");
+		removed_cgroups_add(gone, 100, NULL);
 	}
-	cr_expect_null(gone_path(gone, 2));
-	cr_expect_str_eq(gone_path(gone, 3), "/3");
-	cr_expect_str_eq(gone_path(gone, 5), "/5");
-	cr_expect_null(gone_path(gone, 100));
-	gone_free(gone);
-	gone_free(NULL);
+	cr_expect_null(removed_cgroups_path(gone, 2));
+	cr_expect_str_eq(removed_cgroups_path(gone, 3), "/3");
+	cr_expect_str_eq(removed_cgroups_path(gone, 5), "/5");
+	cr_expect_null(removed_cgroups_path(gone, 100));
+	removed_cgroups_free(gone);
+	removed_cgroups_free(NULL);
 }
 
 static void note(void *context, uint64_t id)

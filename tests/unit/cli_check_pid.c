@@ -16,7 +16,7 @@
 #define BUSY   .sockets = { .n_listening = 1, .n_connected = 2, .ports = { 80 }, .n_ports = 1 }
 
 static const struct {
-	struct check_facts facts;
+	struct check_evidence facts;
 	const char *verdict, *says;
 } cases[] = {
 	{ { .pid = 7, .process = 7 }, "no-process", "there is no process 7" },
@@ -96,7 +96,7 @@ Test(check_pid, verdicts)
 /* A long list of ports and a small buffer are cut, not overrun. */
 Test(check_pid, sentence_is_bounded)
 {
-	struct check_facts facts = { THERE, .sockets = { .n_listening = 8, .n_ports = SOCKETS_PORTS_MAX } };
+	struct check_evidence facts = { THERE, .sockets = { .n_listening = 8, .n_ports = SOCKETS_PORTS_MAX } };
 	char sentence[40];
 
 	for (int i = 0; i < SOCKETS_PORTS_MAX; i++)
@@ -110,7 +110,7 @@ Test(check_pid, sentence_is_bounded)
 
 Test(check_pid, takes_a_report)
 {
-	struct check_facts facts = { .pid = 7 };
+	struct check_evidence facts = { .pid = 7 };
 
 	cr_assert_eq(
 		check_take(&facts,
@@ -128,7 +128,7 @@ Test(check_pid, takes_a_report)
 
 Test(check_pid, nothing_in_that_scope)
 {
-	struct check_facts facts = { .pid = 9 };
+	struct check_evidence facts = { .pid = 9 };
 
 	cr_assert_eq(check_take(&facts, NULL, FEATURES), 0);
 	cr_expect(facts.has_agent && facts.is_whole_node && facts.is_agent && !facts.is_watched);
@@ -137,7 +137,7 @@ Test(check_pid, nothing_in_that_scope)
 /* What failed is named, and what it means for pids and requests is known. */
 Test(check_pid, takes_features)
 {
-	struct check_facts facts = { .pid = 7, .boot_id = "here" };
+	struct check_evidence facts = { .pid = 7, .boot_id = "here" };
 
 	cr_assert_eq(check_take(&facts, NULL,
 				"{\"host\":{\"boot_id\":\"there\"},\"agent\":{\"pid\":9,\"features\":["
@@ -153,7 +153,7 @@ Test(check_pid, takes_features)
 
 Test(check_pid, takes_good_features)
 {
-	struct check_facts facts = { .pid = 7, .boot_id = "here" };
+	struct check_evidence facts = { .pid = 7, .boot_id = "here" };
 
 	cr_assert_eq(
 		check_take(&facts, NULL,
@@ -169,7 +169,7 @@ Test(check_pid, takes_good_features)
 Test(check_pid, many_failed)
 {
 	static char text[20000] = "{\"agent\":{\"features\":[null";
-	struct check_facts facts = { .pid = 7 };
+	struct check_evidence facts = { .pid = 7 };
 
 	for (int i = 0; i < 200; i++)
 		strcat(text, ",{\"name\":\"a-feature\",\"state\":\"failed\",\"reason\":\"\"}");
@@ -182,7 +182,7 @@ Test(check_pid, survives_any_json)
 {
 	static const char *const texts[] = { "", "[]", "5", "{\"requests\":5}",
 					     "{\"requests\":{\"recent\":{},\"active\":[1]}}" };
-	struct check_facts facts = { .pid = 7 };
+	struct check_evidence facts = { .pid = 7 };
 
 	for (size_t i = 0; i < 4; i++)
 		cr_expect_eq(check_take(&facts, texts[i], FEATURES), -EINVAL, "%s", texts[i]);
@@ -201,7 +201,7 @@ Test(check_pid, survives_any_json)
 
 Test(check_pid, looks_at_itself)
 {
-	struct check_facts facts;
+	struct check_evidence facts;
 
 	check_look(getpid(), &facts);
 	cr_expect(facts.exists && facts.process == getpid() && !facts.sockets_error && !facts.is_kernel &&

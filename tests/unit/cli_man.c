@@ -119,10 +119,10 @@ Test(man, every_option_is_documented)
 		int (*main)(int argc, char **argv);
 		int least; /* fewer would mean that nothing was compared */
 	} commands[] = {
-		{ "agent", "AGENT", agent_main, 12 },
-		{ "run", "RUN", run_main, 9 },
-		{ "stats", "STATS", stats_main, 10 },
-		{ "check", "CHECK", check_main, 4 },
+		{ "agent", "AGENT", cmd_agent, 12 },
+		{ "run", "RUN", cmd_run, 9 },
+		{ "stats", "STATS", cmd_stats, 10 },
+		{ "check", "CHECK", cmd_check, 4 },
 	};
 
 	read_page();

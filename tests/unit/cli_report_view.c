@@ -49,7 +49,7 @@ static void expect_lines_fit(const char *text, size_t width)
 
 static double number(const cJSON *list, int i, const char *path)
 {
-	return view_at(cJSON_GetArrayItem(list, i), path)->valuedouble;
+	return report_view_at(cJSON_GetArrayItem(list, i), path)->valuedouble;
 }
 
 Test(view, rows_are_grouped_into_routes)
@@ -62,20 +62,20 @@ Test(view, rows_are_grouped_into_routes)
 													     404, 20,
 													     200,
 													     "") "]");
-	cJSON *routes = view_group(rows);
+	cJSON *routes = routes_view_group(rows);
 
 	cr_assert_eq(cJSON_GetArraySize(routes), 3);
-	cr_expect(cJSON_IsNull(view_at(cJSON_GetArrayItem(routes, 0), "route")));
+	cr_expect(cJSON_IsNull(report_view_at(cJSON_GetArrayItem(routes, 0), "route")));
 	cr_expect_eq(number(routes, 0, "errors"), 1, "its process died");
 	cr_expect_eq(number(routes, 1, "errors"), 1, "its client went");
-	cr_expect_str_eq(cJSON_GetStringValue(view_at(cJSON_GetArrayItem(routes, 2), "route")), "/b");
+	cr_expect_str_eq(cJSON_GetStringValue(report_view_at(cJSON_GetArrayItem(routes, 2), "route")), "/b");
 	cr_expect_eq(number(routes, 2, "count"), 3);
 	cr_expect_eq(number(routes, 2, "errors"), 1, "404 is the client's");
 	cr_expect_eq(number(routes, 2, "cpu_ns.sum"), 60);
 	cr_expect_eq(number(routes, 2, "cpu_ns.p50"), 20);
 	cr_expect_eq(number(routes, 2, "cpu_ns.p99"), 30);
 	cr_expect_eq(number(routes, 2, "duration_ns.max"), 300);
-	cr_expect(cJSON_IsNull(view_at(cJSON_GetArrayItem(routes, 2), "growth_bytes")), "no row has it");
+	cr_expect(cJSON_IsNull(report_view_at(cJSON_GetArrayItem(routes, 2), "growth_bytes")), "no row has it");
 	cJSON_Delete(rows);
 	cJSON_Delete(routes);
 }
@@ -90,7 +90,7 @@ Test(view, percentiles_of_a_hundred)
 		cJSON_AddNumberToObject(row, "cpu_ns", i);
 		cJSON_AddItemToArray(rows, row);
 	}
-	routes = view_group(rows);
+	routes = routes_view_group(rows);
 	cr_assert_eq(cJSON_GetArraySize(routes), 1);
 	cr_expect_eq(number(routes, 0, "cpu_ns.p50"), 50);
 	cr_expect_eq(number(routes, 0, "cpu_ns.p90"), 90);
@@ -106,7 +106,7 @@ Test(view, grouping_survives_any_json)
 					     "[{\"cpu_ns\":\"x\",\"route\":5}]" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		cJSON *rows = cJSON_Parse(texts[i]), *routes = view_group(rows);
+		cJSON *rows = cJSON_Parse(texts[i]), *routes = routes_view_group(rows);
 
 		cr_expect(cJSON_IsArray(routes));
 		cJSON_Delete(rows);
@@ -125,7 +125,7 @@ Test(view, routes_of_the_report)
 	struct view view = view_of(120);
 	const char *text, *dear, *cheap;
 
-	view_routes(&view, "by route", requests, NULL, 10);
+	routes_view_print(&view, "by route", requests, NULL, 10);
 	text = text_of(&view);
 	dear = strstr(text, "/dear");
 	cheap = strstr(text, "/cheap");
@@ -144,11 +144,11 @@ Test(view, a_column_without_values_takes_no_room)
 	cJSON *without = cJSON_Parse("[" ROW("\"/a\"", 200, 1, 1, ",\"memory\":null") "]");
 	struct view view = view_of(150);
 
-	view_requests(&view, "t", with, NULL, 10);
+	report_view_requests(&view, "t", with, NULL, 10);
 	cr_expect(strstr(text_of(&view), "GROWTH") && strstr(printed, "-4.0MiB"), "%s", printed);
 	free(printed);
 	view = view_of(150);
-	view_requests(&view, "t", without, NULL, 10);
+	report_view_requests(&view, "t", without, NULL, 10);
 	cr_expect_not(strstr(text_of(&view), "GROWTH"), "%s", printed);
 	free(printed);
 	cJSON_Delete(with);
@@ -168,11 +168,11 @@ Test(view, the_column_sorted_by_stays)
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
 		struct view view = view_of(40);
 
-		view_requests(&view, "t", rows, keys[i].key, 10);
+		report_view_requests(&view, "t", rows, keys[i].key, 10);
 		cr_expect(strstr(text_of(&view), keys[i].title), "%s: %s", keys[i].key, printed);
 		free(printed);
 		view = view_of(40);
-		view_requests(&view, "t", rows, NULL, 10);
+		report_view_requests(&view, "t", rows, NULL, 10);
 		cr_expect_not(strstr(text_of(&view), keys[i].title), "%s: %s", keys[i].key, printed);
 		free(printed);
 	}
@@ -190,7 +190,7 @@ Test(view, routes_by_what_they_left_behind)
 	struct view view = view_of(60);
 	const char *once, *leak;
 
-	view_routes(&view, "by route", requests, "growth", 10);
+	routes_view_print(&view, "by route", requests, "growth", 10);
 	text_of(&view);
 	once = strstr(printed, "/once");
 	leak = strstr(printed, "/leak");
@@ -238,12 +238,12 @@ Test(view, losses_in_words_or_not_at_all)
 	struct view view = view_of(80);
 	cJSON *none = cJSON_Parse("{\"rows\":0,\"stacks\":null}"), *some = cJSON_Parse("{\"rows\":3,\"odd\\u001b\":1}");
 
-	view_losses(&view, none);
-	view_losses(&view, NULL);
+	report_view_losses(&view, none);
+	report_view_losses(&view, NULL);
 	cr_expect_str_eq(text_of(&view), "");
 	free(printed);
 	view = view_of(80);
-	view_losses(&view, some);
+	report_view_losses(&view, some);
 	cr_expect(strstr(text_of(&view), "3 rows: requests without a row"), "%s", printed);
 	cr_expect_not(strchr(printed, 0x1b));
 	free(printed);
@@ -319,12 +319,12 @@ Test(run_view, json_is_the_report_and_one_key_more)
 		cr_expect_eq(run_print_json(view.out, &run, "{\"a\":1,\"b\":[]}\n", pretty), 0);
 		root = cJSON_Parse(text_of(&view));
 		cr_assert(root, "%s", printed);
-		cr_expect_eq(view_integer(view_at(root, "a")), 1);
-		cr_expect_eq(view_integer(view_at(root, "run.exit_code")), 143);
-		cr_expect_eq(view_integer(view_at(root, "run.signal")), SIGTERM);
-		cr_expect_eq(view_integer(view_at(root, "run.wall_ns")), 1500000000);
-		cr_expect_eq(view_integer(view_at(root, "run.background_ns")), 100000000);
-		cr_expect_eq(cJSON_GetArraySize(view_at(root, "run.command")), 2);
+		cr_expect_eq(report_view_integer(report_view_at(root, "a")), 1);
+		cr_expect_eq(report_view_integer(report_view_at(root, "run.exit_code")), 143);
+		cr_expect_eq(report_view_integer(report_view_at(root, "run.signal")), SIGTERM);
+		cr_expect_eq(report_view_integer(report_view_at(root, "run.wall_ns")), 1500000000);
+		cr_expect_eq(report_view_integer(report_view_at(root, "run.background_ns")), 100000000);
+		cr_expect_eq(cJSON_GetArraySize(report_view_at(root, "run.command")), 2);
 		cJSON_Delete(root);
 		free(printed);
 	}

@@ -47,7 +47,7 @@ Test(table, durations)
 	for (size_t i = 0; i < N(cases); i++) {
 		char got[16];
 
-		table_duration(got, sizeof(got), cases[i].ns);
+		text_duration(got, sizeof(got), cases[i].ns);
 		cr_expect_str_eq(got, cases[i].text, "%" PRId64 ": %s", cases[i].ns, got);
 	}
 }
@@ -73,7 +73,7 @@ Test(table, bytes)
 	for (size_t i = 0; i < N(cases); i++) {
 		char got[16];
 
-		table_bytes(got, sizeof(got), cases[i].bytes);
+		text_bytes(got, sizeof(got), cases[i].bytes);
 		cr_expect_str_eq(got, cases[i].text, "%" PRIu64 ": %s", cases[i].bytes, got);
 	}
 }
@@ -84,7 +84,7 @@ Test(table, clock)
 
 	setenv("TZ", "UTC", 1);
 	tzset();
-	table_clock(got, sizeof(got), 1753975445123999999ull);
+	text_clock(got, sizeof(got), 1753975445123999999ull);
 	cr_expect_str_eq(got, "15:24:05.123");
 }
 
@@ -98,16 +98,16 @@ static const struct table_column columns[] = {
 /* The table of the given cells, printed; malloc'd. */
 static char *print(const char *const *cells, size_t n, unsigned width, bool has_colour)
 {
-	struct table *table;
+	struct text_table *table;
 	char *text = NULL;
 	size_t length;
 	FILE *out = open_memstream(&text, &length);
 
-	cr_assert_eq(table_new(&table, columns, N(columns)), 0);
+	cr_assert_eq(text_table_new(&table, columns, N(columns)), 0);
 	for (size_t i = 0; i < n; i++)
-		cr_assert_eq(table_add(table, cells[i], i == 2 ? TABLE_RED : TABLE_PLAIN), 0);
-	table_print(table, out, width, has_colour);
-	table_free(table);
+		cr_assert_eq(text_table_add(table, cells[i], i == 2 ? TABLE_RED : TABLE_PLAIN), 0);
+	text_table_print(table, out, width, has_colour);
+	text_table_free(table);
 	fclose(out);
 	return text;
 }
@@ -196,7 +196,7 @@ Test(table, foreign_bytes_stay_harmless)
 	};
 
 	for (size_t i = 0; i < N(cases); i++) {
-		char *got = table_clean(cases[i].in);
+		char *got = text_clean(cases[i].in);
 
 		cr_expect_str_eq(got, cases[i].out, "case %zu: %s", i, got);
 		free(got);

@@ -36,7 +36,7 @@ static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t du
 	clients_ended(c, &r);
 }
 
-static void end_told(struct clients *c, uint64_t handled_ns, const char *path, const char *route)
+static void end_sent(struct clients *c, uint64_t handled_ns, const char *path, const char *route)
 {
 	struct request r = { .pid = 1, .comm = "server", .path = (char *)path, .route = (char *)route, .told = true };
 
@@ -171,13 +171,13 @@ Test(model_clients, what_is_not_known_yet_waits)
 
 enum { STEPS = 20000, NAMES = 6, PIDS = 4, SEED = 7 };
 
-struct told {
+struct sdk_sample {
 	uint32_t pid;
 	uint64_t duration_ns;
 	bool prediction;
 };
 
-static struct time_sums recount(const struct told *told, size_t from, size_t to, const struct client_scope *scope)
+static struct time_sums recount(const struct sdk_sample *told, size_t from, size_t to, const struct client_scope *scope)
 {
 	struct time_sums sums = TIME_SUMS_NONE;
 
@@ -189,7 +189,7 @@ static struct time_sums recount(const struct told *told, size_t from, size_t to,
 
 Test(model_clients, like_a_recount_of_everything)
 {
-	struct told *told = calloc(STEPS, sizeof(*told));
+	struct sdk_sample *told = calloc(STEPS, sizeof(*told));
 	size_t n = 0, seen[NAMES][PIDS + 1] = { 0 };
 	struct clients *c;
 
@@ -202,10 +202,10 @@ Test(model_clients, like_a_recount_of_everything)
 		char text[8];
 
 		if (random() % 10) {
-			struct told *t = &told[n++];
+			struct sdk_sample *t = &told[n++];
 
-			*t = (struct told){ (uint32_t)(random() % PIDS + 1), (uint64_t)random() % 1000000,
-					    random() % 2 };
+			*t = (struct sdk_sample){ (uint32_t)(random() % PIDS + 1), (uint64_t)random() % 1000000,
+						  random() % 2 };
 			end(c, t->pid, 9, t->duration_ns, t->prediction ? "/p/chat/completions" : "/completions");
 			continue;
 		}
@@ -423,9 +423,9 @@ Test(model_clients, programs_say_how_long_they_took)
 	struct time_sums sums;
 
 	cr_assert_eq(clients_new(&c), 0);
-	end_told(c, 500, "/predict/", "/predict/");
-	end_told(c, 300, NULL, "/v1/chat/completions"); /* seen at no socket */
-	end_told(c, 100, "/other", "/predict/");        /* what was asked for goes before what it is called */
+	end_sent(c, 500, "/predict/", "/predict/");
+	end_sent(c, 300, NULL, "/v1/chat/completions"); /* seen at no socket */
+	end_sent(c, 100, "/other", "/predict/");        /* what was asked for goes before what it is called */
 	sums = read_times(c, "one", &everything);
 	expect(&sums.all, 3, 900, 100, 500);
 	expect(&sums.predictions, 2, 800, 300, 500);
@@ -435,24 +435,26 @@ Test(model_clients, programs_say_how_long_they_took)
 /* Above the row limit: sums by process, with bounds that may come a look late. */
 Test(model_clients, what_nobody_saw_counts_too)
 {
-	struct unseen u = { .pid = 1, .count = 3, .total_ns = 900, .min_ns = 200, .max_ns = 500, .comm = "server" };
+	struct rate_limited u = {
+		.pid = 1, .count = 3, .total_ns = 900, .min_ns = 200, .max_ns = 500, .comm = "server"
+	};
 	struct client_scope one = pid_scope(1), two = pid_scope(2);
 	struct clients *c;
 	struct time_sums sums;
 
 	cr_assert_eq(clients_new(&c), 0);
 	end(c, 1, 0, 100, "/predict");
-	clients_unseen(c, &u);
+	clients_add_rate_limited(c, &u);
 	sums = read_times(c, "a", &one);
 	expect(&sums.all, 4, 1000, 100, 500);
 	expect(&sums.predictions, 1, 100, 100, 100);
 	sums = read_times(c, "a", &two);
 	expect(&sums.all, 0, 0, 0, 0);
 
-	u = (struct unseen){ .pid = 1, .total_ns = 50, .max_ns = 700, .comm = "server" };
-	clients_unseen(c, &u);
-	u = (struct unseen){ .pid = 1, .count = 1, .total_ns = 80, .comm = "server" };
-	clients_unseen(c, &u);
+	u = (struct rate_limited){ .pid = 1, .total_ns = 50, .max_ns = 700, .comm = "server" };
+	clients_add_rate_limited(c, &u);
+	u = (struct rate_limited){ .pid = 1, .count = 1, .total_ns = 80, .comm = "server" };
+	clients_add_rate_limited(c, &u);
 	sums = read_times(c, "a", &one);
 	expect(&sums.all, 1, 130, 80, 700);
 	clients_free(c);

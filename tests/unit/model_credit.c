@@ -16,23 +16,23 @@ static struct memory gain(uint64_t bytes)
 	return (struct memory){ .anon_bytes = (int64_t)bytes, .gained_bytes = bytes, .peak_bytes = (int64_t)bytes };
 }
 
-static uint64_t credited(struct account *a, uint64_t ns, uint32_t tid)
+static uint64_t credited(struct credit *a, uint64_t ns, uint32_t tid)
 {
 	struct cost so_far = cpu(ns);
 
-	return account_credit(a, &so_far, &none, tid).cost.cpu_ns;
+	return credit_take(a, &so_far, &none, tid).cost.cpu_ns;
 }
 
-static uint64_t closed(struct account *a, uint64_t ns, uint32_t tid)
+static uint64_t closed(struct credit *a, uint64_t ns, uint32_t tid)
 {
 	struct cost whole = cpu(ns);
 
-	return account_close(a, &whole, &none, tid).cost.cpu_ns;
+	return credit_close(a, &whole, &none, tid).cost.cpu_ns;
 }
 
 Test(model_account, one_thread_stretch_by_stretch)
 {
-	struct account a = { 0 };
+	struct credit a = { 0 };
 
 	cr_expect_eq(credited(&a, 10, 1), 10);
 	cr_expect_eq(credited(&a, 25, 1), 15);
@@ -42,7 +42,7 @@ Test(model_account, one_thread_stretch_by_stretch)
 
 Test(model_account, another_thread_has_nothing_in_it)
 {
-	struct account a = { 0 };
+	struct credit a = { 0 };
 
 	cr_expect_eq(credited(&a, 10, 1), 10);
 	cr_expect_eq(closed(&a, 30, 2), 30);
@@ -57,11 +57,11 @@ Test(model_account, several_threads_seen_together)
 	static const uint32_t order[][3] = { { 1, 2, 3 }, { 3, 2, 1 }, { 2, 3, 1 } };
 
 	for (size_t i = 0; i < 3; i++) {
-		struct account a = { 0 };
+		struct credit a = { 0 };
 		struct cost seen = cpu(60);
 		uint64_t sum = 0;
 
-		account_credit_seen(&a, &seen, &none);
+		credit_take_seen(&a, &seen, &none);
 		for (size_t k = 0; k < 3; k++)
 			sum += closed(&a, 10 * order[i][k] + 5, order[i][k]);
 		cr_expect_eq(sum, 15);
@@ -72,10 +72,10 @@ Test(model_account, several_threads_seen_together)
 /* Of several threads' account nobody becomes the owner. */
 Test(model_account, credit_after_several)
 {
-	struct account a = { 0 };
+	struct credit a = { 0 };
 	struct cost seen = cpu(30);
 
-	account_credit_seen(&a, &seen, &none);
+	credit_take_seen(&a, &seen, &none);
 	cr_expect_eq(credited(&a, 40, 1), 10);
 	cr_expect_eq(a.tid, 0);
 	cr_expect_eq(closed(&a, 45, 1), 5);
@@ -85,16 +85,16 @@ Test(model_account, credit_after_several)
 /* No sum that only grows falls below 0 where one thread's share is less than what is in the account. */
 Test(model_account, memory_of_several_threads)
 {
-	struct account a = { 0 };
+	struct credit a = { 0 };
 	struct cost c = cpu(1);
 	struct memory seen = gain(300), first = gain(100), second = gain(260);
-	struct account_part part;
+	struct credit_part part;
 
-	account_credit_seen(&a, &c, &seen);
-	part = account_close(&a, &c, &first, 1);
+	credit_take_seen(&a, &c, &seen);
+	part = credit_close(&a, &c, &first, 1);
 	cr_expect_eq(part.memory.gained_bytes, 0);
 	cr_expect_eq(a.memory.gained_bytes, 200);
-	part = account_close(&a, &c, &second, 2);
+	part = credit_close(&a, &c, &second, 2);
 	cr_expect_eq(part.memory.gained_bytes, 60);
 	cr_expect_eq(part.memory.anon_bytes, 60);
 }

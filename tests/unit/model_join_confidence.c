@@ -20,7 +20,7 @@ Test(model_join_confidence, the_least_sure_wins)
 
 	for (unsigned bits = 0; bits < 16; bits++) {
 		struct request r = {
-			.shared = bits & 1, .woken = bits & 2, .inferred = bits & 4, .handed_on = bits & 8
+			.shared = bits & 1, .woken = bits & 2, .inferred = bits & 4, .has_handoff = bits & 8
 		};
 
 		cr_expect_str_eq(request_confidence(&r), bits & 12 ? "inferred" : words[bits & 3], "%u", bits);

@@ -23,7 +23,7 @@ struct k_thread {
 	uint64_t exchange, connection;
 	uint64_t block_ns, last_send_ns, received_bytes, sent_bytes;
 	uint16_t port;
-	bool sent, shared, ended, last_chunk, loops, rested, silent, answered;
+	bool sent, shared, ended, last_chunk, loops, rested, rate_limited, answered;
 	struct cost at_wake;
 	bool woke;  /* since then it has come to no edge */
 	bool woken; /* what it did since then is its exchange's */
@@ -36,7 +36,7 @@ struct k_socket {
 	char tail[5];           /* of what was written; 0 where it was not seen */
 	uint32_t netns;
 	uint16_t port;
-	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, silent, missed;
+	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, rate_limited, missed;
 };
 
 struct kernel {
@@ -46,8 +46,8 @@ struct kernel {
 	struct k_socket sockets[K_SOCKETS];
 	struct parked_sample parked[K_PARKED];
 	size_t n_parked;
-	struct handed handed[K_PARKED]; /* --infer-handoff */
-	size_t n_handed;
+	struct handoff handoffs[K_PARKED]; /* --infer-handoff */
+	size_t n_handoffs;
 	bool parked_full; /* nothing more can be parked */
 	bool row_limit;   /* no more rows in this second */
 	unsigned drop;    /* bits 1 << RECORD_*: those find no room in the ring */
@@ -249,7 +249,7 @@ static inline void k_park(struct kernel *k, const struct k_thread *t, const stru
 		k_add(before, work);
 	else if (k->n_parked < K_PARKED && !k->parked_full)
 		k->parked[k->n_parked++] = (struct parked_sample){ .exchange = t->exchange, .cost = *work };
-	else if (!t->silent)
+	else if (!t->rate_limited)
 		k_send_record(k, &lost, "");
 }
 
@@ -258,20 +258,20 @@ static inline void k_hand_on(struct kernel *k, uint64_t exchange, uint64_t ns)
 {
 	k->now_ns += ns;
 	k->request_cpu_ns += ns;
-	k->handed[k->n_handed++] = (struct handed){ exchange, { .wall_ns = ns, .cpu_ns = ns } };
+	k->handoffs[k->n_handoffs++] = (struct handoff){ exchange, { .wall_ns = ns, .cpu_ns = ns } };
 }
 
 /* True if there was anything. The place stays. */
-static inline bool k_take_handed(struct kernel *k, uint64_t exchange, struct cost *sum)
+static inline bool k_take_handoff(struct kernel *k, uint64_t exchange, struct cost *sum)
 {
 	bool any = false;
 
-	for (size_t i = 0; i < k->n_handed; i++) {
-		if (k->handed[i].exchange != exchange)
+	for (size_t i = 0; i < k->n_handoffs; i++) {
+		if (k->handoffs[i].exchange != exchange)
 			continue;
-		any |= k->handed[i].cost.wall_ns != 0;
-		k_add(sum, &k->handed[i].cost);
-		k->handed[i].cost = (struct cost){ 0 };
+		any |= k->handoffs[i].cost.wall_ns != 0;
+		k_add(sum, &k->handoffs[i].cost);
+		k->handoffs[i].cost = (struct cost){ 0 };
 	}
 	return any;
 }
@@ -282,9 +282,9 @@ static inline void k_send_end(struct kernel *k, struct k_thread *t, struct cost 
 
 	if (t->shared)
 		k_unpark(k, t->exchange, work);
-	if (k_take_handed(k, t->exchange, work))
-		why |= RECORD_INHERITED;
-	if (t->silent)
+	if (k_take_handoff(k, t->exchange, work))
+		why |= RECORD_HANDOFF;
+	if (t->rate_limited)
 		return;
 	r.flags = why | (t->shared ? RECORD_SHARED : 0) | (t->sent ? RECORD_SENT : 0) |
 		  (t->ended ? RECORD_BLOCKED : 0) | (t->last_chunk ? RECORD_LAST_CHUNK : 0) |
@@ -315,7 +315,7 @@ static inline void k_leave(struct kernel *k, struct k_thread *t, uint32_t why)
 	else
 		k_park(k, t, &work);
 	t->exchange = 0;
-	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = t->answered = t->woken = false;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->rate_limited = t->answered = t->woken = false;
 }
 
 static inline void k_enter(struct kernel *k, struct k_thread *t, const struct k_socket *s, bool fresh)
@@ -328,7 +328,7 @@ static inline void k_enter(struct kernel *k, struct k_thread *t, const struct k_
 	t->exchange = s->exchange;
 	t->connection = s->connection;
 	t->shared = !fresh;
-	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->silent = t->answered = false;
+	t->ended = t->sent = t->last_chunk = t->rested = t->loops = t->rate_limited = t->answered = false;
 	t->last_send_ns = t->received_bytes = t->sent_bytes = 0;
 }
 
@@ -357,7 +357,7 @@ static inline bool k_join(struct kernel *k, struct k_thread *t, const struct k_s
 	t->woken = t->woke && !busy;
 	k_enter(k, t, s, false);
 	t->sent = s->sending;
-	t->silent = s->silent;
+	t->rate_limited = s->rate_limited;
 	return true;
 }
 
@@ -394,7 +394,7 @@ static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread 
 	r.edge_bytes = (uint32_t)moved;
 	r.netns = s->netns;
 	r.queue_ns = ready ? k->now_ns - ready : 0;
-	r.flags = k_socket_flags(s) | (s->head_left == 0 ? RECORD_HEAD_TOLD : 0);
+	r.flags = k_socket_flags(s) | (s->head_left == 0 ? RECORD_HEAD_WHOLE : 0);
 	/* An exact copy, so that the sanitizer sees a read past the end. */
 	copy = malloc(copied ? copied : 1);
 	memcpy(copy, bytes, copied);
@@ -439,14 +439,14 @@ static inline void k_read_shown(struct kernel *k, struct k_thread *t, struct k_s
 		s->sending = false;
 		s->head_left = HEAD_TOTAL;
 		s->response_left = 0;
-		s->silent = k->row_limit;
+		s->rate_limited = k->row_limit;
 		k_enter(k, t, s, true);
-		t->silent = s->silent;
+		t->rate_limited = s->rate_limited;
 	} else {
 		k_join(k, t, s);
 	}
 	k_carry(t, s);
-	if (s->silent)
+	if (s->rate_limited)
 		return;
 	if (opens)
 		k_emit_head(k, RECORD_OPEN, t, s, bytes, moved, shown, ready);
@@ -579,7 +579,7 @@ static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_
 
 		s->exchange = works ? t->exchange : 0;
 		s->connection = works ? t->connection : 0;
-		s->silent = t->silent;
+		s->rate_limited = t->rate_limited;
 		return;
 	}
 	if (s->foreign || !s->exchange || !moved)
@@ -593,7 +593,7 @@ static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_
 	k_carry(t, s);
 	k_roll_tail(s, bytes, moved, shown);
 	t->last_chunk = k_ends(s->tail, sizeof(s->tail), "0\r\n\r\n") || k_ends(s->tail, sizeof(s->tail), "0\n\n");
-	if (t->silent)
+	if (t->rate_limited)
 		return;
 	head = k_write_head(k, t, s, bytes, moved, shown);
 	if (joins && !head)
@@ -641,9 +641,9 @@ static inline void k_close_by(struct kernel *k, struct k_thread *t, struct k_soc
 		.flags = (t ? RECORD_CLOSED : RECORD_RESET) | why | k_socket_flags(s),
 	};
 	k_unpark(k, s->exchange, &r.cost);
-	if (k_take_handed(k, s->exchange, &r.cost))
-		r.flags |= RECORD_INHERITED;
-	if (!s->silent)
+	if (k_take_handoff(k, s->exchange, &r.cost))
+		r.flags |= RECORD_HANDOFF;
+	if (!s->rate_limited)
 		k_send_record(k, &r, "");
 }
 
@@ -709,8 +709,8 @@ static inline struct sample k_sample(struct kernel *k)
 	memcpy(k->parked_rows, k->parked, sizeof(k->parked));
 	ret.parked = k->parked_rows;
 	ret.n_parked = k->n_parked;
-	ret.handed = k->handed;
-	ret.n_handed = k->n_handed;
+	ret.handoffs = k->handoffs;
+	ret.n_handoffs = k->n_handoffs;
 	return ret;
 }
 

@@ -165,14 +165,14 @@ Test(model_routes, more_routes_than_places)
 		routes_add(rt, r);
 		request_free(r);
 	}
-	routes_add_unseen(rt, 50 * SECOND_NS, 17);
+	routes_add_rate_limited(rt, 50 * SECOND_NS, 17);
 	cr_expect_eq(count_all(rt, 0), 5017);
 	cr_assert_eq(routes_read(rt, 0, NULL, NULL, &rows, &n), 0);
 	cr_assert(find(rows, n, "GET", "/r1"));
 	cr_assert(find(rows, n, NULL, ROUTES_OTHER));
 	cr_expect_eq(find(rows, n, NULL, ROUTES_OTHER)->tally.count, 5000 - ROUTES_MAX);
-	cr_expect_eq(find(rows, n, NULL, ROUTES_UNSEEN)->tally.count, 17);
-	cr_expect_not(find(rows, n, NULL, ROUTES_UNSEEN)->has_cost);
+	cr_expect_eq(find(rows, n, NULL, ROUTES_RATE_LIMITED)->tally.count, 17);
+	cr_expect_not(find(rows, n, NULL, ROUTES_RATE_LIMITED)->has_cost);
 	routes_done(rows, n);
 	routes_free(rt);
 }

@@ -10,7 +10,7 @@
 #define PID 77
 #define MS  1000000ull
 
-static struct told_join *join;
+static struct sdk_join *join;
 static struct request *out[16];
 static size_t n_out;
 static uint64_t now_ns;
@@ -23,31 +23,31 @@ static void sink(void *context, struct request *r)
 
 static void setup(void)
 {
-	cr_assert_eq(told_new(&join, sink, NULL), 0);
+	cr_assert_eq(sdk_join_new(&join, sink, NULL), 0);
 	now_ns = 1000 * MS;
 	n_out = 0;
-	told_by(join, PID);
+	sdk_join_process(join, PID);
 }
 
 static void teardown(void)
 {
 	while (n_out)
 		request_free(out[--n_out]);
-	told_free(join);
+	sdk_join_free(join);
 }
 
-TestSuite(model_told, .init = setup, .fini = teardown);
+TestSuite(model_sdk_sample, .init = setup, .fini = teardown);
 
-static struct told told(uint64_t handle, const char *id, bool ended)
+static struct sdk_sample told(uint64_t handle, const char *id, bool ended)
 {
-	struct told t = { .key = SDK_KEY(PID, handle),
-			  .pid = PID,
-			  .ended = ended,
-			  .start_ns = now_ns - 20 * MS,
-			  .end_ns = now_ns,
-			  .n_threads = 2,
-			  .status = 201,
-			  .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
+	struct sdk_sample t = { .key = SDK_KEY(PID, handle),
+				.pid = PID,
+				.ended = ended,
+				.start_ns = now_ns - 20 * MS,
+				.end_ns = now_ns,
+				.n_threads = 2,
+				.status = 201,
+				.cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
 
 	strcpy(t.id, id);
 	strcpy(t.route, "/told");
@@ -67,7 +67,7 @@ static struct request *seen(uint64_t key, const char *id)
 	r->route = strdup("/seen/{id}");
 	strcpy(r->method, "GET");
 	r->status = 200;
-	r->told_key = key;
+	r->sdk_key = key;
 	r->shared = true;
 	r->start_ns = now_ns - 25 * MS;
 	r->last_send_ns = r->end_ns = now_ns - MS;
@@ -76,14 +76,14 @@ static struct request *seen(uint64_t key, const char *id)
 }
 
 /* A sample with one thread of the program, `ms` after the last. */
-static void sample(const struct told *list, size_t n, struct request *in_flight, uint64_t ms)
+static void sample(const struct sdk_sample *list, size_t n, struct request *in_flight, uint64_t ms)
 {
 	struct thread_row thread = { .pid = PID, .tid = PID, .sdk_at = 4096 };
 	struct sample s = { .threads = &thread, .n_threads = 1 };
 
 	now_ns += ms * MS;
 	s.now_ns = now_ns;
-	told_sample(join, &s, list, n, in_flight);
+	sdk_join_sample(join, &s, list, n, in_flight);
 }
 
 /* One row so far: as its program told, or as its socket shows it. */
@@ -94,9 +94,9 @@ static void expect_one(bool is_told)
 	cr_assert_eq(out[0]->cost.cpu_ns, (is_told ? 4 : 9) * MS);
 }
 
-Test(model_told, alone)
+Test(model_sdk_sample, alone)
 {
-	struct told t = told(3, "alone", true);
+	struct sdk_sample t = told(3, "alone", true);
 
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 1);
@@ -107,18 +107,18 @@ Test(model_told, alone)
 	cr_assert_eq(out[0]->status, 201);
 	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
 	cr_assert_str_eq(request_confidence(out[0]), "exact");
-	cr_assert_eq(told_counts(join)->finished, 1);
-	cr_assert_eq(told_counts(join)->in_flight, 0);
+	cr_assert_eq(sdk_join_counts(join)->finished, 1);
+	cr_assert_eq(sdk_join_counts(join)->in_flight, 0);
 }
 
-Test(model_told, goes_on_then_ends_under_one_handle)
+Test(model_sdk_sample, goes_on_then_ends_under_one_handle)
 {
-	struct told t = told(3, "long", false);
+	struct sdk_sample t = told(3, "long", false);
 	const struct request *active;
 	uint64_t handle;
 
 	sample(&t, 1, NULL, 0);
-	active = told_active(join, NULL);
+	active = sdk_join_active(join, NULL);
 	cr_assert_str_eq(active->id, "long");
 	cr_assert_eq(active->live.cpu_ns, 4 * MS);
 	cr_assert_null(active->older);
@@ -127,15 +127,15 @@ Test(model_told, goes_on_then_ends_under_one_handle)
 	sample(&t, 1, NULL, 10);
 	cr_assert_eq(n_out, 1);
 	cr_assert_eq(out[0]->handle, handle);
-	cr_assert_null(told_active(join, NULL));
-	cr_assert_eq(told_counts(join)->started, 1);
+	cr_assert_null(sdk_join_active(join, NULL));
+	cr_assert_eq(sdk_join_counts(join)->started, 1);
 }
 
-Test(model_told, joined_by_the_response)
+Test(model_sdk_sample, joined_by_the_response)
 {
-	struct told t = told(3, "", true);
+	struct sdk_sample t = told(3, "", true);
 
-	told_socket_ended(join, seen(t.key, "header"));
+	sdk_join_socket_ended(join, seen(t.key, "header"));
 	cr_assert_eq(n_out, 0);
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 1);
@@ -149,18 +149,18 @@ Test(model_told, joined_by_the_response)
 	cr_assert_eq(out[0]->n_threads, 2);
 	cr_assert_eq(out[0]->end_ns, t.end_ns);
 	cr_assert_str_eq(request_confidence(out[0]), "exact");
-	cr_assert_eq(told_counts(join)->started, 0);
+	cr_assert_eq(sdk_join_counts(join)->started, 0);
 }
 
 /* What time_info counts: the program's word, else the socket's, else the whole of what the program says. */
-Test(model_told, from_entry_to_response)
+Test(model_sdk_sample, from_entry_to_response)
 {
-	struct told t = told(3, "", true);
+	struct sdk_sample t = told(3, "", true);
 	struct request *r = seen(t.key, "told");
 
 	t.answered_ns = t.start_ns + 7 * MS;
 	r->answered_ns = t.start_ns + 9 * MS;
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(out[0]->handled_ns, 7 * MS);
 
@@ -168,7 +168,7 @@ Test(model_told, from_entry_to_response)
 	r = seen(t.key, "seen");
 	r->answered_ns = t.end_ns + 3 * MS;
 	r->last_send_ns = r->end_ns = t.end_ns + 5 * MS;
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(out[1]->handled_ns, 23 * MS, "written after the program was done with it");
 
@@ -177,37 +177,37 @@ Test(model_told, from_entry_to_response)
 	cr_assert_eq(out[2]->handled_ns, 20 * MS);
 }
 
-Test(model_told, joined_by_id_of_the_response)
+Test(model_sdk_sample, joined_by_id_of_the_response)
 {
-	struct told t = told(3, "made-by-the-program", true);
+	struct sdk_sample t = told(3, "made-by-the-program", true);
 	struct request *r = seen(0, "reqmeter-5");
 
 	r->id_made = true;
 	r->response_id = strdup("made-by-the-program");
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 1);
 	cr_assert_str_eq(out[0]->id, "made-by-the-program");
 }
 
-Test(model_told, told_first_waits_for_its_socket)
+Test(model_sdk_sample, told_first_waits_for_its_socket)
 {
-	struct told t = told(3, "same", true);
+	struct sdk_sample t = told(3, "same", true);
 	struct request *r = seen(0, "same");
 
 	sample(&t, 1, r, 0);
 	cr_assert_eq(n_out, 0);
 	cr_assert_eq(r->live.cpu_ns, 4 * MS);
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	sample(NULL, 0, NULL, 10);
 	expect_one(true);
 }
 
-Test(model_told, socket_first_waits_for_its_program)
+Test(model_sdk_sample, socket_first_waits_for_its_program)
 {
-	struct told t = told(3, "same", false);
+	struct sdk_sample t = told(3, "same", false);
 
-	told_socket_ended(join, seen(0, "same"));
+	sdk_join_socket_ended(join, seen(0, "same"));
 	for (int i = 0; i < 5; i++)
 		sample(&t, 1, NULL, 50);
 	cr_assert_eq(n_out, 0);
@@ -217,21 +217,21 @@ Test(model_told, socket_first_waits_for_its_program)
 	cr_assert_eq(n_out, 1);
 }
 
-Test(model_told, one_id_twice)
+Test(model_sdk_sample, one_id_twice)
 {
-	struct told both[2] = { told(3, "retry", true), told(4, "retry", true) };
+	struct sdk_sample both[2] = { told(3, "retry", true), told(4, "retry", true) };
 
-	told_socket_ended(join, seen(0, "retry"));
-	told_socket_ended(join, seen(0, "retry"));
+	sdk_join_socket_ended(join, seen(0, "retry"));
+	sdk_join_socket_ended(join, seen(0, "retry"));
 	sample(both, 2, NULL, 0);
 	cr_assert_eq(n_out, 2);
 	cr_assert(out[0]->told && out[1]->told);
-	cr_assert_neq(out[0]->told_key, out[1]->told_key);
+	cr_assert_neq(out[0]->sdk_key, out[1]->sdk_key);
 }
 
-Test(model_told, nobody_tells)
+Test(model_sdk_sample, nobody_tells)
 {
-	told_socket_ended(join, seen(0, "health"));
+	sdk_join_socket_ended(join, seen(0, "health"));
 	sample(NULL, 0, NULL, 10);
 	cr_assert_eq(n_out, 0);
 	sample(NULL, 0, NULL, 60);
@@ -239,61 +239,61 @@ Test(model_told, nobody_tells)
 	cr_assert_str_eq(request_confidence(out[0]), "boundary");
 }
 
-Test(model_told, another_process_is_another_request)
+Test(model_sdk_sample, another_process_is_another_request)
 {
-	struct told t = told(3, "same", true);
+	struct sdk_sample t = told(3, "same", true);
 	struct request *r = seen(0, "same");
 
 	r->pid = PID + 1;
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	cr_assert_eq(n_out, 1, "its process tells nothing: at once");
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 2);
 }
 
-Test(model_told, lost_is_no_row)
+Test(model_sdk_sample, lost_is_no_row)
 {
-	struct told t = told(3, "lost", true);
+	struct sdk_sample t = told(3, "lost", true);
 
 	t.lost = true;
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 0);
-	cr_assert_eq(told_counts(join)->rows, 1);
+	cr_assert_eq(sdk_join_counts(join)->rows, 1);
 }
 
-Test(model_told, lost_leaves_what_the_socket_shows)
+Test(model_sdk_sample, lost_leaves_what_the_socket_shows)
 {
-	struct told t = told(3, "lost", true);
+	struct sdk_sample t = told(3, "lost", true);
 
 	t.lost = true;
-	told_socket_ended(join, seen(t.key, "lost"));
+	sdk_join_socket_ended(join, seen(t.key, "lost"));
 	sample(&t, 1, NULL, 0);
 	expect_one(false);
 }
 
-Test(model_told, its_end_is_lost)
+Test(model_sdk_sample, its_end_is_lost)
 {
-	struct told t = told(3, "gone", false);
+	struct sdk_sample t = told(3, "gone", false);
 
 	sample(&t, 1, NULL, 0);
 	sample(NULL, 0, NULL, 100);
 	sample(NULL, 0, NULL, 1990);
-	cr_assert_not_null(told_active(join, NULL), "it may be being ended");
+	cr_assert_not_null(sdk_join_active(join, NULL), "it may be being ended");
 	sample(NULL, 0, NULL, 10);
-	cr_assert_null(told_active(join, NULL));
+	cr_assert_null(sdk_join_active(join, NULL));
 	cr_assert_eq(n_out, 0);
-	cr_assert_eq(told_counts(join)->rows, 1);
+	cr_assert_eq(sdk_join_counts(join)->rows, 1);
 }
 
 /* Its thread lost the CPU between closing the slot and writing down the end. */
-Test(model_told, missing_while_it_is_being_ended)
+Test(model_sdk_sample, missing_while_it_is_being_ended)
 {
-	struct told t = told(3, "same", false), alone = told(4, "alone", false), both[2] = { t, alone };
+	struct sdk_sample t = told(3, "same", false), alone = told(4, "alone", false), both[2] = { t, alone };
 	struct request *r = seen(0, "same");
 
 	sample(both, 2, r, 0);
-	cr_assert_eq(r->told_key, t.key);
-	told_socket_ended(join, r);
+	cr_assert_eq(r->sdk_key, t.key);
+	sdk_join_socket_ended(join, r);
 	for (int i = 0; i < 15; i++)
 		sample(NULL, 0, NULL, 100);
 	cr_assert_eq(n_out, 0);
@@ -304,32 +304,32 @@ Test(model_told, missing_while_it_is_being_ended)
 	cr_assert(out[0]->told);
 	cr_assert_eq(out[0]->handle, 5);
 	cr_assert_str_eq(out[1]->id, "alone");
-	cr_assert_eq(told_counts(join)->rows, 0);
-	cr_assert_eq(told_counts(join)->started, 1);
+	cr_assert_eq(sdk_join_counts(join)->rows, 0);
+	cr_assert_eq(sdk_join_counts(join)->started, 1);
 }
 
 /*
  * It is written down while the table is being read: the sample that is made of that has no word of it, late as it may
  * be.
  */
-Test(model_told, one_sample_without_it)
+Test(model_sdk_sample, one_sample_without_it)
 {
-	struct told t = told(3, "same", true);
+	struct sdk_sample t = told(3, "same", true);
 
-	told_socket_ended(join, seen(0, "same"));
+	sdk_join_socket_ended(join, seen(0, "same"));
 	sample(NULL, 0, NULL, 100);
 	cr_assert_eq(n_out, 0);
 	sample(&t, 1, NULL, 100);
 	expect_one(true);
 }
 
-Test(model_told, its_program_ended_without_a_word)
+Test(model_sdk_sample, its_program_ended_without_a_word)
 {
-	struct told t = told(3, "same", false);
+	struct sdk_sample t = told(3, "same", false);
 	struct request *r = seen(0, "same");
 
 	sample(&t, 1, r, 0);
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 	sample(NULL, 0, NULL, 100);
 	sample(NULL, 0, NULL, 1990);
 	cr_assert_eq(n_out, 0);
@@ -338,22 +338,22 @@ Test(model_told, its_program_ended_without_a_word)
 }
 
 /* No thread of the program is in a sample: what its sockets show may still be told of. */
-Test(model_told, its_threads_are_not_seen_once)
+Test(model_sdk_sample, its_threads_are_not_seen_once)
 {
 	struct thread_row other = { .pid = PID + 1, .tid = PID + 1 };
 	struct sample s = { .threads = &other, .n_threads = 1, .now_ns = now_ns };
-	struct told t = told(3, "same", true);
+	struct sdk_sample t = told(3, "same", true);
 
-	told_sample(join, &s, NULL, 0, NULL);
-	told_sample(join, &s, NULL, 0, NULL);
-	told_socket_ended(join, seen(0, "same"));
+	sdk_join_sample(join, &s, NULL, 0, NULL);
+	sdk_join_sample(join, &s, NULL, 0, NULL);
+	sdk_join_socket_ended(join, seen(0, "same"));
 	sample(&t, 1, NULL, 0);
 	expect_one(true);
 }
 
-Test(model_told, dies_with_its_process)
+Test(model_sdk_sample, dies_with_its_process)
 {
-	struct told t = told(3, "dies", true);
+	struct sdk_sample t = told(3, "dies", true);
 
 	t.died = true;
 	sample(&t, 1, NULL, 0);

@@ -10,9 +10,9 @@
 #define TID 78
 #define MS  1000000ull
 
-static struct told_join *join;
+static struct sdk_join *join;
 static struct request *out[16], *in_flight;
-static struct told list[8];
+static struct sdk_sample list[8];
 static size_t n_out, n_list;
 static uint64_t now_ns, lost;
 
@@ -24,11 +24,11 @@ static void sink(void *context, struct request *r)
 
 static void setup(void)
 {
-	cr_assert_eq(told_new(&join, sink, NULL), 0);
+	cr_assert_eq(sdk_join_new(&join, sink, NULL), 0);
 	now_ns = 1000 * MS;
 	n_out = n_list = lost = 0;
 	in_flight = NULL;
-	told_by(join, PID);
+	sdk_join_process(join, PID);
 }
 
 static void teardown(void)
@@ -41,7 +41,7 @@ static void teardown(void)
 		in_flight = r->older;
 		request_free(r);
 	}
-	told_free(join);
+	sdk_join_free(join);
 }
 
 TestSuite(model_told_match, .init = setup, .fini = teardown);
@@ -68,7 +68,7 @@ static struct request *reads(uint32_t tid)
 	r->cost.cpu_ns = 9 * MS;
 	r->older = in_flight;
 	in_flight = r;
-	told_head_read(join, r, tid, now_ns);
+	sdk_join_head_read(join, r, tid, now_ns);
 	return r;
 }
 
@@ -83,22 +83,22 @@ static void answers(struct request *r)
 	r->older = NULL;
 	r->answered_ns = r->last_send_ns = r->end_ns = later();
 	r->status = 200;
-	told_socket_ended(join, r);
+	sdk_join_socket_ended(join, r);
 }
 
 /* A thread begins a request; it goes on. */
-static struct told *begins(uint64_t handle, uint32_t tid)
+static struct sdk_sample *begins(uint64_t handle, uint32_t tid)
 {
-	list[n_list] = (struct told){ .key = SDK_KEY(PID, handle),
-				      .pid = PID,
-				      .tid = tid,
-				      .start_ns = later(),
-				      .method = "GET",
-				      .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
+	list[n_list] = (struct sdk_sample){ .key = SDK_KEY(PID, handle),
+					    .pid = PID,
+					    .tid = tid,
+					    .start_ns = later(),
+					    .method = "GET",
+					    .cost = { .wall_ns = 5 * MS, .cpu_ns = 4 * MS } };
 	return &list[n_list++];
 }
 
-static void ends(struct told *t)
+static void ends(struct sdk_sample *t)
 {
 	t->ended = true;
 	t->end_ns = later();
@@ -114,7 +114,7 @@ static void sample(void)
 	now_ns += 100 * MS;
 	s.now_ns = now_ns;
 	s.losses[LOSS_RING_FULL] = lost;
-	told_sample(join, &s, list, n_list, in_flight);
+	sdk_join_sample(join, &s, list, n_list, in_flight);
 	for (size_t i = 0; i < n_list; i++)
 		if (!list[i].ended)
 			list[kept++] = list[i];
@@ -133,8 +133,8 @@ static void expect_one(const struct request *r)
 	cr_assert_eq(out[0], r);
 	cr_assert(out[0]->told);
 	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
-	cr_assert_eq(told_counts(join)->finished, 0);
-	cr_assert_eq(told_counts(join)->in_flight, 0);
+	cr_assert_eq(sdk_join_counts(join)->finished, 0);
+	cr_assert_eq(sdk_join_counts(join)->in_flight, 0);
 }
 
 /* So many rows, and none is both. */
@@ -158,7 +158,7 @@ Test(model_told_match, answered_after_it_was_left)
 Test(model_told_match, answered_by_another_thread_while_it_goes_on)
 {
 	struct request *r = reads(TID);
-	struct told *t = begins(3, TID);
+	struct sdk_sample *t = begins(3, TID);
 
 	sample();
 	cr_assert_eq(n_out, 0);
@@ -195,7 +195,7 @@ Test(model_told_match, one_after_the_other_on_one_thread)
 	cr_assert_eq(n_out, 3);
 	for (int i = 0; i < 3; i++)
 		cr_assert(out[i]->told && out[i]->connection);
-	cr_assert_neq(out[0]->told_key, out[1]->told_key);
+	cr_assert_neq(out[0]->sdk_key, out[1]->sdk_key);
 }
 
 Test(model_told_match, each_begun_before_the_next_is_read)
@@ -212,8 +212,8 @@ Test(model_told_match, each_begun_before_the_next_is_read)
 	answers(a);
 	samples(3);
 	cr_assert_eq(n_out, 2);
-	cr_assert_eq(a->told_key, SDK_KEY(PID, 3));
-	cr_assert_eq(b->told_key, SDK_KEY(PID, 4));
+	cr_assert_eq(a->sdk_key, SDK_KEY(PID, 3));
+	cr_assert_eq(b->sdk_key, SDK_KEY(PID, 4));
 }
 
 Test(model_told_match, two_are_read_before_one_is_begun)
@@ -280,7 +280,7 @@ Test(model_told_match, begun_after_the_answer)
 
 Test(model_told_match, begun_before_the_read)
 {
-	struct told *t = begins(3, TID);
+	struct sdk_sample *t = begins(3, TID);
 	struct request *r = reads(TID);
 
 	ends(t);
@@ -306,13 +306,13 @@ Test(model_told_match, the_one_read_last_is_gone)
 
 Test(model_told_match, what_is_known_speaks_against_it)
 {
-	const struct told words[] = { { .method = "POST" },
-				      { .method = "GET", .route = "/other" },
-				      { .method = "GET", .status = 404 } };
+	const struct sdk_sample words[] = { { .method = "POST" },
+					    { .method = "GET", .route = "/other" },
+					    { .method = "GET", .status = 404 } };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		struct request *r = reads(TID);
-		struct told *t = begins(3 + i, TID);
+		struct sdk_sample *t = begins(3 + i, TID);
 
 		strcpy(t->method, words[i].method);
 		strcpy(t->route, words[i].route);
@@ -327,7 +327,7 @@ Test(model_told_match, what_is_known_speaks_against_it)
 Test(model_told_match, another_id)
 {
 	struct request *r = reads(TID);
-	struct told *t = begins(3, TID);
+	struct sdk_sample *t = begins(3, TID);
 
 	free(r->id);
 	r->id = strdup("header");
@@ -343,7 +343,7 @@ Test(model_told_match, another_id)
 Test(model_told_match, an_id_that_was_not_sent)
 {
 	struct request *r = reads(TID);
-	struct told *t = begins(3, TID);
+	struct sdk_sample *t = begins(3, TID);
 
 	strcpy(t->id, "of its own");
 	strcpy(t->route, "/items/{item}");
@@ -369,7 +369,7 @@ Test(model_told_match, its_process_reads_what_cannot_be_read)
 {
 	struct request *r = reads(TID);
 
-	told_foreign(join, PID);
+	sdk_join_foreign(join, PID);
 	ends(begins(3, TID));
 	answers(r);
 	samples(4);
@@ -381,13 +381,13 @@ Test(model_told_match, another_wrote_its_response)
 {
 	struct request *r = reads(TID);
 
-	r->told_key = SDK_KEY(PID, 9);
+	r->sdk_key = SDK_KEY(PID, 9);
 	ends(begins(3, TID));
 	ends(begins(9, TID + 1));
 	answers(r);
 	samples(4);
 	cr_assert_eq(n_out, 2);
-	cr_assert_eq(r->told_key, SDK_KEY(PID, 9));
+	cr_assert_eq(r->sdk_key, SDK_KEY(PID, 9));
 	cr_assert(r->told);
 }
 
@@ -398,8 +398,8 @@ Test(model_told_match, announced_within_a_sample)
 	struct sample s = { .threads = &thread, .n_threads = 1, .now_ns = now_ns };
 	struct request *r = reads(TID);
 
-	told_by(join, PID);
-	told_sample(join, &s, NULL, 0, in_flight);
+	sdk_join_process(join, PID);
+	sdk_join_sample(join, &s, NULL, 0, in_flight);
 	ends(begins(3, TID));
 	answers(r);
 	cr_assert_eq(n_out, 0);

@@ -16,7 +16,7 @@ static void begin(void)
 	int map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "reqmeter_check", 4, 4, 1, NULL);
 
 	kernel = btf__load_vmlinux_btf();
-	if (map < 0 || !kernel || ability_hook(kernel, HOOK))
+	if (map < 0 || !kernel || kernel_support_hook(kernel, HOOK))
 		cr_skip_test("no tracing programs may be loaded here");
 	close(map);
 }
@@ -30,19 +30,19 @@ TestSuite(agent_ability, .init = begin, .fini = end);
 
 Test(agent_ability, helpers)
 {
-	cr_expect(ability_helper(kernel, HOOK, BPF_FUNC_ktime_get_ns));
-	cr_expect(ability_helper(kernel, HOOK, BPF_FUNC_map_lookup_elem));
+	cr_expect(kernel_support_helper(kernel, HOOK, BPF_FUNC_ktime_get_ns));
+	cr_expect(kernel_support_helper(kernel, HOOK, BPF_FUNC_map_lookup_elem));
 	/* One of network programs, and none at all. */
-	cr_expect_not(ability_helper(kernel, HOOK, BPF_FUNC_skb_store_bytes));
-	cr_expect_not(ability_helper(kernel, HOOK, 100000));
-	cr_expect_not(ability_helper(kernel, "tp_btf/no_such_tracepoint", BPF_FUNC_ktime_get_ns));
+	cr_expect_not(kernel_support_helper(kernel, HOOK, BPF_FUNC_skb_store_bytes));
+	cr_expect_not(kernel_support_helper(kernel, HOOK, 100000));
+	cr_expect_not(kernel_support_helper(kernel, "tp_btf/no_such_tracepoint", BPF_FUNC_ktime_get_ns));
 }
 
 /* Kernels whose tracepoints can be preempted have the functions that keep it off, and let programs use them. */
 Test(agent_ability, stays_on_the_cpu)
 {
 	if (btf__find_by_name_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC) <= 0)
-		cr_expect_not(ability_stay_on_cpu(kernel));
-	if (ability_preempted(kernel))
-		cr_expect(ability_stay_on_cpu(kernel));
+		cr_expect_not(kernel_support_stay_on_cpu(kernel));
+	if (kernel_support_preempted(kernel))
+		cr_expect(kernel_support_stay_on_cpu(kernel));
 }

@@ -22,25 +22,25 @@ struct setting {
 	struct sample sample;
 	struct features features;
 	struct host host;
-	struct compat compat;
+	struct drum_input drum;
 	struct report_input in;
 	struct report_scope scope;
 	struct query query;
 };
 
 /* Processes below 20 have 1.5 MiB, 20 has 64 MiB, 30 cannot be read, 40 is gone. */
-static bool process_facts(void *context, uint32_t pid, struct process_facts *ret)
+static bool process_info(void *context, uint32_t pid, struct process_info *ret)
 {
 	(void)context;
-	*ret = (struct process_facts){ .rss_bytes = pid < 20    ? 3 * MIB / 2
-						    : pid == 20 ? 64 * MIB
-								: UNKNOWN,
-				       .n_args = 1 };
+	*ret = (struct process_info){ .rss_bytes = pid < 20    ? 3 * MIB / 2
+						   : pid == 20 ? 64 * MIB
+							       : UNKNOWN,
+				      .n_args = 1 };
 	strcpy(ret->cmdline[0], "program");
 	return pid != 40;
 }
 
-static void cgroup_facts(void *context, const struct ledger_row *row, struct cgroup_facts *ret)
+static void cgroup_info(void *context, const struct ledger_row *row, struct cgroup_info *ret)
 {
 	(void)context, (void)row, (void)ret;
 }
@@ -65,7 +65,7 @@ static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 	s->threads[1] = leader(second_pid, 9000);
 	s->sample = (struct sample){ .now_ns = 1000000, .threads = s->threads, .n_threads = 2 };
 	model_sample(s->model, &s->sample, NULL, NULL);
-	s->compat = (struct compat){
+	s->drum = (struct drum_input){
 		.machine = { 8192 * MIB, 4000 * MIB, 3000 * MIB },
 		.memory = { .is_known = true,
 			    .current_bytes = 100 * MIB,
@@ -79,14 +79,14 @@ static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 				       .host = &s->host,
 				       .features = &s->features,
 				       .now_ns = 1000000,
-				       .process_facts = process_facts,
-				       .cgroup_facts = cgroup_facts,
-				       .compat = &s->compat };
+				       .process_info = process_info,
+				       .cgroup_info = cgroup_info,
+				       .drum = &s->drum };
 }
 
 static void unset(struct setting *s)
 {
-	free(s->compat.cpu);
+	free(s->drum.cpu);
 	model_free(s->model);
 }
 
@@ -146,16 +146,16 @@ Test(report_compat, no_limit_and_one_above_the_machine)
 	cJSON *root;
 
 	set(&s, SELECTOR_COMM, 20);
-	s.compat.memory.limits = (struct cgroup_memory_limits){ UNKNOWN, UNKNOWN, UNKNOWN, false };
+	s.drum.memory.limits = (struct cgroup_memory_limits){ UNKNOWN, UNKNOWN, UNKNOWN, false };
 	root = report(&s);
 	cr_expect(cJSON_IsNull(at(root, "mem_info", "container_limit")));
 	cr_expect_eq(at(root, "mem_info", "avail")->valuedouble, 4000);
 	cr_expect_eq(at(root, "mem_info", "free")->valuedouble, 3000);
 	cr_expect_eq(n_unreadable(root), 0, "no limit is an answer");
 	cJSON_Delete(root);
-	free(s.compat.cpu);
-	s.compat.cpu = NULL;
-	s.compat.memory.limits = (struct cgroup_memory_limits){ 99999 * MIB, 99899 * MIB, 99999 * MIB, false };
+	free(s.drum.cpu);
+	s.drum.cpu = NULL;
+	s.drum.memory.limits = (struct cgroup_memory_limits){ 99999 * MIB, 99899 * MIB, 99999 * MIB, false };
 	root = report(&s);
 	cr_expect_eq(at(root, "mem_info", "container_limit")->valuedouble, 99999, "a limit above RAM stays one");
 	cr_expect_eq(at(root, "mem_info", "avail")->valuedouble, 4000, "but nobody has more than the machine");
@@ -178,7 +178,7 @@ Test(report_compat, the_node)
 		cr_expect(cJSON_IsNull(at(root, "mem_info", mem_keys[i])), "%s", mem_keys[i]);
 	cr_expect(cJSON_IsNull(cJSON_GetObjectItem(root, "drum_info")));
 	cr_expect_eq(n_unreadable(root), 0);
-	cr_expect_null(s.compat.cpu);
+	cr_expect_null(s.drum.cpu);
 	cJSON_Delete(root);
 	unset(&s);
 }
@@ -190,8 +190,8 @@ Test(report_compat, the_root)
 	cJSON *root;
 
 	set(&s, SELECTOR_COMM, 20);
-	s.compat.memory.is_root = true;
-	s.compat.memory.limits = (struct cgroup_memory_limits){ UNKNOWN, UNKNOWN, UNKNOWN, false };
+	s.drum.memory.is_root = true;
+	s.drum.memory.limits = (struct cgroup_memory_limits){ UNKNOWN, UNKNOWN, UNKNOWN, false };
 	root = report(&s);
 	cr_expect(cJSON_IsNull(at(root, "mem_info", "container_used")));
 	cr_expect(cJSON_IsNull(at(root, "mem_info", "container_max_used")));
@@ -206,8 +206,8 @@ Test(report_compat, what_cannot_be_read_is_named)
 	cJSON *root;
 
 	set(&s, SELECTOR_COMM, 30);
-	s.compat.memory = (struct compat_memory){ .why_not = "the reason is this one" };
-	s.compat.machine.available_bytes = UNKNOWN;
+	s.drum.memory = (struct drum_memory){ .why_not = "the reason is this one" };
+	s.drum.machine.available_bytes = UNKNOWN;
 	root = report(&s);
 	cr_expect(names_unreadable(root, "mem_info.container_limit"));
 	cr_expect(names_unreadable(root, "mem_info.container_used"));
@@ -219,8 +219,8 @@ Test(report_compat, what_cannot_be_read_is_named)
 	cJSON_Delete(root);
 	unset(&s);
 	set(&s, SELECTOR_COMM, 20);
-	s.compat.memory.limits.unreadable = true;
-	s.compat.memory.peak_bytes = UNKNOWN;
+	s.drum.memory.limits.unreadable = true;
+	s.drum.memory.peak_bytes = UNKNOWN;
 	root = report(&s);
 	cr_expect(names_unreadable(root, "mem_info.container_limit"));
 	cr_expect(names_unreadable(root, "mem_info.container_max_used"));
@@ -264,13 +264,13 @@ Test(report_compat, cpu_since_the_last_look)
 	cr_assert_eq(clients_new(&clients), 0);
 	client = clients_find(clients, "a", &scope);
 	set(&s, SELECTOR_COMM, 20);
-	s.compat.client = client;
+	s.drum.client = client;
 	root = report(&s);
 	cr_expect_eq(cpu_percent(root, 0), 0.0, "the first look");
 	cJSON_Delete(root);
-	cr_assert_eq(s.compat.n_cpu, 2);
-	client_cpu_read(client, s.in.now_ns, s.compat.cpu, s.compat.n_cpu);
-	s.compat.cpu = NULL;
+	cr_assert_eq(s.drum.n_cpu, 2);
+	client_cpu_read(client, s.in.now_ns, s.drum.cpu, s.drum.n_cpu);
+	s.drum.cpu = NULL;
 	/* 250 us of CPU in 1 ms; the other has used none; a third was born meanwhile, a fourth before it was seen. */
 	s.threads[0].total.cpu_ns += 250000;
 	s.threads[2] = leader(11, 500000);
@@ -282,8 +282,8 @@ Test(report_compat, cpu_since_the_last_look)
 	cr_expect_eq(cpu_percent(root, 1), 50.0, "born since: all that it has used");
 	cr_expect_eq(cpu_percent(root, 2), 0.0);
 	cJSON_Delete(root);
-	free(s.compat.cpu);
-	s.compat.cpu = NULL;
+	free(s.drum.cpu);
+	s.drum.cpu = NULL;
 	s.threads[2].since_ns = 900000;
 	s.threads[0].total.cpu_ns = 0;
 	root = report(&s);
@@ -291,8 +291,8 @@ Test(report_compat, cpu_since_the_last_look)
 	cr_expect_eq(cpu_percent(root, 1), 0.0, "older, but not seen then");
 	cJSON_Delete(root);
 	/* Two looks at one instant. */
-	free(s.compat.cpu);
-	s.compat.cpu = NULL;
+	free(s.drum.cpu);
+	s.drum.cpu = NULL;
 	s.in.now_ns = 1000000;
 	s.threads[0].total.cpu_ns = 99999999;
 	root = report(&s);
@@ -311,8 +311,8 @@ Test(report_compat, times)
 	cJSON *root;
 
 	set(&s, SELECTOR_NODE, 20);
-	time_sums_add(&s.compat.times, 500000000, false);
-	time_sums_add(&s.compat.times, 1500000000, false);
+	time_sums_add(&s.drum.times, 500000000, false);
+	time_sums_add(&s.drum.times, 1500000000, false);
 	root = report(&s);
 	object = at(root, "time_info", "all_requests");
 	for (size_t i = 0; i < LENGTH(keys); i++)
@@ -332,8 +332,8 @@ static char *part_of(struct setting *s, enum report_part part, size_t *n, size_t
 
 	cr_assert_eq(report_begin(&r, &s->in, &s->query, &s->scope, part), 0);
 	*hole = report_hole(r);
-	free(s->compat.cpu);
-	s->compat.cpu = NULL;
+	free(s->drum.cpu);
+	s->drum.cpu = NULL;
 	return report_finish(r, n);
 }
 

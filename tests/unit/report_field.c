@@ -449,7 +449,7 @@ Test(report_field, thread_row)
 	cJSON_Delete(row);
 }
 
-static const struct cgroup_facts no_facts = {
+static const struct cgroup_info no_facts = {
 	.memory = { UNKNOWN,
 		    UNKNOWN,
 		    UNKNOWN,
@@ -528,7 +528,7 @@ Test(report_field, cgroup_row_of_a_container)
 		"pressure.io.full_total_ns",
 	};
 	struct ledger_row c = { .id = 3, .path = "/cpu/path" };
-	struct cgroup_facts facts = no_facts;
+	struct cgroup_info facts = no_facts;
 	struct json j;
 	cJSON *row;
 

@@ -67,11 +67,11 @@ static void ready_client(const struct bench *to)
 	check(reply.status == 200, "%d", reply.status);
 }
 
-Test(web_routes, table, .timeout = 30)
+Test(web_dispatch, table, .timeout = 30)
 {
-	struct web_routes routes = { &is_ready, ready, stats, stats, NULL };
+	struct web_dispatch routes = { &is_ready, ready, stats, stats, NULL };
 
-	bench_open(&bench, web_routes_answer, &routes);
+	bench_open(&bench, web_dispatch_answer, &routes);
 	bench_run(&bench, routes_client);
 	is_ready = 1;
 	bench_run(&bench, ready_client);

@@ -63,7 +63,7 @@ static int yes(void *context)
 	return 1;
 }
 
-static struct web_routes routes = { &script, yes, play, NULL, NULL };
+static struct web_dispatch routes = { &script, yes, play, NULL, NULL };
 
 static void open_bench(void)
 {
@@ -71,7 +71,7 @@ static void open_bench(void)
 	unsetenv("REQMETER_TOKEN_FILE");
 	setenv("TZ", "UTC", 1);
 	memset(&script, 0, sizeof(script));
-	bench_open(&bench, web_routes_answer, &routes);
+	bench_open(&bench, web_dispatch_answer, &routes);
 	snprintf(out_path, sizeof(out_path), "/tmp/reqmeter-stats.%d.out", getpid());
 	snprintf(err_path, sizeof(err_path), "/tmp/reqmeter-stats.%d.err", getpid());
 }
@@ -110,7 +110,7 @@ static int run_stats(const char *line)
 	if (child == 0) {
 		redirect(out_path, STDOUT_FILENO);
 		redirect(err_path, STDERR_FILENO);
-		int code = stats_main(argc, argv);
+		int code = cmd_stats(argc, argv);
 
 		fflush(stdout);
 		_exit(code);

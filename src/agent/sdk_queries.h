@@ -5,8 +5,8 @@
  * ago are forgotten. One thread, which may be another than the agent's: the agent's sample and a look exclude each
  * other (probe_walk_begin).
  */
-#ifndef REQMETER_AGENT_SDK_QUERY_H
-#define REQMETER_AGENT_SDK_QUERY_H
+#ifndef REQMETER_AGENT_SDK_QUERIES_H
+#define REQMETER_AGENT_SDK_QUERIES_H
 
 #include "probe/probe.h"
 #include "collect/sdk_table_file.h"
@@ -15,10 +15,10 @@
 /* Processes that are remembered. A descriptor and a link each. */
 #define SELF_PROCESSES_MAX 64
 
-struct self_look;
+struct sdk_queries;
 
 /* Who asks for what. */
-struct self_ask {
+struct sdk_query {
 	uint32_t pid; /* of the process, as its socket tells; 0: not known */
 	/* when its table was made, as the process says; 0: not said. One of the two there must be */
 	uint64_t table_ns;
@@ -26,22 +26,22 @@ struct self_ask {
 };
 
 /* `costs`: the kernel side's map of them. Both must outlive it. 0 or negative errno. */
-int self_look_new(struct self_look **ret, struct probe *, int costs, bool has_memory);
-void self_look_free(struct self_look *);
+int sdk_queries_new(struct sdk_queries **ret, struct probe *, int costs, bool has_memory);
+void sdk_queries_free(struct sdk_queries *);
 
 /* Is the process remembered? */
-bool self_look_knows(const struct self_look *, const struct self_ask *);
+bool sdk_queries_knows(const struct sdk_queries *, const struct sdk_query *);
 
 /*
  * Remembers a process by its table, which is this function's from here on. Requests older than since_ns are not known
  * whole.
  */
-int self_look_add(struct self_look *, uint32_t pid, uint64_t since_ns, struct table_file *);
+int sdk_queries_add(struct sdk_queries *, uint32_t pid, uint64_t since_ns, struct sdk_table_file *);
 
 /*
  * The request as it is now, of a process that is remembered; to be given to request_free. -ENOENT: it is not going on,
  * or its process is gone. Others: negative errno.
  */
-int self_look_at(struct self_look *, const struct self_ask *, struct request **ret, uint64_t *now_ns);
+int sdk_queries_answer(struct sdk_queries *, const struct sdk_query *, struct request **ret, uint64_t *now_ns);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/sdk_query.h"
+#include "agent/sdk_queries.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -20,29 +20,29 @@
 /* Threads of one process. */
 #define ROWS_MAX 65536
 
-struct asker {
+struct sdk_asker {
 	uint32_t pid; /* 0: the place is free */
 	uint64_t table_ns, since_ns, leader_start_boot_ns;
-	struct table_file file;
+	struct sdk_table_file file;
 	struct bpf_link *link;
 	uint64_t asked; /* number of its last question */
 };
 
-struct self_look {
+struct sdk_queries {
 	struct probe *probe;
-	struct table_costs *costs;
+	struct sdk_accounts *costs;
 	bool has_memory;
-	struct asker askers[SELF_PROCESSES_MAX];
+	struct sdk_asker askers[SELF_PROCESSES_MAX];
 	uint64_t n_asked;
 	struct sdk_thread *threads, *threads_after;
 	struct thread_row *rows;
 	size_t rows_room;
 };
 
-int self_look_new(struct self_look **ret, struct probe *probe, int costs, bool has_memory)
+int sdk_queries_new(struct sdk_queries **ret, struct probe *probe, int costs, bool has_memory)
 {
-	struct self_look *look = calloc(1, sizeof(*look));
-	int rc = look ? table_costs_new(&look->costs, costs) : -ENOMEM;
+	struct sdk_queries *look = calloc(1, sizeof(*look));
+	int rc = look ? sdk_accounts_new(&look->costs, costs) : -ENOMEM;
 
 	if (rc) {
 		free(look);
@@ -53,7 +53,7 @@ int self_look_new(struct self_look **ret, struct probe *probe, int costs, bool h
 	look->threads = calloc(SDK_THREADS, sizeof(*look->threads));
 	look->threads_after = calloc(SDK_THREADS, sizeof(*look->threads_after));
 	if (!look->threads || !look->threads_after) {
-		self_look_free(look);
+		sdk_queries_free(look);
 		return -ENOMEM;
 	}
 	*ret = look;
@@ -62,48 +62,48 @@ int self_look_new(struct self_look **ret, struct probe *probe, int costs, bool h
 
 /* --- who asks --- */
 
-static void asker_forget(struct asker *a)
+static void asker_forget(struct sdk_asker *a)
 {
 	if (!a->pid)
 		return;
-	table_file_close(&a->file);
+	sdk_table_file_close(&a->file);
 	bpf_link__destroy(a->link);
-	*a = (struct asker){ 0 };
+	*a = (struct sdk_asker){ 0 };
 }
 
-void self_look_free(struct self_look *look)
+void sdk_queries_free(struct sdk_queries *look)
 {
 	if (!look)
 		return;
 	for (size_t i = 0; i < SELF_PROCESSES_MAX; i++)
 		asker_forget(&look->askers[i]);
-	table_costs_free(look->costs);
+	sdk_accounts_free(look->costs);
 	free(look->threads);
 	free(look->threads_after);
 	free(look->rows);
 	free(look);
 }
 
-static struct asker *asker_find(const struct self_look *look, const struct self_ask *ask)
+static struct sdk_asker *asker_find(const struct sdk_queries *look, const struct sdk_query *ask)
 {
 	for (size_t i = 0; i < SELF_PROCESSES_MAX; i++) {
-		const struct asker *a = &look->askers[i];
+		const struct sdk_asker *a = &look->askers[i];
 
 		if (a->pid && (!ask->pid || a->pid == ask->pid) && (!ask->table_ns || a->table_ns == ask->table_ns))
-			return (struct asker *)a;
+			return (struct sdk_asker *)a;
 	}
 	return NULL;
 }
 
-bool self_look_knows(const struct self_look *look, const struct self_ask *ask)
+bool sdk_queries_knows(const struct sdk_queries *look, const struct sdk_query *ask)
 {
 	return asker_find(look, ask);
 }
 
 /* A free place, or that of whoever asked longest ago; a process has one. */
-static struct asker *asker_place(struct self_look *look, uint32_t pid)
+static struct sdk_asker *asker_place(struct sdk_queries *look, uint32_t pid)
 {
-	struct asker *oldest = &look->askers[0];
+	struct sdk_asker *oldest = &look->askers[0];
 
 	for (size_t i = 0; i < SELF_PROCESSES_MAX; i++) {
 		if (look->askers[i].pid == pid)
@@ -114,27 +114,27 @@ static struct asker *asker_place(struct self_look *look, uint32_t pid)
 	return oldest;
 }
 
-int self_look_add(struct self_look *look, uint32_t pid, uint64_t since_ns, struct table_file *file)
+int sdk_queries_add(struct sdk_queries *look, uint32_t pid, uint64_t since_ns, struct sdk_table_file *file)
 {
-	struct asker *a = asker_place(look, pid);
+	struct sdk_asker *a = asker_place(look, pid);
 	struct bpf_link *link = probe_process_link(look->probe, pid);
 
 	int rc = link ? 0 : -errno;
 
 	if (rc) {
-		table_file_close(file);
+		sdk_table_file_close(file);
 		return rc;
 	}
 	asker_forget(a);
-	*a = (struct asker){ .pid = pid, .since_ns = since_ns, .file = *file, .link = link };
-	a->table_ns = table_file_created_ns(&a->file);
+	*a = (struct sdk_asker){ .pid = pid, .since_ns = since_ns, .file = *file, .link = link };
+	a->table_ns = sdk_table_file_created_ns(&a->file);
 	a->asked = ++look->n_asked;
 	return 0;
 }
 
 /* --- looking --- */
 
-static bool rows_grow(struct self_look *look, size_t n)
+static bool rows_grow(struct sdk_queries *look, size_t n)
 {
 	size_t more = look->rows_room ? 2 * look->rows_room : 64;
 	struct thread_row *bigger;
@@ -150,7 +150,7 @@ static bool rows_grow(struct self_look *look, size_t n)
 }
 
 /* A kernel that cannot walk one process's threads hands out all: others' rows are passed over. */
-static size_t rows_keep(struct self_look *look, const struct asker *a, size_t from, size_t n)
+static size_t rows_keep(struct sdk_queries *look, const struct sdk_asker *a, size_t from, size_t n)
 {
 	for (size_t i = from; i < n; i++)
 		if (look->rows[i].pid == a->pid)
@@ -158,7 +158,7 @@ static size_t rows_keep(struct self_look *look, const struct asker *a, size_t fr
 	return from;
 }
 
-static int rows_read(struct self_look *look, const struct asker *a, size_t *ret)
+static int rows_read(struct sdk_queries *look, const struct sdk_asker *a, size_t *ret)
 {
 	const size_t size = sizeof(*look->rows);
 	int fd = bpf_iter_create(bpf_link__fd(a->link));
@@ -187,17 +187,17 @@ static int rows_read(struct self_look *look, const struct asker *a, size_t *ret)
 	return 0;
 }
 
-static size_t n_threads_of(const struct asker *a)
+static size_t n_threads_of(const struct sdk_asker *a)
 {
 	struct sdk_table_counts counts;
 
-	if (table_file_counts(&a->file, &counts))
+	if (sdk_table_file_counts(&a->file, &counts))
 		return 0;
 	return counts.n_threads_used < SDK_THREADS ? counts.n_threads_used : SDK_THREADS;
 }
 
 /* Did a thread turn to the request or away from it between the two looks at the table? */
-static bool turned(const struct self_look *look, size_t n, uint64_t handle)
+static bool turned(const struct sdk_queries *look, size_t n, uint64_t handle)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct sdk_thread *before = &look->threads[i], *after = &look->threads_after[i];
@@ -210,25 +210,26 @@ static bool turned(const struct self_look *look, size_t n, uint64_t handle)
 }
 
 /* One look: 1 when it shows one instant, 0 when something moved meanwhile, or negative errno. */
-static int look_once(struct self_look *look, const struct asker *a, uint64_t handle, struct sdk_request *slot,
-		     struct self_figures *f)
+static int look_once(struct sdk_queries *look, const struct sdk_asker *a, uint64_t handle, struct sdk_request *slot,
+		     struct sdk_query_input *f)
 {
 	uint64_t number = handle & (SDK_SLOTS - 1), key = SDK_KEY(a->pid, handle), full;
-	struct table_account before;
+	struct sdk_account before;
 	struct sdk_request first;
 	size_t n = n_threads_of(a);
 	int rc;
 
-	if (table_file_slot(&a->file, number, &first) || (n && table_file_threads(&a->file, n, look->threads)))
+	if (sdk_table_file_slot(&a->file, number, &first) || (n && sdk_table_file_threads(&a->file, n, look->threads)))
 		return -EIO;
 	if (first.state != handle || first.handle != handle)
 		return -ENOENT;
-	table_cost_read(look->costs, key, &before, &full);
+	sdk_accounts_read(look->costs, key, &before, &full);
 	rc = rows_read(look, a, &f->n_rows);
 	if (rc)
 		return rc;
-	table_cost_read(look->costs, key, &f->account, &full);
-	if (table_file_slot(&a->file, number, slot) || (n && table_file_threads(&a->file, n, look->threads_after)))
+	sdk_accounts_read(look->costs, key, &f->account, &full);
+	if (sdk_table_file_slot(&a->file, number, slot) ||
+	    (n && sdk_table_file_threads(&a->file, n, look->threads_after)))
 		return -EIO;
 	f->n_threads = n;
 	f->now_ns = clock_ns(CLOCK_MONOTONIC);
@@ -240,7 +241,7 @@ static int look_once(struct self_look *look, const struct asker *a, uint64_t han
 }
 
 /* Is it still the process that was remembered? Its number may have passed to another. */
-static bool is_same_process(struct asker *a, const struct self_figures *f)
+static bool is_same_process(struct sdk_asker *a, const struct sdk_query_input *f)
 {
 	if (!f->n_rows)
 		return false;
@@ -249,8 +250,8 @@ static bool is_same_process(struct asker *a, const struct self_figures *f)
 	return f->rows[0].leader_start_boot_ns == a->leader_start_boot_ns;
 }
 
-static int figures_take(struct self_look *look, struct asker *a, uint64_t handle, struct sdk_request *slot,
-			struct self_figures *f)
+static int figures_take(struct sdk_queries *look, struct sdk_asker *a, uint64_t handle, struct sdk_request *slot,
+			struct sdk_query_input *f)
 {
 	int rc = 0;
 
@@ -264,10 +265,10 @@ static int figures_take(struct self_look *look, struct asker *a, uint64_t handle
 	return rc < 0 ? rc : 0;
 }
 
-int self_look_at(struct self_look *look, const struct self_ask *ask, struct request **ret, uint64_t *now_ns)
+int sdk_queries_answer(struct sdk_queries *look, const struct sdk_query *ask, struct request **ret, uint64_t *now_ns)
 {
-	struct asker *a = asker_find(look, ask);
-	struct self_figures f = { .pid = a ? a->pid : 0 };
+	struct sdk_asker *a = asker_find(look, ask);
+	struct sdk_query_input f = { .pid = a ? a->pid : 0 };
 	struct sdk_request slot;
 	struct request *r;
 	int rc = a && ask->handle && ask->handle >> SDK_HANDLE_BITS == 0 ? 0 : -ENOENT;
@@ -289,7 +290,7 @@ int self_look_at(struct self_look *look, const struct self_ask *ask, struct requ
 	if (!r)
 		return -ENOMEM;
 	r->has_memory = look->has_memory;
-	if (!self_figure(r, &f)) {
+	if (!sdk_query_cost(r, &f)) {
 		request_free(r);
 		return -ENOENT;
 	}

@@ -10,12 +10,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const uint64_t now = 1000000000000ull;
-	struct table table = { .pid = 4194303, .since_ns = 1000 };
+	struct followed_table table = { .pid = 4194303, .since_ns = 1000 };
 	struct sdk_request *r = calloc(1, sizeof(*r));
-	struct told told;
+	struct sdk_sample told;
 
 	memcpy(r, data, size < sizeof(*r) ? size : sizeof(*r));
-	if (tables_told(&told, &table, r, now)) {
+	if (sdk_reader_decode(&told, &table, r, now)) {
 		uint64_t most = told.end_ns - told.start_ns;
 
 		if (told.start_ns > told.end_ns || told.end_ns > now || told.start_ns < table.since_ns ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "agent/client_memory.h"
+#include "agent/drum_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,28 +13,28 @@
 /* /proc is read at most once a second. */
 #define MACHINE_AGE_NS 1000000000ull
 
-struct readers {
+struct drum_reader {
 	const struct cgroup_tree *tree;
-	const struct places *places;
+	const struct path_map *path_map;
 	int root_fd;
 	struct host_memory machine;
 	uint64_t machine_ns; /* of the sample with which it was read; 0: not yet */
 };
 
-int readers_new(struct readers **ret, const struct cgroup_tree *tree, const struct places *places)
+int drum_reader_new(struct drum_reader **ret, const struct cgroup_tree *tree, const struct path_map *path_map)
 {
-	struct readers *readers = calloc(1, sizeof(*readers));
+	struct drum_reader *readers = calloc(1, sizeof(*readers));
 
 	if (!readers)
 		return -ENOMEM;
 	readers->tree = tree;
-	readers->places = places;
+	readers->path_map = path_map;
 	readers->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	*ret = readers;
 	return 0;
 }
 
-void readers_free(struct readers *readers)
+void drum_reader_free(struct drum_reader *readers)
 {
 	if (!readers)
 		return;
@@ -51,7 +51,7 @@ static bool holds(void *context, const struct client_scope *scope, const struct 
 	return scope_means((enum selector_kind)scope->kind, scope->pid, scope->text, context, &subject);
 }
 
-void readers_settle(struct model *model, const struct ledger *ledger)
+void drum_reader_settle(struct model *model, const struct ledger *ledger)
 {
 	clients_settle(model_clients(model), holds, NULL, (void *)ledger);
 }
@@ -62,7 +62,7 @@ static bool ledger_knows(void *context, const struct served_by *by)
 }
 
 /* Named by what it calls itself, else by where it is; the three can never be taken for one another. */
-static void name_client(const struct reading *reading, char *name, size_t size)
+static void name_client(const struct drum_reading *reading, char *name, size_t size)
 {
 	if (reading->query->client[0])
 		snprintf(name, size, "client %s", reading->query->client);
@@ -73,7 +73,7 @@ static void name_client(const struct reading *reading, char *name, size_t size)
 }
 
 /* What it means, not what was written: `self` means something else to each reader. */
-static struct client *find_client(const struct reading *reading)
+static struct client *find_client(const struct drum_reading *reading)
 {
 	const struct report_scope *scope = reading->scope;
 	const struct client_scope means = { (int)scope->kind, scope->pid, scope->text };
@@ -102,18 +102,18 @@ static bool in_row(const struct ledger *ledger, const char *path, struct ledger_
  * A cgroup that nobody is known to have been in is taken for the one of the same path, which is how everybody makes
  * them: there is nobody in it who could say otherwise.
  */
-static const char *path_of_cgroup(const struct readers *readers, const struct report_scope *scope)
+static const char *path_of_cgroup(const struct drum_reader *readers, const struct report_scope *scope)
 {
 	struct ledger_row row;
 	uint64_t id;
 
 	if (in_row(scope->ledger, scope->text, &row))
-		return places_of_cgroup(readers->places, &row).memory;
+		return path_map_of_cgroup(readers->path_map, &row).memory;
 	return cgroup_id_of_path(readers->tree, CGROUP_MEMORY, scope->text, &id) == 0 ? scope->text : NULL;
 }
 
 /* That of all processes in scope, if it is one. */
-static const char *path_of_processes(const struct readers *readers, const struct reading *reading)
+static const char *path_of_processes(const struct drum_reader *readers, const struct drum_reading *reading)
 {
 	const struct sample *sample = model_last_sample(reading->model);
 	const char *found = NULL;
@@ -124,7 +124,7 @@ static const char *path_of_processes(const struct readers *readers, const struct
 
 		if (t->tid != t->pid || !scope_has_thread(reading->scope, t, t->comm))
 			continue;
-		path = places_of_process(readers->places, reading->scope->ledger, t).memory;
+		path = path_map_of_process(readers->path_map, reading->scope->ledger, t).memory;
 		if (!path || (found && strcmp(found, path) != 0))
 			return NULL;
 		found = path;
@@ -132,12 +132,12 @@ static const char *path_of_processes(const struct readers *readers, const struct
 	return found;
 }
 
-static bool path_of_pid(const struct readers *readers, pid_t pid, char *path)
+static bool path_of_pid(const struct drum_reader *readers, pid_t pid, char *path)
 {
 	return pid > 0 && cgroup_of_process(readers->tree, pid, CGROUP_MEMORY, path, CGROUP_PATH_MAX) == 0;
 }
 
-static bool find_path(const struct readers *readers, const struct reading *reading, char *path)
+static bool find_path(const struct drum_reader *readers, const struct drum_reading *reading, char *path)
 {
 	const char *found;
 
@@ -152,9 +152,9 @@ static bool find_path(const struct readers *readers, const struct reading *readi
 	return found;
 }
 
-static struct compat_memory read_memory(const struct readers *readers, const struct reading *reading)
+static struct drum_memory read_memory(const struct drum_reader *readers, const struct drum_reading *reading)
 {
-	struct compat_memory ret = { .why_not = "the processes in scope are in no memory cgroup, or in several" };
+	struct drum_memory ret = { .why_not = "the processes in scope are in no memory cgroup, or in several" };
 	struct cgroup_memory memory;
 	char path[CGROUP_PATH_MAX];
 
@@ -175,7 +175,7 @@ static struct compat_memory read_memory(const struct readers *readers, const str
 	return ret;
 }
 
-static void read_machine(struct readers *readers, uint64_t now_ns)
+static void read_machine(struct drum_reader *readers, uint64_t now_ns)
 {
 	if (readers->machine_ns && now_ns - readers->machine_ns < MACHINE_AGE_NS)
 		return;
@@ -185,38 +185,38 @@ static void read_machine(struct readers *readers, uint64_t now_ns)
 
 /* --- a reading --- */
 
-void readers_begin(struct readers *readers, struct reading *reading)
+void drum_reader_begin(struct drum_reader *readers, struct drum_reading *reading)
 {
 	uint32_t sections = reading->query->sections;
-	struct compat *compat = &reading->compat;
+	struct drum_input *drum = &reading->drum;
 
-	*compat = (struct compat){ .times = TIME_SUMS_NONE };
+	*drum = (struct drum_input){ .times = TIME_SUMS_NONE };
 	reading->client = NULL;
 	read_machine(readers, model_last_sample(reading->model)->now_ns);
-	compat->machine = readers->machine;
+	drum->machine = readers->machine;
 	if (reading->scope->kind != SELECTOR_NODE && sections & (SECTION_MEM_INFO | SECTION_AGENT))
-		compat->memory = read_memory(readers, reading);
+		drum->memory = read_memory(readers, reading);
 	if (reading->part == REPORT_COMMON || !(sections & (SECTION_TIME_INFO | SECTION_DRUM_INFO)))
 		return;
 	clients_settle(model_clients(reading->model), holds, ledger_knows, (void *)reading->scope->ledger);
 	reading->client = find_client(reading);
-	compat->client = reading->client;
+	drum->client = reading->client;
 	if (reading->client)
-		compat->times = clients_since(model_clients(reading->model), reading->client, holds,
-					      (void *)reading->scope->ledger);
+		drum->times = clients_since(model_clients(reading->model), reading->client, holds,
+					    (void *)reading->scope->ledger);
 }
 
 /* The lists move apart: who asks for one only has not seen the other. */
-void readers_end(struct reading *reading, bool answered)
+void drum_reader_end(struct drum_reading *reading, bool answered)
 {
-	struct compat *compat = &reading->compat;
+	struct drum_input *drum = &reading->drum;
 	bool moves = answered && reading->client && reading->reader->takes_body;
 
 	if (moves && reading->query->sections & SECTION_TIME_INFO)
 		clients_times_read(model_clients(reading->model), reading->client);
-	if (moves && compat->cpu)
-		client_cpu_read(reading->client, model_last_sample(reading->model)->now_ns, compat->cpu, compat->n_cpu);
+	if (moves && drum->cpu)
+		client_cpu_read(reading->client, model_last_sample(reading->model)->now_ns, drum->cpu, drum->n_cpu);
 	else
-		free(compat->cpu);
-	compat->cpu = NULL;
+		free(drum->cpu);
+	drum->cpu = NULL;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/client_memory.h"
+#include "agent/drum_reader.h"
 #include "system_tree.h"
 
 TestSuite(agent_readers, .fini = tree_remove);
@@ -20,16 +20,16 @@ TestSuite(agent_readers, .fini = tree_remove);
 struct machine {
 	struct cgroup_tree *tree;
 	struct ledger *ledger;
-	struct places *places;
-	struct readers *readers;
+	struct path_map *path_map;
+	struct drum_reader *readers;
 	struct model *model;
 	struct thread_row threads[3];
 	struct sample sample;
 	struct query query;
 	struct selector asked;
 	struct report_scope scope;
-	struct agent_reader reader;
-	struct reading reading;
+	struct agent_client reader;
+	struct drum_reading reading;
 };
 
 static void drop_none(void *context, uint64_t id)
@@ -63,40 +63,40 @@ static void begin(struct machine *m)
 	process_in(m, 200, GUNICORN);
 	process_in(m, 300, "/");
 	cr_assert_eq(ledger_new(&m->ledger, m->tree), 0);
-	cr_assert_eq(places_new(&m->places, m->tree), 0);
-	cr_assert_eq(readers_new(&m->readers, m->tree, m->places), 0);
+	cr_assert_eq(path_map_new(&m->path_map, m->tree), 0);
+	cr_assert_eq(drum_reader_new(&m->readers, m->tree, m->path_map), 0);
 	cr_assert_eq(model_new(&m->model, &settings), 0);
 	model_sample(m->model, &m->sample, NULL, NULL);
 	ledger_update(m->ledger, &m->sample, drop_none, NULL);
-	places_update(m->places, m->ledger, &m->sample);
+	path_map_update(m->path_map, m->ledger, &m->sample);
 	query_init(&m->query);
-	m->reader = (struct agent_reader){ .ip = "10.0.0.1", .takes_body = true };
+	m->reader = (struct agent_client){ .ip = "10.0.0.1", .takes_body = true };
 }
 
 static void end(struct machine *m)
 {
 	model_free(m->model);
-	readers_free(m->readers);
-	places_free(m->places);
+	drum_reader_free(m->readers);
+	path_map_free(m->path_map);
 	ledger_free(m->ledger);
 	cgroup_tree_close(m->tree);
 }
 
 /* The scope comes as the agent resolves it: `meant` for what `asked` becomes. */
-static const struct compat *look(struct machine *m, enum selector_kind asked, enum selector_kind meant, pid_t pid,
-				 const char *text)
+static const struct drum_input *look(struct machine *m, enum selector_kind asked, enum selector_kind meant, pid_t pid,
+				     const char *text)
 {
 	m->asked = (struct selector){ .kind = asked, .pid = pid };
 	m->scope = (struct report_scope){ .kind = meant, .pid = (uint32_t)pid, .ledger = m->ledger };
 	snprintf(m->scope.text, sizeof(m->scope.text), "%s", text);
-	m->reading = (struct reading){
+	m->reading = (struct drum_reading){
 		.query = &m->query, .asked = &m->asked, .scope = &m->scope, .reader = &m->reader, .model = m->model
 	};
-	readers_begin(m->readers, &m->reading);
-	return &m->reading.compat;
+	drum_reader_begin(m->readers, &m->reading);
+	return &m->reading.drum;
 }
 
-static void expect_container(const struct compat_memory *memory)
+static void expect_container(const struct drum_memory *memory)
 {
 	cr_assert(memory->is_known, "%s", memory->why_not);
 	cr_expect_eq(memory->current_bytes, 51458048);
@@ -108,7 +108,7 @@ static void expect_container(const struct compat_memory *memory)
 
 Test(agent_readers, memory_of_scopes)
 {
-	const struct compat_memory *memory;
+	const struct drum_memory *memory;
 	struct machine m;
 
 	begin(&m);
@@ -141,7 +141,7 @@ Test(agent_readers, memory_of_scopes)
 /* A file that cannot be read on the path: there may be a tighter limit, and that is said. */
 Test(agent_readers, limits_that_cannot_be_read)
 {
-	const struct compat_memory *memory;
+	const struct drum_memory *memory;
 	struct machine m;
 
 	begin(&m);
@@ -175,8 +175,8 @@ static uint64_t read_as(struct machine *m, const char *client, const char *ip, p
 	m->reader.ip = ip;
 	m->reader.pid = pid;
 	count = look(m, SELECTOR_CGROUP, SELECTOR_CGROUP, 0, CONTAINER)->times.predictions.count;
-	m->reading.compat.cpu = calloc(1, sizeof(struct client_cpu));
-	readers_end(&m->reading, answered);
+	m->reading.drum.cpu = calloc(1, sizeof(struct client_cpu));
+	drum_reader_end(&m->reading, answered);
 	return count;
 }
 
