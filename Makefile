@@ -153,7 +153,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/all.a
 	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
-$(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,probe/kernel_support probe/btf probe/features system/preemption \
+$(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,probe/kernel_support probe/btf base/features system/preemption \
 		system/file system/text) | $(SKELETON)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) $(LIBS)

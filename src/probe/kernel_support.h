@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stddef.h>
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "shared/record.h"
 
 /* Does the kernel's BTF have what a program of this section ("?tp_btf/sched_switch") is attached to? */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "probe/trials.h"
 #include "system/cgroup.h"
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "shared/record.h"
 
 struct bpf_link;

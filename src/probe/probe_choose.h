@@ -8,7 +8,7 @@
 
 #include <bpf/btf.h>
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "probe/probe.h"
 #include "probe/programs.h"
 

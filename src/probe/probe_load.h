@@ -10,7 +10,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "probe/probe.h"
 #include "probe/programs.h"
 

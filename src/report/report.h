@@ -3,7 +3,7 @@
 #ifndef REQMETER_REPORT_REPORT_H
 #define REQMETER_REPORT_REPORT_H
 
-#include "probe/features.h"
+#include "base/features.h"
 #include "cgroups/ledger.h"
 #include "probe/probe.h"
 #include "model/model.h"

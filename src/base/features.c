@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "probe/features.h"
+#include "base/features.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What works here and what does not, each with its reason: `agent.features` and `reqmeter check`. */
-#ifndef REQMETER_PROBE_FEATURES_H
-#define REQMETER_PROBE_FEATURES_H
+#ifndef REQMETER_BASE_FEATURES_H
+#define REQMETER_BASE_FEATURES_H
 
 #include <stdbool.h>
 #include <stddef.h>
