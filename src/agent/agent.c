@@ -73,20 +73,6 @@ static void on_record(void *context, const struct record *record, const char *by
 	model_record(agent->model, record, bytes);
 }
 
-static void forget_parked(void *context, uint64_t exchange)
-{
-	struct agent *agent = context;
-
-	collector_forget_parked(agent->collector, exchange);
-}
-
-static void forget_cgroup(void *context, uint64_t id)
-{
-	struct agent *agent = context;
-
-	collector_forget_cgroup(agent->collector, id);
-}
-
 /* --- what to watch --- */
 
 static int own_cgroup(const struct agent *agent, pid_t pid, char *path, size_t size)
@@ -345,6 +331,19 @@ static void settle_runtimes(struct agent *agent, const struct sample *sample)
 			(unsigned long long)counts->unreadable, strerror(counts->error));
 }
 
+/* Free in the kernel side what the model and the ledger have no further use for. */
+static void free_claims(struct agent *agent)
+{
+	size_t n;
+	const uint64_t *list = model_unclaimed(agent->model, &n);
+
+	for (size_t i = 0; i < n; i++)
+		collector_forget_parked(agent->collector, list[i]);
+	list = ledger_dropped(agent->ledger, &n);
+	for (size_t i = 0; i < n; i++)
+		collector_forget_cgroup(agent->collector, list[i]);
+}
+
 /* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
 static void take_sample(struct agent *agent)
 {
@@ -365,9 +364,10 @@ static void take_sample(struct agent *agent)
 	collector_drain(agent->collector);
 	settle_runtimes(agent, sample);
 	sdk = sdk_reader_complete(agent->tables, sample, &n_sdk);
-	model_sample(agent->model, sample, forget_parked, agent);
+	model_sample(agent->model, sample);
 	model_sdk_sample(agent->model, sdk, n_sdk);
-	ledger_update(agent->ledger, sample, forget_cgroup, agent);
+	ledger_update(agent->ledger, sample);
+	free_claims(agent);
 	agent->usage = USAGE_NONE;
 	drum_reader_settle(agent->model, agent->ledger);
 	agent->sampled_ns = sample->now_ns;

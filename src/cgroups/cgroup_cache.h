@@ -6,8 +6,18 @@
 #ifndef REQMETER_CGROUPS_CGROUP_CACHE_H
 #define REQMETER_CGROUPS_CGROUP_CACHE_H
 
+#include "base/features.h"
 #include "cgroups/path_map.h"
-#include "report/report.h"
+#include "system/cgroup_memory.h"
+#include "system/cgroup_pressure.h"
+
+/* What the files of a cgroup say beyond its CPU. */
+struct cgroup_info {
+	const char *memory_path, *v2_path; /* of the cgroup in the other hierarchies; NULL: not known */
+	struct cgroup_memory memory;       /* UNKNOWN in every field: not readable */
+	bool has_pressure;
+	struct cgroup_pressure pressure;
+};
 
 struct cgroup_cache;
 

@@ -10,6 +10,7 @@
 #include "cgroups/removed_cgroups.h"
 #include "shared/limits.h"
 #include "base/map.h"
+#include "base/vector.h"
 
 struct ledger_entry {
 	uint64_t id;
@@ -34,6 +35,8 @@ struct ledger {
 	struct map entries;
 	struct map baselines; /* id -> usage + 1, as a pointer-sized number */
 	struct removed_cgroups *removed;
+	uint64_t *dropped; /* see ledger_dropped() */
+	size_t n_dropped, dropped_room;
 	struct ledger_entry **sorted; /* by path */
 	size_t n_sorted;
 };
@@ -82,6 +85,7 @@ void ledger_free(struct ledger *ledger)
 	map_done(&ledger->entries);
 	map_done(&ledger->baselines);
 	removed_cgroups_free(ledger->removed);
+	free(ledger->dropped);
 	free(ledger->sorted);
 	free(ledger);
 }
@@ -242,8 +246,19 @@ static const char *nearest_path(const struct ledger_entry *e)
 	return e ? e->path : NULL;
 }
 
+/* Note that the kernel side's sums of this cgroup may be freed; false without memory. */
+static bool note_dropped(struct ledger *ledger, const struct ledger_entry *e)
+{
+	if (!e->has_sums)
+		return true;
+	if (VECTOR_RESERVE(&ledger->dropped, &ledger->dropped_room, ledger->n_dropped + 1, CGROUPS_MAX))
+		return false;
+	ledger->dropped[ledger->n_dropped++] = e->id;
+	return true;
+}
+
 /* Removed cgroups fold into their parents, whose kernel figures hold theirs too. One without a parent is kept. */
-static void fold_removed(struct ledger *ledger, void (*drop)(void *, uint64_t), void *context)
+static void fold_removed(struct ledger *ledger)
 {
 	struct ledger_entry **removed = calloc(ledger->entries.n + 1, sizeof(struct ledger_entry *));
 	struct map_slot *slot;
@@ -260,8 +275,8 @@ static void fold_removed(struct ledger *ledger, void (*drop)(void *, uint64_t), 
 	for (size_t i = 0; i < n; i++) {
 		struct ledger_entry *e = removed[i];
 
-		if (e->n_children)
-			continue; /* in the next sample, after them */
+		if (e->n_children || !note_dropped(ledger, e))
+			continue; /* folded in the next sample: after its children, or when there is memory */
 		e->parent->n_children--;
 		e->parent->inherited_ns += e->own_ns;
 		e->parent->inherited_request_ns += e->own_request_ns;
@@ -270,8 +285,6 @@ static void fold_removed(struct ledger *ledger, void (*drop)(void *, uint64_t), 
 		terms_add(&e->parent->inherited_memory, &e->own_memory);
 		terms_add(&e->parent->own_memory, &e->own_memory);
 		removed_cgroups_add(ledger->removed, e->id, nearest_path(e));
-		if (e->has_sums)
-			drop(context, e->id);
 		map_remove(&ledger->entries, e->id);
 		entry_free(e);
 	}
@@ -359,15 +372,21 @@ void ledger_read(struct ledger *ledger, bool (*wanted)(const void *, const struc
 	ledger->n_sorted = kept;
 }
 
-void ledger_update(struct ledger *ledger, const struct sample *sample, void (*drop)(void *context, uint64_t id),
-		   void *context)
+void ledger_update(struct ledger *ledger, const struct sample *sample)
 {
 	begin_sample(ledger);
 	add_threads(ledger, sample);
 	add_sums(ledger, sample);
-	fold_removed(ledger, drop, context);
+	ledger->n_dropped = 0;
+	fold_removed(ledger);
 	make_rows(ledger);
 	add_upwards(ledger);
+}
+
+const uint64_t *ledger_dropped(const struct ledger *ledger, size_t *n)
+{
+	*n = ledger->n_dropped;
+	return ledger->dropped;
 }
 
 const struct ledger_row *ledger_row(const struct ledger *ledger, size_t i)

@@ -30,10 +30,13 @@ int ledger_new(struct ledger **ret, const struct cgroup_tree *);
 void ledger_free(struct ledger *);
 
 /*
- * Brings the ledger up to a sample. `drop` is called for cgroups that are gone and have no thread left: their sums
- * live on in their parents', and the kernel side may forget them.
+ * Brings the ledger up to a sample. Removed cgroups without a thread fold into their parents, whose kernel figures hold
+ * theirs.
  */
-void ledger_update(struct ledger *, const struct sample *, void (*drop)(void *context, uint64_t id), void *context);
+void ledger_update(struct ledger *, const struct sample *);
+
+/* The cgroups that the last update folded, so that the kernel side may free their sums. Valid until the next update. */
+const uint64_t *ledger_dropped(const struct ledger *, size_t *n);
 
 /*
  * Reads the kernel's figures of the rows that are wanted (NULL: all), which are UNKNOWN before. Some ten system calls a

@@ -3,7 +3,21 @@
 #ifndef REQMETER_COLLECT_PROCESS_CACHE_H
 #define REQMETER_COLLECT_PROCESS_CACHE_H
 
-#include "report/report.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/unknown.h"
+
+#define PROCESS_INFO_ARGS      8
+#define PROCESS_INFO_ARG_BYTES 256 /* bytes with the NUL; longer arguments are cut */
+
+/* What /proc says of a process beyond the sample. */
+struct process_info {
+	uint64_t rss_bytes;                                      /* UNKNOWN: not readable */
+	char cmdline[PROCESS_INFO_ARGS][PROCESS_INFO_ARG_BYTES]; /* as many arguments as may be shown */
+	size_t n_args;
+};
 
 struct process_cache;
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "model/request.h"
+#include "shared/cost.h"
 
 #define COSTS_BYTES ((SDK_COSTS_MAX * sizeof(struct sdk_cost) + 4095) & ~4095ul)
 

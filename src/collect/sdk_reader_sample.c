@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/request.h"
+#include "shared/cost.h"
 
 static bool out_grow(struct sdk_reader *t)
 {

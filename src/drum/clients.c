@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "drum/prediction.h"
-#include "model/request.h"
-
 /* The clients of one scope. */
 struct group {
 	struct group *next;
@@ -203,29 +200,9 @@ struct client *clients_find(struct clients *c, const char *name, const struct cl
 
 /* --- times --- */
 
-/* What `time_info` counts (contract): what the program says of its handler, else the time at the socket. */
-static uint64_t time_ns(const struct request *r)
+void clients_ended(struct clients *c, const struct served_by *by, uint64_t duration_ns, bool is_prediction)
 {
-	uint64_t end_ns = r->last_send_ns ? r->last_send_ns : r->end_ns;
-
-	if (r->told)
-		return r->handled_ns;
-	return end_ns > r->start_ns ? end_ns - r->start_ns : 0;
-}
-
-/* Of one that no socket shows the route is all that is known of its path. */
-static bool is_prediction(const struct request *r)
-{
-	return prediction_path(r->path ? r->path : r->route);
-}
-
-void clients_ended(struct clients *c, const struct request *r)
-{
-	struct served_by by = { .cgroup_id = r->cgroup_id, .pid = r->pid };
-
-	memcpy(by.comm, r->comm, sizeof(by.comm));
-	memcpy(by.lineage, r->lineage, sizeof(by.lineage));
-	served_add(c->served, &by, time_ns(r), is_prediction(r));
+	served_add(c->served, by, duration_ns, is_prediction);
 }
 
 /* A response that goes on adds to the sum alone; of one that is being added the bounds may come later. */

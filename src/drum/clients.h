@@ -18,7 +18,6 @@
 
 struct clients;
 struct client;
-struct request;
 
 /* kind, pid and text are the caller's own. */
 struct client_scope {
@@ -33,8 +32,8 @@ typedef bool clients_holds(void *context, const struct client_scope *, const str
 int clients_new(struct clients **ret);
 void clients_free(struct clients *);
 
-/* A request has ended. */
-void clients_ended(struct clients *, const struct request *);
+/* A request has ended that `by` served for duration_ns. */
+void clients_ended(struct clients *, const struct served_by *by, uint64_t duration_ns, bool is_prediction);
 
 /* Requests of a process ended of which nothing else is known: none of them counts as a prediction. */
 void clients_add_rate_limited(struct clients *, const struct rate_limited *);

@@ -88,6 +88,8 @@ struct join {
 	const struct http_id_headers *extra;
 	join_sink sink;
 	void *context;
+	uint64_t *unclaimed; /* see join_unclaimed() */
+	size_t n_unclaimed, unclaimed_room;
 	struct map connections, exchanges, pids;
 	struct map speakers; /* pid -> struct join_connections */
 	struct map begun;    /* tid -> number of requests in flight that name it as begun_by, in place of a pointer */

@@ -494,6 +494,7 @@ void join_free(struct join *j)
 	map_done(&j->connections);
 	map_done(&j->exchanges);
 	map_done(&j->pids);
+	free(j->unclaimed);
 	map_done(&j->speakers);
 	map_done(&j->begun);
 	map_done(&j->multiplexers);

@@ -31,6 +31,9 @@ struct join_counts {
 	uint64_t ends_unclaimed; /* work told for a request that had its row already, or whose beginning was lost */
 };
 
+/* Kept costs that can be found unclaimed in one sample: all parked ones and all handoffs, each named at most twice. */
+#define UNCLAIMED_MAX (2 * (PARKED_MAX + HANDOFFS_MAX))
+
 /* Accepted connections of a process by what they spoke. */
 struct join_connections {
 	uint64_t by_protocol[PROTOCOL_OTHER + 1];
@@ -46,11 +49,16 @@ void join_free(struct join *);
 void join_record(struct join *, const struct record *, const char *bytes);
 
 /*
- * What threads and parked costs say of requests in flight: sets their live cost, and ends those whose end no record
- * will tell (the thread still sleeps after its last byte; the process is gone). `forget` is called for parked costs
- * that nobody claims.
+ * Sets the live cost of requests in flight from the threads and kept costs of a sample, and ends the requests whose end no
+ * record will report: the thread still sleeps after the last byte, or the process is gone.
  */
-void join_sample(struct join *, const struct sample *, void (*forget)(void *context, uint64_t exchange), void *context);
+void join_sample(struct join *, const struct sample *);
+
+/*
+ * The exchanges of the last sample whose parked and handoff cost no request claims, so that the kernel side may free it.
+ * An exchange may be named twice. Valid until the next join_sample().
+ */
+const uint64_t *join_unclaimed(const struct join *, size_t *n);
 
 /* NULL: none that carried data. */
 const struct join_connections *join_connections(const struct join *, uint32_t pid);

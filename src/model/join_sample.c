@@ -3,7 +3,15 @@
 
 #include <stdlib.h>
 
+#include "base/vector.h"
 #include "model/flight.h"
+
+/* Note an exchange whose kept cost may be freed. Without memory it is found again at the next sample. */
+static void note_unclaimed(struct join *j, uint64_t exchange)
+{
+	if (VECTOR_RESERVE(&j->unclaimed, &j->unclaimed_room, j->n_unclaimed + 1, UNCLAIMED_MAX) == 0)
+		j->unclaimed[j->n_unclaimed++] = exchange;
+}
 
 /* What the sample shows of an exchange that no record has told yet. */
 static struct cost untold(const struct exchange *e)
@@ -52,13 +60,13 @@ static void settle(struct join *j, struct request *r)
 	flight_finish(j, r, map_get(&j->connections, r->connection), OUTCOME_COMPLETED);
 }
 
-static void mark_parked(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+static void mark_parked(struct join *j, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_parked; i++) {
 		struct exchange *e = map_get(&j->exchanges, sample->parked[i].exchange);
 
 		if (!e || !e->current) {
-			forget(context, sample->parked[i].exchange);
+			note_unclaimed(j, sample->parked[i].exchange);
 		} else if (!e->parked && e->ended_ns <= sample->now_ns) {
 			e->parked = true;
 			e->current->shared = true;
@@ -114,13 +122,13 @@ static void mark_threads(struct join *j, const struct sample *sample)
 }
 
 /* What was handed on and no end has told since. Cost alone: nobody holds the exchange by it. */
-static void mark_handoffs(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+static void mark_handoffs(struct join *j, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_handoffs; i++) {
 		struct exchange *e = map_get(&j->exchanges, sample->handoffs[i].exchange);
 
 		if (!e || !e->current) {
-			forget(context, sample->handoffs[i].exchange);
+			note_unclaimed(j, sample->handoffs[i].exchange);
 		} else if (sample->handoffs[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
 			cost_accumulate(&e->seen, &sample->handoffs[i].cost);
 			e->current->has_handoff = e->current->shared = true;
@@ -209,16 +217,15 @@ static bool work_is_missing(const struct request *r, bool *doubtful)
 	return false;
 }
 
-static void forget_parked(const struct request *r, void (*forget)(void *, uint64_t), void *context)
+static void release_parked(struct join *j, const struct request *r)
 {
 	for (const struct exchange *e = r->exchanges; e; e = e->sibling)
 		if (e->parked)
-			forget(context, e->id);
+			note_unclaimed(j, e->id);
 }
 
 /* No thread is at it: over when its process or its connection is, or the next has begun; and if its end was lost. */
-static void sweep_request(struct join *j, struct request *r, const struct sample *sample,
-			  void (*forget)(void *, uint64_t), void *context)
+static void sweep_request(struct join *j, struct request *r, const struct sample *sample)
 {
 	struct connection *c = map_get(&j->connections, r->connection);
 	bool died = !map_get(&j->pids, r->pid), doubtful = false;
@@ -231,15 +238,15 @@ static void sweep_request(struct join *j, struct request *r, const struct sample
 	if (!r->lost && !died && c && !c->closed && !r->over)
 		return;
 	request_take_live(r); /* what is parked, too */
-	forget_parked(r, forget, context);
+	release_parked(j, r);
 	flight_finish(j, r, c, flight_outcome(r, c, died ? DEATH_KILLED : DEATH_NONE));
 }
 
-static void sweep(struct join *j, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+static void sweep(struct join *j, const struct sample *sample)
 {
 	for (struct request *r = j->newest_request, *older; r; r = older) {
 		older = r->older;
-		sweep_request(j, r, sample, forget, context);
+		sweep_request(j, r, sample);
 	}
 	sweep_exchanges(j);
 }
@@ -326,8 +333,7 @@ static void sweep_multiplexers(struct join *j, uint64_t now_ns)
 		map_remove(&j->multiplexers, over[--n]);
 }
 
-void join_sample(struct join *j, const struct sample *sample, void (*forget)(void *context, uint64_t exchange),
-		 void *context)
+void join_sample(struct join *j, const struct sample *sample)
 {
 	struct map_slot *slot;
 	size_t at = 0;
@@ -343,15 +349,22 @@ void join_sample(struct join *j, const struct sample *sample, void (*forget)(voi
 		e->last = NULL;
 	}
 	map_clear(&j->pids);
-	mark_parked(j, sample, forget, context);
+	j->n_unclaimed = 0;
+	mark_parked(j, sample);
 	mark_threads(j, sample);
-	mark_handoffs(j, sample, forget, context);
+	mark_handoffs(j, sample);
 	credit_live(j);
 	/* One that could not be read has no threads: it proves nobody's death. */
 	if (sample->n_threads == 0)
 		return;
-	sweep(j, sample, forget, context);
+	sweep(j, sample);
 	sweep_unix(j, sample);
 	sweep_speakers(j);
 	sweep_multiplexers(j, sample->now_ns);
+}
+
+const uint64_t *join_unclaimed(const struct join *j, size_t *n)
+{
+	*n = j->n_unclaimed;
+	return j->unclaimed;
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "drum/prediction.h"
 #include "model/sdk_join.h"
 
 struct model {
@@ -20,13 +22,23 @@ struct model {
 	int64_t unix_minus_mono_ns;
 };
 
+static void count_for_clients(struct model *m, const struct request *r)
+{
+	struct served_by by = { .cgroup_id = r->cgroup_id, .pid = r->pid };
+
+	memcpy(by.comm, r->comm, sizeof(by.comm));
+	memcpy(by.lineage, r->lineage, sizeof(by.lineage));
+	/* Of a request that no socket shows, the route is all that is known of the path. */
+	clients_ended(m->clients, &by, request_served_ns(r), prediction_path(r->path ? r->path : r->route));
+}
+
 static void keep(void *context, struct request *r)
 {
 	struct model *m = context;
 
 	r->seq = ++m->last_seq;
 	r->start_unix_ns = r->start_ns + (uint64_t)m->unix_minus_mono_ns;
-	clients_ended(m->clients, r);
+	count_for_clients(m, r);
 	routes_add(m->routes, r);
 	routes_add(m->routes_by_process, r);
 	retention_add(m->ended, r);
@@ -103,13 +115,18 @@ static void count_rate_limited(struct model *m)
 	m->n_rate_limited = n;
 }
 
-void model_sample(struct model *m, const struct sample *sample, void (*forget)(void *, uint64_t), void *context)
+void model_sample(struct model *m, const struct sample *sample)
 {
 	m->sample = sample;
 	m->unix_minus_mono_ns = sample->unix_minus_mono_ns;
-	join_sample(m->join, sample, forget, context);
+	join_sample(m->join, sample);
 	count_rate_limited(m);
 	retention_advance(m->ended, sample->now_ns);
+}
+
+const uint64_t *model_unclaimed(const struct model *m, size_t *n)
+{
+	return join_unclaimed(m->join, n);
 }
 
 void model_sdk_sample(struct model *m, const struct sdk_sample *sdk, size_t n)

@@ -25,9 +25,11 @@ void model_free(struct model *);
 
 void model_record(struct model *, const struct record *, const char *bytes);
 
-/* The sample must stay valid until the next call. `forget`: see join_sample. */
-void model_sample(struct model *, const struct sample *, void (*forget)(void *context, uint64_t exchange),
-		  void *context);
+/* The sample must stay valid until the next call. */
+void model_sample(struct model *, const struct sample *);
+
+/* The exchanges whose kept cost no request claims: see join_unclaimed(). Valid until the next sample. */
+const uint64_t *model_unclaimed(const struct model *, size_t *n);
 
 /* What programs have told up to that sample, which must have been given before. */
 void model_sdk_sample(struct model *, const struct sdk_sample *, size_t n);

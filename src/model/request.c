@@ -8,42 +8,6 @@
 #include "protocol/http1/chunked.h"
 #include "base/unknown.h"
 
-/* struct cost is sums of 64 bits and nothing else: one loop does for all, and a new field is no new line here. */
-#define COST_FIELDS (sizeof(struct cost) / sizeof(__u64))
-
-void cost_accumulate(struct cost *sum, const struct cost *more)
-{
-	__u64 *a = (__u64 *)sum;
-	const __u64 *b = (const __u64 *)more;
-
-	for (size_t i = 0; i < COST_FIELDS; i++)
-		a[i] += b[i];
-}
-
-struct cost cost_saturating_sub(const struct cost *a, const struct cost *b)
-{
-	struct cost ret;
-
-	for (size_t i = 0; i < COST_FIELDS; i++) {
-		__u64 x = ((const __u64 *)a)[i], y = ((const __u64 *)b)[i];
-
-		((__u64 *)&ret)[i] = x > y ? x - y : 0;
-	}
-	return ret;
-}
-
-struct memory memory_between(const struct memory *before, const struct memory *upto)
-{
-	struct memory ret;
-
-	for (size_t i = 0; i < sizeof(ret) / sizeof(__u64); i++)
-		((__u64 *)&ret)[i] = ((const __u64 *)upto)[i] - ((const __u64 *)before)[i];
-	ret.peak_bytes = memory_growth(&ret) > 0 ? memory_growth(&ret) : 0;
-	if (upto->peak_bytes > before->peak_bytes || memory_growth(before) == before->peak_bytes)
-		ret.peak_bytes = upto->peak_bytes - memory_growth(before);
-	return ret;
-}
-
 void request_begin_live(struct request *r)
 {
 	r->live = r->cost;
@@ -304,6 +268,15 @@ void request_seen_by(struct request *r, uint32_t tid)
 {
 	if (!request_was_seen_by(r, tid) && r->n_threads < REQUEST_TIDS_SEEN)
 		r->tids[r->n_threads++] = tid;
+}
+
+uint64_t request_served_ns(const struct request *r)
+{
+	uint64_t end_ns = r->last_send_ns ? r->last_send_ns : r->end_ns;
+
+	if (r->told)
+		return r->handled_ns;
+	return end_ns > r->start_ns ? end_ns - r->start_ns : 0;
 }
 
 const char *request_outcome_name(enum outcome outcome)

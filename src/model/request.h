@@ -11,7 +11,7 @@
 
 #include "protocol/http1/head.h"
 #include "protocol/http1/route_fold.h"
-#include "shared/record.h"
+#include "shared/cost.h"
 
 #define REQUEST_ID_MAX    128 /* bytes of an id that are kept (contract) */
 #define REQUEST_PATH_MAX  256
@@ -152,6 +152,9 @@ bool request_complete(const struct request *, uint64_t sent_bytes);
 void request_seen_by(struct request *, uint32_t tid);
 bool request_was_seen_by(const struct request *, uint32_t tid);
 
+/* The time that `time_info` shows: the handler's as the program reports it, else that at the socket. */
+uint64_t request_served_ns(const struct request *);
+
 /* "completed", … */
 const char *request_outcome_name(enum outcome);
 /* "exact", "boundary", "inherited", "inferred". */
@@ -159,17 +162,8 @@ const char *request_confidence(const struct request *);
 /* Who said which thread worked for it: "sdk", "inherited", "socket". */
 const char *request_source(const struct request *);
 
-/* Sums of costs, part by part; the difference never falls below 0. */
-void cost_accumulate(struct cost *sum, const struct cost *more);
-struct cost cost_saturating_sub(const struct cost *a, const struct cost *b);
-
 /* What is credited, as the start of what is seen of one in flight; and what is seen, as all that there will be. */
 void request_begin_live(struct request *);
 void request_take_live(struct request *);
-
-/*
- * What happened after `before`, of a sum that goes on. The peak is known if it was reached then; else the least it was.
- */
-struct memory memory_between(const struct memory *before, const struct memory *upto);
 
 #endif

@@ -4,32 +4,16 @@
 #define REQMETER_REPORT_REPORT_H
 
 #include "base/features.h"
-#include "cgroups/ledger.h"
+#include "cgroups/cgroup_cache.h"
+#include "collect/process_cache.h"
 #include "probe/probe.h"
 #include "model/model.h"
 #include "drum/drum_input.h"
 #include "report/query.h"
 #include "report/scope.h"
-#include "system/cgroup_memory.h"
-#include "system/cgroup_pressure.h"
 #include "system/host.h"
 
 #define PROGRAMS_MAX 64
-
-/* What the files of a cgroup say beyond its CPU. */
-struct cgroup_info {
-	const char *memory_path, *v2_path; /* where it lies in the other hierarchies; NULL: not known */
-	struct cgroup_memory memory;       /* UNKNOWN, all of it: not readable */
-	bool has_pressure;
-	struct cgroup_pressure pressure;
-};
-
-/* What /proc says of a process beyond the sample. */
-struct process_info {
-	uint64_t rss_bytes;   /* UNKNOWN: not readable */
-	char cmdline[8][256]; /* arguments, as far as they may be shown */
-	size_t n_args;
-};
 
 struct report_input {
 	const struct model *model;

@@ -42,14 +42,11 @@ static void deliver(void *context, const struct record *record, const char *byte
 	join_record(((struct world *)context)->join, record, bytes);
 }
 
-static void forget(void *context, uint64_t exchange)
-{
-	k_forget(&((struct world *)context)->k, exchange);
-}
-
 static void look(struct world *w)
 {
 	struct sample sample = k_sample(&w->k);
+	const uint64_t *unclaimed;
+	size_t n;
 
 	for (int i = 0; i < THREADS; i++) {
 		const struct k_thread *t = &w->k.threads[i];
@@ -57,7 +54,10 @@ static void look(struct world *w)
 		if (t->alive && t->exchange && t->rested && !t->ended)
 			w->doubtful_ns += t->cpu_ns - t->at_block.cpu_ns;
 	}
-	join_sample(w->join, &sample, forget, w);
+	join_sample(w->join, &sample);
+	unclaimed = join_unclaimed(w->join, &n);
+	for (size_t i = 0; i < n; i++)
+		k_forget(&w->k, unclaimed[i]);
 }
 
 static const char *const reads[] = {

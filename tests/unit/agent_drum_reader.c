@@ -32,11 +32,6 @@ struct machine {
 	struct drum_reading reading;
 };
 
-static void drop_none(void *context, uint64_t id)
-{
-	(void)context, (void)id;
-}
-
 static void process_in(struct machine *m, uint32_t pid, const char *cgroup)
 {
 	struct thread_row *t = &m->threads[m->sample.n_threads++];
@@ -66,8 +61,8 @@ static void begin(struct machine *m)
 	cr_assert_eq(path_map_new(&m->path_map, m->tree), 0);
 	cr_assert_eq(drum_reader_new(&m->readers, m->tree, m->path_map), 0);
 	cr_assert_eq(model_new(&m->model, &settings), 0);
-	model_sample(m->model, &m->sample, NULL, NULL);
-	ledger_update(m->ledger, &m->sample, drop_none, NULL);
+	model_sample(m->model, &m->sample);
+	ledger_update(m->ledger, &m->sample);
 	path_map_update(m->path_map, m->ledger, &m->sample);
 	query_init(&m->query);
 	m->reader = (struct agent_client){ .ip = "10.0.0.1", .takes_body = true };
@@ -157,11 +152,9 @@ Test(agent_readers, limits_that_cannot_be_read)
 
 static void serve(struct machine *m, uint64_t duration_ns)
 {
-	struct request r = { .pid = 100, .cgroup_id = m->threads[0].cgroup_id, .comm = "server", .path = "/predict" };
+	struct served_by by = { .pid = 100, .cgroup_id = m->threads[0].cgroup_id, .comm = "server" };
 
-	r.start_ns = 10;
-	r.last_send_ns = r.end_ns = 10 + duration_ns;
-	clients_ended(model_clients(m->model), &r);
+	clients_ended(model_clients(m->model), &by, duration_ns, true);
 }
 
 /* One read of a section: how many requests it shows. */

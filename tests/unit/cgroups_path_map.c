@@ -35,11 +35,6 @@ struct machine {
 	struct sample sample;
 };
 
-static void drop_none(void *context, uint64_t id)
-{
-	(void)context, (void)id;
-}
-
 static void begin(struct machine *m, const char *recorded)
 {
 	*m = (struct machine){ .sample = { .now_ns = SECOND_NS } };
@@ -86,7 +81,7 @@ static void update(struct machine *m)
 		cr_assert_eq(ledger_new(&m->ledger, m->tree), 0);
 		cr_assert_eq(path_map_new(&m->path_map, m->tree), 0);
 	}
-	ledger_update(m->ledger, &m->sample, drop_none, NULL);
+	ledger_update(m->ledger, &m->sample);
 	path_map_update(m->path_map, m->ledger, &m->sample);
 }
 
@@ -366,17 +361,14 @@ Test(agent_places, the_last_that_went)
 	removed_cgroups_free(NULL);
 }
 
-static void note(void *context, uint64_t id)
-{
-	*(uint64_t *)context = id;
-}
-
 /* Requests outlive the cgroup that they were served in, and stay in its scope and in those above. */
 Test(agent_places, the_ledger_knows_where_the_gone_were)
 {
 	struct cgroup_sample sums = { .after = { .cpu_ns = 5 } };
 	struct machine m;
-	uint64_t id, dropped = 0, unseen;
+	const uint64_t *dropped;
+	uint64_t id, unseen;
+	size_t n;
 	char path[128];
 
 	begin(&m, hybrid);
@@ -394,8 +386,10 @@ Test(agent_places, the_ledger_knows_where_the_gone_were)
 	sums.id = unseen = 123456789;
 	m.sample.cgroups = &sums;
 	m.sample.n_cgroups = 1;
-	ledger_update(m.ledger, &m.sample, note, &dropped);
-	cr_expect_eq(dropped, unseen);
+	ledger_update(m.ledger, &m.sample);
+	dropped = ledger_dropped(m.ledger, &n);
+	cr_assert_eq(n, 1);
+	cr_expect_eq(dropped[0], unseen);
 	cr_expect_str_eq(ledger_path(m.ledger, id), "/a/b");
 	cr_expect_str_eq(ledger_path(m.ledger, unseen), "/a");
 	cr_expect_null(ledger_path(m.ledger, 5));

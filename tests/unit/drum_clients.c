@@ -26,6 +26,13 @@ static struct client_scope pid_scope(uint32_t pid)
 	return (struct client_scope){ 1, pid, "" };
 }
 
+static void end_request(struct clients *c, const struct request *r)
+{
+	struct served_by by = { .pid = r->pid, .cgroup_id = r->cgroup_id, .comm = "server" };
+
+	clients_ended(c, &by, request_served_ns(r), prediction_path(r->path ? r->path : r->route));
+}
+
 static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t duration_ns, const char *path)
 {
 	struct request r = { .pid = pid, .cgroup_id = cgroup_id, .comm = "server", .path = (char *)path };
@@ -33,7 +40,7 @@ static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t du
 	r.start_ns = 1000;
 	r.last_send_ns = 1000 + duration_ns;
 	r.end_ns = r.last_send_ns + 77; /* the end of attribution is not what it lasted */
-	clients_ended(c, &r);
+	end_request(c, &r);
 }
 
 static void end_sent(struct clients *c, uint64_t handled_ns, const char *path, const char *route)
@@ -43,7 +50,7 @@ static void end_sent(struct clients *c, uint64_t handled_ns, const char *path, c
 	r.start_ns = 1000;
 	r.last_send_ns = r.end_ns = 1000 + 2 * handled_ns;
 	r.handled_ns = handled_ns;
-	clients_ended(c, &r);
+	end_request(c, &r);
 }
 
 static struct time_sums read_times(struct clients *c, const char *name, const struct client_scope *scope)

@@ -85,7 +85,7 @@ Test(model_join_samples, empty_sample)
 	k_read(&b.k, b.t, b.s, GET("/a"));
 	k_run(&b.k, b.t, 10);
 	sample.now_ns = b.k.now_ns;
-	join_sample(b.join, &sample, forget, &b);
+	take_sample(&b, &sample);
 	cr_expect_eq(b.n_rows, 0, "%s", b.n_rows ? request_outcome_name(b.rows[0]->outcome) : "");
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);

@@ -179,7 +179,7 @@ Test(model_join_threads, sample_older_than_the_records)
 	k_run(&b.k, b.t, 5);
 	sample = k_sample(&b.k);
 	k_read_nothing(&b.k, b.t, b.s, false); /* an end that is not the last */
-	join_sample(b.join, &sample, forget, &b);
+	take_sample(&b, &sample);
 	cr_assert(join_newest(b.join));
 	cr_expect_eq(join_newest(b.join)->live.cpu_ns, 15, "%lu", (unsigned long)join_newest(b.join)->live.cpu_ns);
 	k_write(&b.k, b.t, b.s, "hello");
@@ -201,7 +201,7 @@ Test(model_join_threads, sample_of_an_ended_request)
 	sample = k_sample(&b.k);
 	k_read(&b.k, b.t, b.s, GET("/b"));
 	cr_expect_eq(b.n_rows, 1);
-	join_sample(b.join, &sample, forget, &b);
+	take_sample(&b, &sample);
 	cr_expect_eq(b.n_rows, 1);
 	cr_expect_eq(join_counts(b.join)->in_flight, 1);
 	k_run(&b.k, b.t, 20);

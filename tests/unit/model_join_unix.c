@@ -25,7 +25,7 @@ static void look_in(struct bench *b, uint32_t netns, uint64_t *open, size_t n)
 	sample.n_open_unix = n;
 	sample.unix_seen[0] = netns;
 	sample.n_unix_seen = 1;
-	join_sample(b->join, &sample, forget, b);
+	take_sample(b, &sample);
 }
 
 /* Where other sockets come and go, one look may leave out one that stays; two in a row do not. */
@@ -77,7 +77,7 @@ Test(model_join_unix, all_namespaces)
 	for (int i = 0; i < 2; i++) {
 		sample = k_sample(&b.k);
 		sample.has_open_unix = true;
-		join_sample(b.join, &sample, forget, &b);
+		take_sample(&b, &sample);
 	}
 	cr_expect_eq(b.n_rows, 2);
 	END(&b, 2);

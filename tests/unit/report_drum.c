@@ -64,7 +64,7 @@ static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 	s->threads[0] = leader(10, 5000);
 	s->threads[1] = leader(second_pid, 9000);
 	s->sample = (struct sample){ .now_ns = 1000000, .threads = s->threads, .n_threads = 2 };
-	model_sample(s->model, &s->sample, NULL, NULL);
+	model_sample(s->model, &s->sample);
 	s->drum = (struct drum_input){
 		.machine = { 8192 * MIB, 4000 * MIB, 3000 * MIB },
 		.memory = { .is_known = true,

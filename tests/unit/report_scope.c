@@ -110,11 +110,6 @@ static int keep_id(const char *path, uint64_t id, void *context)
 	return 0;
 }
 
-static void drop_none(void *context, uint64_t id)
-{
-	(void)context, (void)id;
-}
-
 Test(report_scope, threads_by_cgroup)
 {
 	struct report_scope scope = { .kind = SELECTOR_CGROUP, .text = "/one" };
@@ -133,7 +128,7 @@ Test(report_scope, threads_by_cgroup)
 	cr_assert_neq(t.cgroup_id, 0);
 	r.cgroup_id = t.cgroup_id;
 	cr_assert_eq(ledger_new(&ledger, tree), 0);
-	ledger_update(ledger, &sample, drop_none, NULL);
+	ledger_update(ledger, &sample);
 	scope.ledger = ledger;
 	cr_expect(scope_has_thread(&scope, &t, "x"));
 	cr_expect(scope_has_request(&scope, &r));
