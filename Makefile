@@ -135,7 +135,7 @@ $(SKELETON): $(B)/bpf/reqmeter.o
 $(B)/unit/%: tests/unit/%.c $(ASAN_OBJ)
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -Itests/unit -MMD -MP -MF $@.d -o $@ $< $(ASAN_OBJ) $(LIBS) -lcriterion
+	$(Q)$(CC) $(ALL_CFLAGS) $(SANITIZE) -Itests/unit -Ibpf -MMD -MP -MF $@.d -o $@ $< $(ASAN_OBJ) $(LIBS) -lcriterion
 
 # Each target takes from the archive what it calls.
 $(B)/fuzz/obj/%.o: src/%.c | $(SKELETON)
@@ -150,7 +150,7 @@ $(B)/fuzz/all.a: $(FUZZ_OBJ)
 
 $(B)/fuzz/%: tests/fuzz/%.c $(B)/fuzz/all.a
 	$(call say,FUZZ,$@)
-	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
+	$(Q)$(CLANG) $(ALL_CFLAGS) -O1 -fsanitize=fuzzer,$(FUZZED) -fno-sanitize-recover=undefined -Ibpf -MMD -MP -MF $@.d -o $@ $< $(B)/fuzz/all.a $(LIBS)
 
 # Loads every BPF program, for scripts/kernels.
 $(B)/verify: tests/kernels/verify.c $(patsubst %,$(B)/obj/%.o,probe/kernel_support probe/btf base/features system/preemption \

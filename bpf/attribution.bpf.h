@@ -8,7 +8,7 @@
 #define REQMETER_BPF_ATTRIBUTION_H
 
 #include "handoff_account.bpf.h"
-#include "ledger.bpf.h"
+#include "cgroup_sums.bpf.h"
 
 static __always_inline void record_begin(struct record *r, __u32 type, const struct thread_state *s,
 					 struct task_struct *task, __u64 now)

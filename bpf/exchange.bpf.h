@@ -7,11 +7,12 @@
 #ifndef REQMETER_BPF_EXCHANGE_H
 #define REQMETER_BPF_EXCHANGE_H
 
-#include "head.bpf.h"
+#include "head_copy.bpf.h"
 #include "late.bpf.h"
 #include "request_line.bpf.h"
 #include "sequence.bpf.h"
 #include "rate_limited.bpf.h"
+#include "response_tail.h"
 
 enum opening {
 	OPENS,
@@ -465,34 +466,6 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	else
 		inbound_received(s, ss, sk, task, result, look);
 	return 0;
-}
-
-/* "0" and an empty line, little endian: the last five bytes of a chunked body */
-#define LAST_CHUNK_CRLF 0x0a0d0a0d30ull
-#define LAST_CHUNK_LF   0x0a0a30ull
-#define EMPTY_LINE_LF   0x0a0a
-#define EMPTY_LINE_MIX  0x0a0d0a
-
-/*
- * Do the last bytes end a chunked body without trailers? Before the 0 is a line's end, another 0, or what nobody knows.
- */
-static __always_inline bool ends_last_chunk(__u64 tail)
-{
-	__u64 before;
-
-	if (tail >> 24 == LAST_CHUNK_CRLF)
-		before = tail >> 16;
-	else if (tail >> 40 == LAST_CHUNK_LF)
-		before = tail >> 32;
-	else
-		return false;
-	before &= 0xff;
-	return before == '\n' || before == '0' || !before;
-}
-
-static __always_inline bool ends_empty_line(__u64 tail)
-{
-	return tail >> 48 == EMPTY_LINE_LF || tail >> 40 == EMPTY_LINE_MIX;
 }
 
 /* Puts what a write took behind the writes before. */

@@ -12,7 +12,7 @@
 #ifndef REQMETER_BPF_HANDOFF_ACCOUNT_H
 #define REQMETER_BPF_HANDOFF_ACCOUNT_H
 
-#include "cost.bpf.h"
+#include "thread_time.bpf.h"
 
 /* NULL: there is none, and none was wanted; or its few places are taken. */
 static __always_inline struct handoff *handoff_account(__u64 exchange, bool wanted)

@@ -54,22 +54,6 @@ static __always_inline bool answers_late(const struct thread_state *s, const str
 	return !s->exchange || s->sent || (s->rested && !ss->sending);
 }
 
-/* Takes off what a stretch has beyond `most` of time, of waits first. */
-static __always_inline void cost_limit(struct cost *c, __u64 most)
-{
-	__u64 excess = saturating_sub(c->wall_ns, most);
-
-	c->wall_ns -= excess;
-	excess = saturating_take(&c->blocked_ns[BLOCKED_LOCK], excess);
-#pragma unroll
-	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
-		excess = saturating_take(&c->blocked_ns[kind], excess);
-	excess = saturating_take(&c->runqueue_ns, excess);
-	excess = saturating_take(&c->throttled_ns, excess);
-	excess = saturating_take(&c->stolen_ns, excess);
-	saturating_take(&c->cpu_ns, excess);
-}
-
 /* A request that ends with the thread's last write: what it has done since may be the next one's. */
 static __always_inline void end_at_write(struct thread_state *s)
 {

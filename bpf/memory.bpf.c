@@ -6,7 +6,7 @@
  * Nothing here keeps its thread on the CPU: rss_stat fires under the lock of a page table, where no kernel preempts,
  * and the other programs touch what only their own thread writes.
  */
-#include "ledger.bpf.h"
+#include "cgroup_sums.bpf.h"
 #include "memory_account.bpf.h"
 
 /* Fork builds the child's before the child has it; exec builds the next one beside the present one. */

@@ -4,7 +4,7 @@
  * up and never created, no event is sent, no hash is touched but when a thread ends or has changed its cgroup.
  */
 #include "handoff_account.bpf.h"
-#include "ledger.bpf.h"
+#include "cgroup_sums.bpf.h"
 #include "waits.bpf.h"
 
 /* A wait for a socket by other means is no place, and tells that the next request may come from there. */

@@ -9,7 +9,7 @@
 #ifndef REQMETER_BPF_SDK_ACCOUNT_H
 #define REQMETER_BPF_SDK_ACCOUNT_H
 
-#include "cost.bpf.h"
+#include "thread_time.bpf.h"
 #include "shared/sdk_table.h"
 
 /* Of a stretch: what it was not on the CPU. */

@@ -56,7 +56,7 @@ static __always_inline __u8 call_on_sockets(unsigned long number)
 	return number < CALLS_MAX ? calls_on_sockets[number] : 0;
 }
 
-/* The first vectors may be empty; more than these few are not looked through, but gathered: see head.bpf.h. */
+/* The first vectors may be empty; more than these few are not looked through, but gathered: see head_copy.bpf.h. */
 #define VECTORS_LOOKED_AT 4
 #define UIO_MAXIOV        1024
 

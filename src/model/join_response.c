@@ -30,7 +30,7 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 }
 
 /* What is written on a connection at one time, from stream offset `from` on. */
-struct writing {
+struct response_write {
 	struct join *j;
 	struct connection *c;
 	struct exchange *e;
@@ -51,7 +51,7 @@ static void note_sent(struct request *r, const struct record *record)
 }
 
 /* The final response of a request begins `at` bytes in. */
-static void answer(const struct writing *w, struct request *r, const struct http_response *response, size_t at)
+static void answer(const struct response_write *w, struct request *r, const struct http_response *response, size_t at)
 {
 	const struct record *record = w->record;
 
@@ -73,7 +73,7 @@ static void answer(const struct writing *w, struct request *r, const struct http
 }
 
 /* What is shown from `at` on is no whole head: it is waited for the rest, if that may come. */
-static void keep_rest(const struct writing *w, size_t at, struct request *of)
+static void keep_rest(const struct response_write *w, size_t at, struct request *of)
 {
 	if (!w->whole || !flight_keep_response(w->c, w->bytes + at, w->n - at))
 		return;
@@ -84,7 +84,7 @@ static void keep_rest(const struct writing *w, size_t at, struct request *of)
 }
 
 /* An interim response ends at `end`: what it moved is no response's. */
-static void skip_interim(const struct writing *w, uint64_t end)
+static void skip_interim(const struct response_write *w, uint64_t end)
 {
 	struct request *r = flight_first_unanswered(w->c);
 
@@ -96,7 +96,7 @@ static void skip_interim(const struct writing *w, uint64_t end)
 }
 
 /* The response at `at`. Where the next may begin; the end of what is shown, if none can. */
-static size_t take_response(const struct writing *w, size_t at)
+static size_t take_response(const struct response_write *w, size_t at)
 {
 	struct request *r = flight_first_unanswered(w->c);
 	struct http_response response;
@@ -126,7 +126,7 @@ static size_t take_response(const struct writing *w, size_t at)
 	return end > w->from + at && end < w->from + w->n ? (size_t)(end - w->from) : w->n;
 }
 
-static void take_responses(const struct writing *w, size_t at)
+static void take_responses(const struct response_write *w, size_t at)
 {
 	while (at < w->n)
 		at = take_response(w, at);
@@ -151,14 +151,14 @@ void flight_on_response(struct join *j, const struct record *record, const char 
 	if (c->is_foreign)
 		flight_speaks_http(j, c, record->pid);
 	flight_drop_response(c);
-	take_responses(&(struct writing){ j, c, e, record, bytes, record->head_bytes,
-					  record->sent_bytes - record->edge_bytes,
-					  record->head_bytes == record->edge_bytes },
+	take_responses(&(struct response_write){ j, c, e, record, bytes, record->head_bytes,
+						 record->sent_bytes - record->edge_bytes,
+						 record->head_bytes == record->edge_bytes },
 		       0);
 }
 
 /* More of the head of a response whose status is known. */
-static void take_more(const struct writing *w, struct request *r)
+static void take_more(const struct response_write *w, struct request *r)
 {
 	struct http_response response;
 	uint64_t end;
@@ -174,7 +174,7 @@ static void take_more(const struct writing *w, struct request *r)
 }
 
 /* What was kept and what has come now, as if it had been one write. */
-static void take_kept(struct writing *w, const char *bytes)
+static void take_kept(struct response_write *w, const char *bytes)
 {
 	struct request *of = w->c->response.of;
 	size_t kept = w->c->response.n;
@@ -199,7 +199,7 @@ void flight_on_response_more(struct join *j, const struct record *record, const 
 {
 	struct connection *c = map_get(&j->connections, record->connection);
 	struct exchange *e = map_get(&j->exchanges, record->exchange);
-	struct writing w = { j, c, e, record, .whole = record->head_bytes == record->edge_bytes };
+	struct response_write w = { j, c, e, record, .whole = record->head_bytes == record->edge_bytes };
 
 	if (!c || !e)
 		return;

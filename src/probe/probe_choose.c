@@ -12,7 +12,7 @@
 
 #define REFUSAL_BYTES (ANSWER_BYTES + 64)
 
-bool choice_refused(const struct choice *c, enum part part, const char *feature, const char *lost)
+bool choice_refused(const struct probe_choice *c, enum part part, const char *feature, const char *lost)
 {
 	const struct refusal *refusal = part_refusal(c->refusals, part);
 	char text[REFUSAL_BYTES];
@@ -24,7 +24,7 @@ bool choice_refused(const struct choice *c, enum part part, const char *feature,
 	return true;
 }
 
-bool choice_want(const struct choice *c, enum part part, const char *feature, const char *lost)
+bool choice_want(const struct probe_choice *c, enum part part, const char *feature, const char *lost)
 {
 	if (choice_refused(c, part, feature, lost))
 		return false;
@@ -35,14 +35,14 @@ bool choice_want(const struct choice *c, enum part part, const char *feature, co
 }
 
 /* One of several ways: its programs were not refused, and the kernel takes one for its hook. */
-static bool want_way(const struct choice *c, enum part part, const char *hook)
+static bool want_way(const struct probe_choice *c, enum part part, const char *hook)
 {
 	return !part_refusal(c->refusals, part) && kernel_support_hook(c->btf, hook) == 0 &&
 	       part_want(c->skeleton->obj, part, c->refusals, c->btf);
 }
 
 /* "; the kernel refuses on_send: …" where a better way was refused, or nothing. */
-static const char *better_way(const struct choice *c, enum part part, char *out, size_t size)
+static const char *better_way(const struct probe_choice *c, enum part part, char *out, size_t size)
 {
 	const struct refusal *refusal = part_refusal(c->refusals, part);
 	char text[REFUSAL_BYTES];
@@ -62,7 +62,7 @@ static const char *better_way(const struct choice *c, enum part part, char *out,
  * kernels have all tracepoints. Only the edges' need to be known in the kernel: what the other two do twice is done
  * once.
  */
-static void choose_seconds(const struct choice *c, bool has_requests)
+static void choose_seconds(const struct probe_choice *c, bool has_requests)
 {
 	static const char lost[] =
 		"events for which the first program is passed over are lost (losses.programs_missed)";
@@ -90,7 +90,7 @@ static bool has_scope(const struct probe_settings *settings, enum scope_kind kin
 	return false;
 }
 
-static void choose_threads(const struct choice *c)
+static void choose_threads(const struct probe_choice *c)
 {
 	bool by_name = has_scope(c->settings, SCOPE_COMM), by_cgroup = has_scope(c->settings, SCOPE_CGROUP);
 
@@ -112,7 +112,7 @@ static void choose_threads(const struct choice *c)
  * After exec the place of a thread's record is another program's memory: without on_exec none may be looked at. Whether
  * privileges suffice has been said already.
  */
-static void choose_sdk(const struct choice *c)
+static void choose_sdk(const struct probe_choice *c)
 {
 	static const char lost[] = "requests that programs with libreqmeter tell of are not seen";
 
@@ -141,7 +141,7 @@ static const struct way {
  * 205 rows were missing or wrong and 418 more not exact; by on_call, whose tracepoint keeps its thread on the CPU
  * before 7.0, all were right and exact.
  */
-static bool is_safe(const struct choice *c, const struct way *way)
+static bool is_safe(const struct probe_choice *c, const struct way *way)
 {
 	if (way->part == PART_EDGES_BY_FEXIT)
 		return !kernel_support_preempted_in_functions();
@@ -149,7 +149,7 @@ static bool is_safe(const struct choice *c, const struct way *way)
 }
 
 /* *unsafe: the kernel would take a way that is not safe here. */
-static const struct way *choose_edges(const struct choice *c, bool *unsafe)
+static const struct way *choose_edges(const struct probe_choice *c, bool *unsafe)
 {
 	*unsafe = false;
 	for (size_t i = 0; i < EDGE_WAYS; i++) {
@@ -164,7 +164,7 @@ static const struct way *choose_edges(const struct choice *c, bool *unsafe)
 }
 
 /* System calls lead to sockets by address; what is kept of them then lies elsewhere. */
-static void choose_sockets(const struct choice *c, const struct way *edges)
+static void choose_sockets(const struct probe_choice *c, const struct way *edges)
 {
 	bool by_call = edges->part == PART_EDGES_BY_CALL;
 
@@ -179,7 +179,7 @@ static void choose_sockets(const struct choice *c, const struct way *edges)
 			     : "reads through io_uring are seen, their bytes are not: rows without path, inferred");
 }
 
-static void choose_resets(const struct choice *c)
+static void choose_resets(const struct probe_choice *c)
 {
 	features_set(c->features, "resets", FEATURE_ON, "the server's close of a connection that its client has reset");
 	choice_want(c, PART_RESETS, "resets",
@@ -187,7 +187,7 @@ static void choose_resets(const struct choice *c)
 }
 
 /* Reads by splice, of which the data edges do not tell. Of Unix sockets only fexit does: without, they are guessed. */
-static void choose_splice(const struct choice *c)
+static void choose_splice(const struct probe_choice *c)
 {
 	char refused[REFUSAL_BYTES + 32];
 
@@ -225,7 +225,7 @@ static const struct way unix_ways[] = {
 	  "the close of Unix sockets by looking for them in each network namespace, a second or two late" },
 };
 
-static void choose_unix_ends(const struct choice *c)
+static void choose_unix_ends(const struct probe_choice *c)
 {
 	char refused[REFUSAL_BYTES + 32] = "";
 
@@ -251,7 +251,7 @@ static void choose_unix_ends(const struct choice *c)
 		refused);
 }
 
-static void choose_queue(const struct choice *c)
+static void choose_queue(const struct probe_choice *c)
 {
 	if (!btf_has_tracepoint(c->btf, "sk_data_ready")) {
 		features_set(c->features, "queue", FEATURE_OFF, "the kernel lacks sk_data_ready (6.2 and later)");
@@ -262,7 +262,7 @@ static void choose_queue(const struct choice *c)
 }
 
 /* Guessing who works for whom is off unless it is asked for: its program, and the rest of its map. */
-static void choose_handoff(const struct choice *c)
+static void choose_handoff(const struct probe_choice *c)
 {
 	bool wanted = c->settings->infers_handoff;
 
@@ -281,7 +281,7 @@ static void choose_handoff(const struct choice *c)
 /* Without requests, the rest of what concerns them would only cost. */
 static const char *const of_requests[] = { "resets", "splice", "socket-ends", "queue", "io_uring", "handoff" };
 
-static void choose_no_requests(const struct choice *c)
+static void choose_no_requests(const struct probe_choice *c)
 {
 	part_leave(c->skeleton->obj, PART_CONNECTIONS);
 	for (size_t i = 0; i < sizeof(of_requests) / sizeof(*of_requests); i++)
@@ -290,7 +290,7 @@ static void choose_no_requests(const struct choice *c)
 	bpf_map__set_max_entries(c->skeleton->maps.handoffs, 1);
 }
 
-static bool choose_connections(const struct choice *c)
+static bool choose_connections(const struct probe_choice *c)
 {
 	static const char lost[] = "no requests but those that programs with libreqmeter tell of";
 	static const char preempted[] =
@@ -326,7 +326,7 @@ static bool choose_connections(const struct choice *c)
 	return false;
 }
 
-static bool choose_requests(const struct choice *c)
+static bool choose_requests(const struct probe_choice *c)
 {
 	if (!choose_connections(c)) {
 		choose_no_requests(c);
@@ -354,7 +354,7 @@ static void set_knobs(struct reqmeter *skeleton, const struct probe_settings *se
 	bpf_map__set_max_entries(skeleton->maps.cpus, (__u32)libbpf_num_possible_cpus());
 }
 
-void probe_choose(const struct choice *c)
+void probe_choose(const struct probe_choice *c)
 {
 	set_knobs(c->skeleton, c->settings, c->btf);
 	c->skeleton->rodata->throttling = kernel_support_throttling(c->btf, c->features);

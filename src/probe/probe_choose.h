@@ -14,7 +14,7 @@
 
 struct reqmeter; /* the skeleton, opened and not loaded */
 
-struct choice {
+struct probe_choice {
 	struct reqmeter *skeleton;
 	const struct btf *btf;
 	const struct probe_settings *settings;
@@ -23,12 +23,12 @@ struct choice {
 };
 
 /* Sets the knobs, the sizes of maps, the programs to load, and the features. */
-void probe_choose(const struct choice *);
+void probe_choose(const struct probe_choice *);
 
 /* Wants a part's programs; where one has been refused, sets the feature to failed with that and what is lost. */
-bool choice_want(const struct choice *, enum part, const char *feature, const char *lost);
+bool choice_want(const struct probe_choice *, enum part, const char *feature, const char *lost);
 
 /* The feature is failed because a program of that part was refused; nothing if none was. */
-bool choice_refused(const struct choice *, enum part, const char *feature, const char *lost);
+bool choice_refused(const struct probe_choice *, enum part, const char *feature, const char *lost);
 
 #endif

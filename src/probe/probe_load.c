@@ -44,7 +44,7 @@ struct loading {
 static struct reqmeter *open_chosen(const struct loading *l)
 {
 	struct reqmeter *skeleton = reqmeter__open();
-	const struct choice choice = { skeleton, l->btf, l->settings, &l->refusals, l->features };
+	const struct probe_choice choice = { skeleton, l->btf, l->settings, &l->refusals, l->features };
 
 	if (skeleton)
 		probe_choose(&choice);

@@ -50,7 +50,7 @@ static void load_resident(struct reqmeter *skeleton, enum resident kind)
 	bpf_program__set_autoload(skeleton->progs.on_rss_stat_counted, kind == RESIDENT_COUNTED);
 }
 
-static void choose_mapped(const struct choice *c)
+static void choose_mapped(const struct probe_choice *c)
 {
 	if (btf_tracepoint_arguments(c->btf, "mmap_lock_acquire_returned") != LOCK_ACQUIRED_ARGUMENTS ||
 	    btf_tracepoint_arguments(c->btf, "mmap_lock_released") != LOCK_RELEASED_ARGUMENTS) {
@@ -64,7 +64,7 @@ static void choose_mapped(const struct choice *c)
 	choice_want(c, PART_MAPPED, "memory-mapped", "mapped_bytes and unmapped_bytes are null");
 }
 
-static void choose_page_cache(const struct choice *c)
+static void choose_page_cache(const struct probe_choice *c)
 {
 	if (!btf_has_tracepoint(c->btf, "mm_filemap_add_to_page_cache")) {
 		features_set(c->features, "memory-page-cache", FEATURE_OFF,
@@ -85,7 +85,7 @@ static const char *silent_machine(void)
 	return flushes_by_machine(root_fd, hypervisor);
 }
 
-static void choose_cow(const struct choice *c)
+static void choose_cow(const struct probe_choice *c)
 {
 	const char *machine = silent_machine();
 
@@ -110,7 +110,7 @@ static void choose_cow(const struct choice *c)
 	choice_want(c, PART_COW, "memory-cow", "cow_bytes is null");
 }
 
-static void choose_reclaim(const struct choice *c)
+static void choose_reclaim(const struct probe_choice *c)
 {
 	static const char null[] = "reclaim_ns is null",
 			  only[] = "reclaim_ns is null: either kind alone would be too little";
@@ -132,7 +132,7 @@ static void choose_reclaim(const struct choice *c)
 }
 
 /* The figures that stand beside resident memory and stand alone. */
-static void choose_beside(const struct choice *c)
+static void choose_beside(const struct probe_choice *c)
 {
 	choose_mapped(c);
 	choose_page_cache(c);
@@ -142,7 +142,7 @@ static void choose_beside(const struct choice *c)
 
 static const char *const beside[] = { "memory-mapped", "memory-page-cache", "memory-cow", "memory-reclaim" };
 
-void probe_memory_choose(const struct choice *c)
+void probe_memory_choose(const struct probe_choice *c)
 {
 	enum resident kind = c->settings->traces_memory ? kernel_support_resident(c->btf) : RESIDENT_UNKNOWN;
 	bool refused = false;

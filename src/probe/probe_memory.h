@@ -5,11 +5,11 @@
 
 #include "probe/probe.h"
 
-struct choice;
+struct probe_choice;
 struct reqmeter; /* the skeleton */
 
 /* Between opening and loading: chooses the programs of memory and sets their knobs and features. */
-void probe_memory_choose(const struct choice *);
+void probe_memory_choose(const struct probe_choice *);
 
 /* What the loaded programs measure. */
 struct memory_sources probe_memory_loaded(const struct reqmeter *);

@@ -10,7 +10,7 @@
 
 #define TOKEN_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
 
-struct choice {
+struct query_choice {
 	const char *name;
 	uint64_t value;
 };
@@ -18,10 +18,10 @@ struct choice {
 struct parameter {
 	const char *name;
 	bool (*take)(const struct parameter *parameter, struct query *query, const char *value);
-	const char *allowed;          /* completes "NAME: 'VALUE' is not …" */
-	size_t offset, size;          /* the member it fills */
-	uint64_t max;                 /* of a number */
-	const struct choice *choices; /* ended by a NULL name */
+	const char *allowed;                /* completes "NAME: 'VALUE' is not …" */
+	size_t offset, size;                /* the member it fills */
+	uint64_t max;                       /* of a number */
+	const struct query_choice *choices; /* ended by a NULL name */
 };
 
 static const char *const section_names[] = {
@@ -68,7 +68,7 @@ static bool take_after(const struct parameter *parameter, struct query *query, c
 
 static bool take_choice(const struct parameter *parameter, struct query *query, const char *value)
 {
-	for (const struct choice *choice = parameter->choices; choice->name; choice++) {
+	for (const struct query_choice *choice = parameter->choices; choice->name; choice++) {
 		if (strcmp(choice->name, value) != 0)
 			continue;
 		store(parameter, query, choice->value);
@@ -162,9 +162,9 @@ static bool take_flag(const struct parameter *parameter, struct query *query, co
 }
 
 #define SORT_CHOICE(name, word) { word, QUERY_SORT_##name },
-static const struct choice sorts[] = { { "start", QUERY_SORT_START }, MEASURES(SORT_CHOICE){ 0 } };
+static const struct query_choice sorts[] = { { "start", QUERY_SORT_START }, MEASURES(SORT_CHOICE){ 0 } };
 
-static const struct choice windows[] = {
+static const struct query_choice windows[] = {
 	{ "1m", 60 * SECOND_NS }, { "5m", 300 * SECOND_NS }, { "15m", 900 * SECOND_NS }, { "all", 0 }, { 0 },
 };
 

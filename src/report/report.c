@@ -19,7 +19,7 @@
 static const struct field host_fields[] = { HOST_FIELDS(FIELD_ENTRY) };
 const struct field_table host_table = TABLE_OF_MEMBERS("The machine", "host", host_fields);
 
-static void write_host(struct writing *w)
+static void write_host(struct report_writer *w)
 {
 	const struct host *host = w->in->host;
 	const struct value values[] = { HOST_FIELDS(FIELD_VALUE) };
@@ -29,17 +29,17 @@ static void write_host(struct writing *w)
 	json_close(&w->j, '}');
 }
 
-static void write_schema(struct writing *w)
+static void write_schema(struct report_writer *w)
 {
 	json_u64(&w->j, "schema_version", SCHEMA_VERSION);
 }
 
-static void write_generated(struct writing *w)
+static void write_generated(struct report_writer *w)
 {
 	json_u64(&w->j, "generated_unix_ns", w->in->now_unix_ns);
 }
 
-static void write_since(struct writing *w)
+static void write_since(struct report_writer *w)
 {
 	json_u64(&w->j, "since_unix_ns", w->in->now_unix_ns - (w->in->now_ns - w->in->since_ns));
 }
@@ -47,7 +47,7 @@ static void write_since(struct writing *w)
 static const struct {
 	uint32_t section;
 	const char *name;
-	void (*write)(struct writing *); /* NULL: not built yet, null with a feature row */
+	void (*write)(struct report_writer *); /* NULL: not built yet, null with a feature row */
 	bool long_list;
 } sections[] = {
 	{ SECTION_SCHEMA_VERSION, "schema_version", write_schema, false },
@@ -66,7 +66,7 @@ static const struct {
 };
 
 /* Both lists are long and cost /proc reads: only asked for by name, or in a scope narrower than the node. */
-static bool shows_lists(const struct writing *w, uint32_t section)
+static bool shows_lists(const struct report_writer *w, uint32_t section)
 {
 	if (w->query->has_sections)
 		return w->query->sections & section;
@@ -77,7 +77,7 @@ static bool shows_lists(const struct writing *w, uint32_t section)
 #define OWN_SECTIONS (SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO)
 
 struct report {
-	struct writing w;
+	struct report_writer w;
 	enum report_part part;
 	size_t hole;
 };
@@ -95,7 +95,7 @@ static bool in_part(struct report *report, uint32_t section)
 
 static void write_sections(struct report *report)
 {
-	struct writing *w = &report->w;
+	struct report_writer *w = &report->w;
 
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
 		if (!(w->query->sections & sections[i].section) || !in_part(report, sections[i].section))
@@ -129,7 +129,7 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 		 const struct report_scope *scope, enum report_part part)
 {
 	struct report *report = calloc(1, sizeof(*report));
-	struct writing *w = &report->w;
+	struct report_writer *w = &report->w;
 
 	if (!report)
 		return -ENOMEM;

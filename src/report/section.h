@@ -14,7 +14,7 @@ struct drum_row {
 	uint64_t rss_bytes;
 };
 
-struct writing {
+struct report_writer {
 	struct json j;
 	const struct report_input *in;
 	const struct query *query;
@@ -30,21 +30,21 @@ struct writing {
 };
 
 /* The live processes of a scope narrower than the node; without memory for the list, none and `unreadable` says so. */
-void drum_gather(struct writing *);
-void section_mem_info(struct writing *);
-void section_drum_info(struct writing *);
-void section_time_info(struct writing *);
+void drum_gather(struct report_writer *);
+void section_mem_info(struct report_writer *);
+void section_drum_info(struct report_writer *);
+void section_time_info(struct report_writer *);
 /* The member `unreadable` of the agent's object: what is null above because it could not be read, and why. */
-void drum_write_unreadable(struct writing *);
+void drum_write_unreadable(struct report_writer *);
 
-void section_cgroups(struct writing *);
-void section_processes(struct writing *);
+void section_cgroups(struct report_writer *);
+void section_processes(struct report_writer *);
 /* The items of `cmdline`. */
 void write_arguments(struct json *, const void *process_info);
-void section_threads(struct writing *);
-void section_requests(struct writing *);
+void section_threads(struct report_writer *);
+void section_requests(struct report_writer *);
 /* Writes the rows that section_requests has picked, and joins the text; nothing without it. Only once. */
-void section_requests_rows(struct writing *);
-void section_agent(struct writing *);
+void section_requests_rows(struct report_writer *);
+void section_agent(struct report_writer *);
 
 #endif

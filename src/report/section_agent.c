@@ -37,7 +37,7 @@ const struct field_table agent_table = TABLE_OF_MEMBERS("The agent", "agent", ag
 const struct field_table program_table = TABLE_OF_ROWS("BPF programs", "agent.programs", program_fields);
 const struct field_table feature_table = TABLE_OF_ROWS("Features", "agent.features", feature_fields);
 
-static void write_programs(struct writing *w)
+static void write_programs(struct report_writer *w)
 {
 	json_open(&w->j, "programs", '[');
 	for (size_t i = 0; i < w->in->n_programs; i++) {
@@ -62,7 +62,7 @@ static uint64_t programs_missed(const struct report_input *in)
 	return sum;
 }
 
-static void write_losses(struct writing *w)
+static void write_losses(struct report_writer *w)
 {
 	static const char *const names[LOSS_MAX] = {
 		[LOSS_RING_FULL] = "ring_full",
@@ -106,7 +106,7 @@ static void write_losses(struct writing *w)
 	json_close(&w->j, '}');
 }
 
-static void write_features(struct writing *w)
+static void write_features(struct report_writer *w)
 {
 	json_open(&w->j, "features", '[');
 	for (size_t i = 0; i < w->in->features->n; i++) {
@@ -120,7 +120,7 @@ static void write_features(struct writing *w)
 	json_close(&w->j, ']');
 }
 
-void section_agent(struct writing *w)
+void section_agent(struct report_writer *w)
 {
 	/* What follows from the settings and the limits in the code; the present figure is rss_bytes. */
 	const struct model_bytes *b = &w->in->bound;

@@ -35,7 +35,7 @@ static void add_path(struct held_paths *held, const char *path)
 	held->paths[held->n++] = path;
 }
 
-static void gather(const struct writing *w, struct held_paths *held)
+static void gather(const struct report_writer *w, struct held_paths *held)
 {
 	for (size_t i = 0; i < w->processes.n; i++) {
 		const struct process_row *p = &w->processes.rows[i];
@@ -55,7 +55,7 @@ static bool holds_any(const struct held_paths *held, const char *path)
 	return false;
 }
 
-void section_cgroups(struct writing *w)
+void section_cgroups(struct report_writer *w)
 {
 	bool by_thread = w->scope->kind == SELECTOR_PID || w->scope->kind == SELECTOR_COMM;
 	const struct ledger_row *row;

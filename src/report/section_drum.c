@@ -9,7 +9,7 @@
 #define BYTES_PER_MIB 1048576.0
 #define NS_PER_SECOND 1e9
 
-static bool is_node(const struct writing *w)
+static bool is_node(const struct report_writer *w)
 {
 	return w->scope->kind == SELECTOR_NODE;
 }
@@ -34,7 +34,7 @@ static bool is_of_kernel(const struct thread_row *t)
 	return t->pid == KTHREADD_PID || t->lineage[0] == KTHREADD_PID;
 }
 
-void drum_gather(struct writing *w)
+void drum_gather(struct report_writer *w)
 {
 	struct process_info facts;
 
@@ -52,7 +52,7 @@ void drum_gather(struct writing *w)
 }
 
 /* UNKNOWN when one of them is. */
-static uint64_t drum_rss_bytes(const struct writing *w)
+static uint64_t drum_rss_bytes(const struct report_writer *w)
 {
 	uint64_t sum = w->drum ? 0 : UNKNOWN;
 
@@ -69,7 +69,7 @@ static uint64_t within(uint64_t machine_bytes, uint64_t left_bytes)
 	return machine_bytes == UNKNOWN ? UNKNOWN : unknown_min(machine_bytes, left_bytes);
 }
 
-static struct drum_memory memory_of(const struct writing *w)
+static struct drum_memory memory_of(const struct report_writer *w)
 {
 	struct drum_memory memory = w->in->drum->memory;
 
@@ -96,7 +96,7 @@ static struct drum_memory memory_of(const struct writing *w)
 static const struct field mem_fields[] = { MEM_FIELDS(FIELD_ENTRY) };
 const struct field_table mem_info_table = TABLE_OF_MEMBERS("Memory, in MiB", "mem_info", mem_fields);
 
-void section_mem_info(struct writing *w)
+void section_mem_info(struct report_writer *w)
 {
 	const struct host_memory *machine = &w->in->drum->machine;
 	const struct drum_memory memory = memory_of(w);
@@ -111,7 +111,7 @@ void section_mem_info(struct writing *w)
 /* --- drum_info --- */
 
 /* Of one core, since this client last looked. A process that it did not see then and that is older: nothing. */
-static double cpu_percent(const struct writing *w, const struct process_row *p)
+static double cpu_percent(const struct report_writer *w, const struct process_row *p)
 {
 	const struct client *client = w->in->drum->client;
 	uint64_t then_ns = client ? client_cpu_time_ns(client) : 0, before_ns;
@@ -129,7 +129,7 @@ static double cpu_percent(const struct writing *w, const struct process_row *p)
 }
 
 /* What the client will have seen. Without memory it has seen nothing, and next time starts anew. */
-static void remember(struct writing *w)
+static void remember(struct report_writer *w)
 {
 	struct drum_input *drum = w->in->drum;
 
@@ -156,7 +156,7 @@ static void remember(struct writing *w)
 static const struct field drum_fields[] = { DRUM_FIELDS(FIELD_ENTRY) };
 const struct field_table drum_info_table = TABLE_OF_ROWS("Processes, in MiB", "drum_info", drum_fields);
 
-static void write_process(struct writing *w, const struct drum_row *row)
+static void write_process(struct report_writer *w, const struct drum_row *row)
 {
 	struct process_info facts = { .rss_bytes = UNKNOWN };
 	const struct value values[] = { DRUM_FIELDS(FIELD_VALUE) };
@@ -168,7 +168,7 @@ static void write_process(struct writing *w, const struct drum_row *row)
 	json_close(&w->j, '}');
 }
 
-void section_drum_info(struct writing *w)
+void section_drum_info(struct report_writer *w)
 {
 	if (is_node(w) || !w->drum) {
 		json_null(&w->j, "drum_info");
@@ -204,7 +204,7 @@ static void write_times(struct json *j, const char *name, const struct time_sum 
 	json_close(j, '}');
 }
 
-void section_time_info(struct writing *w)
+void section_time_info(struct report_writer *w)
 {
 	json_open(&w->j, "time_info", '{');
 	write_times(&w->j, "run_predictor_total", &w->in->drum->times.predictions);
@@ -222,7 +222,7 @@ static const struct field unreadable_fields[] = { UNREADABLE_FIELDS(FIELD_ENTRY)
 const struct field_table unreadable_table =
 	TABLE_OF_ROWS("What could not be read", "agent.unreadable", unreadable_fields);
 
-static void name_unreadable(struct writing *w, const char *name, const char *reason)
+static void name_unreadable(struct report_writer *w, const char *name, const char *reason)
 {
 	const struct value values[] = { UNREADABLE_FIELDS(FIELD_VALUE) };
 
@@ -231,7 +231,7 @@ static void name_unreadable(struct writing *w, const char *name, const char *rea
 	json_close(&w->j, '}');
 }
 
-static void name_machine(struct writing *w)
+static void name_machine(struct report_writer *w)
 {
 	const struct host_memory *machine = &w->in->drum->machine;
 
@@ -243,7 +243,7 @@ static void name_machine(struct writing *w)
 		name_unreadable(w, "mem_info.free", "MemFree of /proc/meminfo cannot be read");
 }
 
-static void name_container(struct writing *w)
+static void name_container(struct report_writer *w)
 {
 	const struct drum_memory *memory = &w->in->drum->memory;
 	const char *file = "the kernel does not say, or its file cannot be read";
@@ -263,7 +263,7 @@ static void name_container(struct writing *w)
 		name_unreadable(w, "mem_info.container_used", file);
 }
 
-void drum_write_unreadable(struct writing *w)
+void drum_write_unreadable(struct report_writer *w)
 {
 	json_open(&w->j, "unreadable", '[');
 	name_machine(w);

@@ -30,7 +30,7 @@ void write_arguments(struct json *j, const void *process_info)
 		json_string(j, NULL, facts->cmdline[i]);
 }
 
-static const struct join_connections *connections_of(const struct writing *w, const struct process_row *p)
+static const struct join_connections *connections_of(const struct report_writer *w, const struct process_row *p)
 {
 	static const struct join_connections none;
 	const struct join_connections *n = model_connections(w->in->model, p->key.pid);
@@ -39,7 +39,7 @@ static const struct join_connections *connections_of(const struct writing *w, co
 }
 
 /* The peak of its memory is known only if it has had one thread. */
-static void write_process(struct writing *w, const struct process_row *p)
+static void write_process(struct report_writer *w, const struct process_row *p)
 {
 	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
 	const struct join_connections *n = connections_of(w, p);
@@ -57,7 +57,7 @@ static void write_process(struct writing *w, const struct process_row *p)
 	}
 }
 
-void section_processes(struct writing *w)
+void section_processes(struct report_writer *w)
 {
 	json_open(&w->j, "processes", '[');
 	for (size_t i = 0; i < w->processes.n; i++) {
@@ -70,12 +70,12 @@ void section_processes(struct writing *w)
 }
 
 /* One that has ended its work sleeps, or does what is nobody's. */
-static const struct request *request_of(const struct writing *w, const struct thread_row *t)
+static const struct request *request_of(const struct report_writer *w, const struct thread_row *t)
 {
 	return t->exchange && !t->end_ns ? model_request_of(w->in->model, t->exchange) : NULL;
 }
 
-void section_threads(struct writing *w)
+void section_threads(struct report_writer *w)
 {
 	json_open(&w->j, "threads", '[');
 	for (size_t i = 0; i < w->processes.n; i++) {

@@ -20,7 +20,7 @@ static const struct field page_fields[] = { PAGE_FIELDS(FIELD_ENTRY) };
 static const struct field all_fields[] = { COUNT_FIELDS(FIELD_ENTRY) PAGE_FIELDS(FIELD_ENTRY) };
 const struct field_table requests_table = TABLE_OF_MEMBERS("Counts and pages", "requests", all_fields);
 
-static void write_counts(struct writing *w)
+static void write_counts(struct report_writer *w)
 {
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
@@ -31,13 +31,13 @@ static void write_counts(struct writing *w)
 	fields_write(&w->j, count_fields, values, LENGTH(values));
 }
 
-static uint64_t to_unix(const struct writing *w, uint64_t at_ns)
+static uint64_t to_unix(const struct report_writer *w, uint64_t at_ns)
 {
 	return w->clock.now_unix_ns - (w->clock.now_ns - at_ns);
 }
 
 /* A window that began before the agent has what the agent has. */
-static uint64_t window_from_unix_ns(const struct writing *w)
+static uint64_t window_from_unix_ns(const struct report_writer *w)
 {
 	uint64_t from_ns = retention_window_from(w->in->now_ns, w->query->window_ns);
 
@@ -51,7 +51,7 @@ static uint64_t oldest_unix_ns(const struct model *model)
 	return r ? r->start_unix_ns : UNKNOWN;
 }
 
-static void write_page(struct writing *w)
+static void write_page(struct report_writer *w)
 {
 	const struct value values[] = { PAGE_FIELDS(FIELD_VALUE) };
 
@@ -64,7 +64,7 @@ static bool in_scope(const void *context, const struct route_source *source)
 }
 
 /* Null when it cannot be told which of them belong to the scope. */
-static void write_routes(struct writing *w)
+static void write_routes(struct report_writer *w)
 {
 	bool narrow = w->scope->kind != SELECTOR_NODE;
 	uint64_t from_ns = retention_window_from(w->in->now_ns, w->query->window_ns);
@@ -82,7 +82,7 @@ static void write_routes(struct writing *w)
 	routes_done(rows, n);
 }
 
-void section_requests(struct writing *w)
+void section_requests(struct report_writer *w)
 {
 	const struct model *model = w->in->model;
 	const struct lists_input lists = { model_active(model), model_counts(model)->in_flight, model_retention(model),
@@ -99,7 +99,7 @@ void section_requests(struct writing *w)
 	w->j.depth--; /* the rows close the section */
 }
 
-static void write_list(struct writing *w, const char *name, const struct request_list *list)
+static void write_list(struct report_writer *w, const char *name, const struct request_list *list)
 {
 	json_open(&w->j, name, '[');
 	for (size_t i = 0; i < list->n; i++)
@@ -107,7 +107,7 @@ static void write_list(struct writing *w, const char *name, const struct request
 	json_close(&w->j, ']');
 }
 
-static void write_top(struct writing *w)
+static void write_top(struct report_writer *w)
 {
 	static const enum measure shown[] = { MEASURE_CPU, MEASURE_PEAK, MEASURE_GROWTH, MEASURE_DURATION };
 
@@ -121,7 +121,7 @@ static void write_top(struct writing *w)
 	json_close(&w->j, '}');
 }
 
-void section_requests_rows(struct writing *w)
+void section_requests_rows(struct report_writer *w)
 {
 	struct json rest = w->j;
 

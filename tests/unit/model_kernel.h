@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c
- * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. When those change, so
- * must this. A thread that does not run is blocked. No test framework in here: fuzz targets use it too.
+ * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. The arithmetic of costs, of
+ * a response's last bytes and of a read's first ones is not copied: it is the kernel side's own. When the rest of it
+ * changes, so must this. A thread that does not run is blocked. No test framework in here: fuzz targets use it too.
  */
 #ifndef REQMETER_TESTS_UNIT_MODEL_KERNEL_H
 #define REQMETER_TESTS_UNIT_MODEL_KERNEL_H
@@ -11,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cost_arithmetic.h"
+#include "line_start.h"
+#include "response_tail.h"
 #include "shared/sample.h"
 
 enum { K_THREADS = 8, K_SOCKETS = 8, K_PARKED = 64 };
@@ -33,7 +37,7 @@ struct k_socket {
 	uint64_t connection, exchange, received_bytes, sent_bytes, last_send_ns, ready_ns;
 	uint32_t head_left;
 	uint32_t response_left; /* of what may still be copied of a response's head */
-	char tail[5];           /* of what was written; 0 where it was not seen */
+	uint64_t tail;          /* the last bytes written: see bpf/response_tail.h */
 	uint32_t netns;
 	uint16_t port;
 	bool sending, closed, inferred, peer_eof, is_unix, foreign, outbound, rate_limited, missed;
@@ -56,11 +60,6 @@ struct kernel {
 	struct thread_row rows[K_THREADS];
 	struct parked_sample parked_rows[K_PARKED];
 };
-
-static inline uint64_t k_minus(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : 0;
-}
 
 static inline void k_init(struct kernel *k, void (*emit)(void *, const struct record *, const char *), void *context)
 {
@@ -111,6 +110,15 @@ static inline struct cost k_total(const struct kernel *k, const struct k_thread 
 			      .voluntary_switches = t->voluntary };
 }
 
+/* The cost since the mark, which moves to `upto`. */
+static inline struct cost k_take(struct cost *mark, const struct cost *upto)
+{
+	struct cost ret;
+
+	cost_take(mark, upto, &ret);
+	return ret;
+}
+
 static inline void k_note_block(struct kernel *k, struct k_thread *t, bool loops)
 {
 	t->voluntary++;
@@ -156,28 +164,6 @@ static inline void k_loop(struct kernel *k, struct k_thread *t, uint64_t ns)
 {
 	k_note_block(k, t, true);
 	k_wait(k, ns);
-}
-
-static inline struct cost k_take(struct cost *mark, const struct cost *upto)
-{
-	struct cost ret = { 0 };
-	__u64 *m = (__u64 *)mark, *r = (__u64 *)&ret;
-	const __u64 *u = (const __u64 *)upto;
-
-	for (size_t i = 0; i < sizeof(ret) / sizeof(*r); i++) {
-		r[i] = k_minus(u[i], m[i]);
-		m[i] += r[i];
-	}
-	return ret;
-}
-
-static inline void k_add(struct cost *sum, const struct cost *more)
-{
-	__u64 *s = (__u64 *)sum;
-	const __u64 *m = (const __u64 *)more;
-
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(*s); i++)
-		s[i] += m[i];
 }
 
 /* --- records --- */
@@ -236,7 +222,7 @@ static inline void k_unpark(struct kernel *k, uint64_t exchange, struct cost *su
 	struct cost *before = k_parked(k, exchange);
 
 	if (before)
-		k_add(sum, before);
+		cost_add(sum, before);
 	k_forget(k, exchange);
 }
 
@@ -246,7 +232,7 @@ static inline void k_park(struct kernel *k, const struct k_thread *t, const stru
 	struct record lost = k_record(k, RECORD_LOST, t);
 
 	if (before)
-		k_add(before, work);
+		cost_add(before, work);
 	else if (k->n_parked < K_PARKED && !k->parked_full)
 		k->parked[k->n_parked++] = (struct parked_sample){ .exchange = t->exchange, .cost = *work };
 	else if (!t->rate_limited)
@@ -270,7 +256,7 @@ static inline bool k_take_handoff(struct kernel *k, uint64_t exchange, struct co
 		if (k->handoffs[i].exchange != exchange)
 			continue;
 		any |= k->handoffs[i].cost.wall_ns != 0;
-		k_add(sum, &k->handoffs[i].cost);
+		cost_add(sum, &k->handoffs[i].cost);
 		k->handoffs[i].cost = (struct cost){ 0 };
 	}
 	return any;
@@ -309,7 +295,7 @@ static inline void k_leave(struct kernel *k, struct k_thread *t, uint32_t why)
 	if (!t->exchange)
 		return;
 	work = k_work_take(k, t, t->ended || (t->rested && !t->sent && !why) ? &t->at_block : &at);
-	k_add(&work, &t->kept);
+	cost_add(&work, &t->kept);
 	if (t->sent || why)
 		k_send_end(k, t, &work, why);
 	else
@@ -338,7 +324,7 @@ static inline void k_resume(struct kernel *k, struct k_thread *t)
 
 	if (t->ended && t->loops) {
 		part = k_work_take(k, t, &t->at_block);
-		k_add(&t->kept, &part);
+		cost_add(&t->kept, &part);
 		k_take(&t->mark, &at);
 	}
 	t->ended = t->rested = t->loops = t->answered = false;
@@ -373,7 +359,7 @@ static inline struct cost k_so_far(const struct kernel *k, const struct k_thread
 {
 	struct cost mark = t->mark, at = k_total(k, t), ret = k_take(&mark, &at);
 
-	k_add(&ret, &t->kept);
+	cost_add(&ret, &t->kept);
 	return ret;
 }
 
@@ -386,7 +372,7 @@ static inline void k_emit_head(struct kernel *k, uint32_t type, struct k_thread 
 	struct record r = k_record(k, type, t);
 	char *copy;
 
-	s->head_left = (uint32_t)k_minus(s->head_left, copied);
+	s->head_left = (uint32_t)saturating_sub(s->head_left, copied);
 	if (shown == moved && shown >= 4 && memcmp(bytes + shown - 4, "\r\n\r\n", 4) == 0)
 		s->head_left = 0;
 	r.cost = k_so_far(k, t);
@@ -495,26 +481,13 @@ static inline void k_read_nothing(struct kernel *k, struct k_thread *t, struct k
 		k_resume(k, t);
 }
 
-/* --- writes --- */
-
-static inline bool k_ends(const char *bytes, size_t n, const char *end)
-{
-	size_t length = strlen(end);
-
-	return n >= length && memcmp(bytes + n - length, end, length) == 0;
-}
-
-/* The last bytes of the stream, over writes: what was not seen is 0. */
+/* Appends a write to the last bytes of the stream; a byte that was not seen is 0. */
 static inline void k_roll_tail(struct k_socket *s, const char *bytes, size_t moved, size_t shown)
 {
-	size_t keep = sizeof(s->tail);
-
 	if (shown < moved)
-		memset(s->tail, 0, keep);
-	for (size_t i = moved > keep ? moved - keep : 0; shown == moved && i < moved; i++) {
-		memmove(s->tail, s->tail + 1, keep - 1);
-		s->tail[keep - 1] = bytes[i];
-	}
+		s->tail = 0;
+	for (size_t i = moved > sizeof(s->tail) ? moved - sizeof(s->tail) : 0; shown == moved && i < moved; i++)
+		s->tail = s->tail >> 8 | (uint64_t)(unsigned char)bytes[i] << 56;
 }
 
 static inline void k_emit_written(struct kernel *k, uint32_t type, const struct k_thread *t, const struct k_socket *s,
@@ -545,7 +518,7 @@ static inline bool k_write_head(struct kernel *k, struct k_thread *t, struct k_s
 		return false;
 	copied = shown < s->response_left ? shown : s->response_left;
 	s->response_left -= (uint32_t)copied;
-	if (copied < moved || k_ends(s->tail, sizeof(s->tail), "\n\r\n") || k_ends(s->tail, sizeof(s->tail), "\n\n"))
+	if (copied < moved || ends_empty_line(s->tail))
 		s->response_left = 0;
 	k_emit_written(k, begins ? RECORD_RESPONSE : RECORD_RESPONSE_MORE, t, s, moved, bytes, copied);
 	return begins;
@@ -563,9 +536,8 @@ static inline void k_write_tail(struct kernel *k, const struct k_thread *t, cons
 				size_t n, bool head)
 {
 	size_t copied = n < TAIL_COPY ? n : TAIL_COPY;
-	bool empty = k_ends(s->tail, sizeof(s->tail), "\n\r\n") || k_ends(s->tail, sizeof(s->tail), "\n\n");
 
-	if (empty && !k_ends(s->tail, sizeof(s->tail), "0\r\n\r\n") && !(head && k_only_head(bytes, n)))
+	if (ends_empty_line(s->tail) && !t->last_chunk && !(head && k_only_head(bytes, n)))
 		k_emit_written(k, RECORD_TAIL, t, s, n, bytes + n - copied, copied);
 }
 
@@ -592,7 +564,7 @@ static inline void k_write_shown(struct kernel *k, struct k_thread *t, struct k_
 	t->last_send_ns = k->now_ns;
 	k_carry(t, s);
 	k_roll_tail(s, bytes, moved, shown);
-	t->last_chunk = k_ends(s->tail, sizeof(s->tail), "0\r\n\r\n") || k_ends(s->tail, sizeof(s->tail), "0\n\n");
+	t->last_chunk = ends_last_chunk(s->tail);
 	if (t->rate_limited)
 		return;
 	head = k_write_head(k, t, s, bytes, moved, shown);
@@ -692,7 +664,7 @@ static inline struct thread_row k_row(const struct kernel *k, const struct k_thr
 
 	if (t->exchange) {
 		row.work = k_take(&mark, t->ended ? &t->at_block : &total);
-		k_add(&row.work, &t->kept);
+		cost_add(&row.work, &t->kept);
 	}
 	return row;
 }

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sdk/self.h"
+#include "sdk/thread.h"
 
 #define THREADS  8
 #define MAKES_US 50000

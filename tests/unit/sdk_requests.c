@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sdk/self.h"
+#include "sdk/thread.h"
 
 static const unsigned char trace_id[16] = { 0x0a, 0xf7, 0x65, 0x19 };
 static const unsigned char span_id[8] = { 0xb7, 0xad };
@@ -326,7 +326,7 @@ Test(sdk_requests, worked_holds_at_every_point)
 
 	reqmeter_switch(a);
 	reqmeter_switch(0);
-	t = sdk_self.record;
+	t = sdk_this_thread.record;
 	from = t->worked_ns;
 	for (int i = 0; i < 10; i++) {
 		reqmeter_switch(a);

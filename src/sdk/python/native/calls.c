@@ -25,7 +25,7 @@
 #endif
 
 /* What the dynamic section says. */
-struct sdk_reader {
+struct relocation_tables {
 	uintptr_t base;
 	const ElfW(Sym) * symbols;
 	const char *strings;
@@ -63,7 +63,7 @@ static const void *at(uintptr_t base, uintptr_t value)
 	return (const void *)(value < base ? base + value : value);
 }
 
-static void tables_add(struct sdk_reader *tables, const ElfW(Dyn) * entry)
+static void tables_add(struct relocation_tables *tables, const ElfW(Dyn) * entry)
 {
 	const void *address = at(tables->base, entry->d_un.d_ptr);
 
@@ -94,10 +94,10 @@ static void tables_add(struct sdk_reader *tables, const ElfW(Dyn) * entry)
 	}
 }
 
-static int tables_read(void *object, struct sdk_reader *ret)
+static int tables_read(void *object, struct relocation_tables *ret)
 {
 	struct link_map *map = NULL;
-	struct sdk_reader tables = { 0 };
+	struct relocation_tables tables = { 0 };
 
 	if (dlinfo(object, RTLD_DI_LINKMAP, &map) != 0 || !map->l_ld)
 		return -ENOENT;
@@ -133,7 +133,7 @@ static int extent_find(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-static bool names(const struct sdk_reader *tables, const ElfW(Rela) * relocation, const char *name)
+static bool names(const struct relocation_tables *tables, const ElfW(Rela) * relocation, const char *name)
 {
 	long type = (long)ELF64_R_TYPE(relocation->r_info);
 	size_t text;
@@ -145,7 +145,7 @@ static bool names(const struct sdk_reader *tables, const ElfW(Rela) * relocation
 }
 
 /* The next slot for the name; *at_ counts over both tables and goes on behind it. NULL at the end. */
-static void **next_slot(const struct sdk_reader *tables, const char *name, size_t *at_)
+static void **next_slot(const struct relocation_tables *tables, const char *name, size_t *at_)
 {
 	size_t n_first = tables->relocations_bytes[0] / sizeof(ElfW(Rela));
 	size_t n = n_first + tables->relocations_bytes[1] / sizeof(ElfW(Rela));
@@ -185,7 +185,7 @@ static int slot_write(const struct extent *extent, void **slot, void *to)
 
 void *calls_target(void *object, const char *name)
 {
-	struct sdk_reader tables;
+	struct relocation_tables tables;
 	size_t i = 0;
 	void **slot;
 
@@ -197,7 +197,7 @@ void *calls_target(void *object, const char *name)
 
 int calls_lead(void *object, const char *name, void *from, void *to)
 {
-	struct sdk_reader tables;
+	struct relocation_tables tables;
 	struct extent extent = { 0 };
 	size_t n_slots = 0;
 	void **slot;

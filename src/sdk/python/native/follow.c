@@ -4,7 +4,7 @@
 #include <reqmeter/reqmeter.h>
 
 #include "edges.h"
-#include "request.h"
+#include "py_request.h"
 
 static PyObject *variable;
 static PyInterpreterState *main_interpreter;

@@ -7,8 +7,8 @@
 #include "ask.h"
 #include "edges.h"
 #include "follow.h"
-#include "request.h"
-#include "sdk/self.h"
+#include "py_request.h"
+#include "sdk/thread.h"
 
 static PyObject *module_install(PyObject *Py_UNUSED(module), PyObject *variable)
 {

@@ -3,8 +3,8 @@
  * The library's own state: the process's table, and the calling thread's record in it. Who asks for the
  * record gets one that is this process's, also after fork, and that the kernel side knows of.
  */
-#ifndef REQMETER_SDK_SELF_H
-#define REQMETER_SDK_SELF_H
+#ifndef REQMETER_SDK_THREAD_H
+#define REQMETER_SDK_THREAD_H
 
 #include <stdint.h>
 #include <time.h>
@@ -12,12 +12,12 @@
 #include "shared/sdk_table.h"
 
 /* Of the calling thread. In static TLS: an access is one instruction. */
-struct sdk_self {
+struct sdk_this_thread {
 	struct sdk_thread *record;
 	struct sdk_table *table;
 	uint64_t life; /* the process's life that both are of; never 0 once set */
 };
-extern __thread struct sdk_self sdk_self;
+extern __thread struct sdk_this_thread sdk_this_thread;
 
 /* OpenTelemetry's name for it: other programs look it up. */
 extern __attribute__((visibility("default"))) __thread const struct sdk_trace *otel_thread_ctx_v1;
@@ -29,15 +29,15 @@ extern __attribute__((visibility("default"))) __thread const struct sdk_trace *o
 extern const volatile uint64_t *sdk_life;
 
 /* Takes what is missing: table, record, announcement. NULL: not to be had. */
-struct sdk_thread *sdk_self_find(void);
+struct sdk_thread *sdk_thread_find(void);
 
-static inline struct sdk_thread *sdk_self_record(void)
+static inline struct sdk_thread *sdk_thread_record(void)
 {
-	if (__builtin_expect(sdk_self.life == *sdk_life && sdk_self.record &&
-				     sdk_self.record->announced == sdk_self.table->agent + 1,
+	if (__builtin_expect(sdk_this_thread.life == *sdk_life && sdk_this_thread.record &&
+				     sdk_this_thread.record->announced == sdk_this_thread.table->agent + 1,
 			     1))
-		return sdk_self.record;
-	return sdk_self_find();
+		return sdk_this_thread.record;
+	return sdk_thread_find();
 }
 
 /* The calling process's table; NULL: this copy of the library does nothing, or cannot yet. Makes it at first

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What an edge sends to user space: records of reads and of responses, with the first bytes of heads behind them. */
-#ifndef REQMETER_BPF_HEAD_H
-#define REQMETER_BPF_HEAD_H
+#ifndef REQMETER_BPF_HEAD_COPY_H
+#define REQMETER_BPF_HEAD_COPY_H
 
 #include "socket_state.bpf.h"
 #include "user_bytes.bpf.h"

@@ -4,8 +4,8 @@
  * One object for all tasks and threads of the request, so that its end is seen by all. Needs the GIL, as
  * everything here.
  */
-#ifndef REQMETER_PYTHON_REQUEST_H
-#define REQMETER_PYTHON_REQUEST_H
+#ifndef REQMETER_PYTHON_PY_REQUEST_H
+#define REQMETER_PYTHON_PY_REQUEST_H
 
 #include <Python.h>
 #include <stdint.h>

@@ -3,10 +3,11 @@
  * The arithmetic of a thread's time. One function reads the scheduler, one closes a slice, one answers for any
  * instant; everything else adds and subtracts what these return.
  */
-#ifndef REQMETER_BPF_COST_H
-#define REQMETER_BPF_COST_H
+#ifndef REQMETER_BPF_THREAD_TIME_H
+#define REQMETER_BPF_THREAD_TIME_H
 
 #include "compat.bpf.h"
+#include "cost_arithmetic.h"
 #include "maps.bpf.h"
 #include "throttled.bpf.h"
 
@@ -23,32 +24,16 @@ static __always_inline void change_end(struct thread_state *s)
 	*(volatile __u64 *)&s->changes = s->changes + 1;
 }
 
-static __always_inline __u64 saturating_sub(__u64 a, __u64 b)
-{
-	return a > b ? a - b : 0;
-}
-
-static __always_inline __u64 min_u64(__u64 a, __u64 b)
-{
-	return a < b ? a : b;
-}
-
 static __always_inline void count_switches(const struct thread_state *s, struct task_struct *task, struct cost *c)
 {
 	c->voluntary_switches = task->nvcsw - s->voluntary_base;
 	c->involuntary_switches = task->nivcsw - s->involuntary_base;
 }
 
-/* A stretch off the CPU and the slice behind it, if there is one: what became of the time. */
-struct stretch {
-	__u64 runqueue, throttled, blocked;
-	__u64 run, stolen;
-};
-
 /*
- * Off the CPU for `off` ns, `delay` of which the scheduler says were spent queued (its own account, what
- * /proc/PID/schedstat shows; so neither wake-ups nor the switch back to the CPU need a hook). For one that is held back
- * by a quota that account goes on.
+ * Account for `off` ns off the CPU. `delay` is the part that the scheduler counts as queued (run_delay, as in
+ * /proc/PID/schedstat), so that neither wake-ups nor the switch back to the CPU need a hook; it keeps running while a CPU
+ * quota holds the thread back. s->blocked: the thread left the CPU of its own will.
  */
 static __always_inline void stretch_off(struct stretch *t, const struct thread_state *s, __u64 off, __u64 delay,
 					__u64 throttled)
@@ -59,31 +44,6 @@ static __always_inline void stretch_off(struct stretch *t, const struct thread_s
 	t->runqueue = waited - t->throttled;
 	t->blocked = off - waited;
 	t->run = t->stolen = 0;
-}
-
-/* Takes what it can of `much` from a part; the rest. */
-static __always_inline __u64 saturating_take(__u64 *part, __u64 much)
-{
-	__u64 taken = min_u64(*part, much);
-
-	*part -= taken;
-	return much - taken;
-}
-
-/*
- * A slice of `wall` ns on the CPU for which the scheduler booked `run` ns. Less is stolen (hypervisor steal, interrupts
- * where they are kept apart). More was booked before the switch itself, while the thread still waited: on waking an
- * idle CPU the booking begins some 5 us early. That is taken back from the wait before, so that time closes.
- */
-static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
-{
-	__u64 early = saturating_sub(run, wall);
-
-	t->run = run;
-	t->stolen = saturating_sub(wall, run);
-	early = saturating_take(&t->runqueue, early);
-	early = saturating_take(&t->throttled, early);
-	saturating_take(&t->blocked, early);
 }
 
 /* Ends the sums at `now`: adds what came since they were settled. */
@@ -189,89 +149,6 @@ static __always_inline const struct cost *cost_running(struct thread_state *s, s
 	if (cpu)
 		cost_on_cpu(&s->at, s, task, cpu, now, exec_at(task, cpu, now));
 	return &s->at;
-}
-
-static __always_inline __s64 below_zero(__s64 x)
-{
-	return x < 0 ? x : 0;
-}
-
-/* b - a, and 0 where that is negative, which *debt then holds too. */
-static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
-{
-	__s64 x = b - a;
-
-	*debt += below_zero(x);
-	return x - below_zero(x);
-}
-
-/*
- * What lies between the mark of what was given away and `upto`; nothing of it is negative and its parts sum to its wall
- * time. An edge inside a slice is an estimate. Where the mark was one that booked too little, another part has too much
- * and shrinks now: CPU time gives way. One that booked too much (steal that nobody knew of yet) shows as CPU time that
- * shrinks: what was stolen gives way, and the mark goes back, or later requests would pay for it. Not static, so that
- * the verifier looks at it once and not on each of its callers' ways; in a frame of its own, as it needs much of the
- * stack, of which a chain of calls has 512 bytes.
- */
-__weak __noinline int cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)
-{
-	__s64 cpu, stolen, debt = 0;
-
-	if (!mark || !upto || !ret)
-		return 0;
-	cpu = upto->cpu_ns - mark->cpu_ns;
-	stolen = upto->stolen_ns - mark->stolen_ns;
-	ret->wall_ns = saturating_sub(upto->wall_ns, mark->wall_ns);
-	ret->runqueue_ns = grown(mark->runqueue_ns, upto->runqueue_ns, &debt);
-	ret->throttled_ns = grown(mark->throttled_ns, upto->throttled_ns, &debt);
-#pragma unroll
-	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
-		ret->blocked_ns[kind] = grown(mark->blocked_ns[kind], upto->blocked_ns[kind], &debt);
-	cpu += below_zero(stolen) + debt;
-	stolen -= below_zero(stolen) - below_zero(cpu);
-	ret->cpu_ns = cpu - below_zero(cpu);
-	ret->stolen_ns = stolen - below_zero(stolen);
-	ret->voluntary_switches = upto->voluntary_switches - mark->voluntary_switches;
-	ret->involuntary_switches = upto->involuntary_switches - mark->involuntary_switches;
-	return 0;
-}
-
-/* The same, and moves the mark. */
-static __always_inline void cost_take(struct cost *mark, const struct cost *upto, struct cost *ret)
-{
-	cost_between(mark, upto, ret);
-	*mark = *upto;
-}
-
-static __always_inline void cost_add(struct cost *sum, const struct cost *c)
-{
-	sum->wall_ns += c->wall_ns;
-	sum->cpu_ns += c->cpu_ns;
-	sum->stolen_ns += c->stolen_ns;
-	sum->runqueue_ns += c->runqueue_ns;
-	sum->throttled_ns += c->throttled_ns;
-#pragma unroll
-	for (int kind = 0; kind < BLOCKED_KINDS; kind++)
-		sum->blocked_ns[kind] += c->blocked_ns[kind];
-	sum->voluntary_switches += c->voluntary_switches;
-	sum->involuntary_switches += c->involuntary_switches;
-}
-
-#define COST_WORDS (sizeof(struct cost) / sizeof(__u64))
-
-/* Most of what is added is 0. */
-static __always_inline void add_shared(__u64 *sum, __u64 more)
-{
-	if (more)
-		__sync_fetch_and_add(sum, more);
-}
-
-/* The same where several threads may add at a time, and another take. */
-static __always_inline void cost_add_shared(struct cost *sum, const struct cost *c)
-{
-#pragma unroll
-	for (unsigned int i = 0; i < COST_WORDS; i++)
-		add_shared((__u64 *)sum + i, ((const __u64 *)c)[i]);
 }
 
 static __always_inline struct cgroup *task_cpu_cgroup(struct task_struct *task)

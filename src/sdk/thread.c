@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The calling thread's record: taken at its first use, announced to the kernel side, given back at the
  * thread's end. */
-#include "sdk/self.h"
+#include "sdk/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #include "reqmeter/reqmeter.h"
 
-__thread struct sdk_self sdk_self;
+__thread struct sdk_this_thread sdk_this_thread;
 __thread const struct sdk_trace *otel_thread_ctx_v1;
 
 static pthread_key_t at_end;
@@ -20,7 +20,7 @@ static bool has_at_end;
 /* The thread ends. Later destructors may come back here: they get a record anew, and this again. */
 static void give_back(void *unused)
 {
-	struct sdk_self *self = &sdk_self;
+	struct sdk_this_thread *self = &sdk_this_thread;
 
 	(void)unused;
 	if (self->life != *sdk_life || !self->record)
@@ -82,9 +82,9 @@ static void announce(struct sdk_thread *t, const struct sdk_table *table)
 	t->announced = agent + 1;
 }
 
-struct sdk_thread *sdk_self_find(void)
+struct sdk_thread *sdk_thread_find(void)
 {
-	struct sdk_self *self = &sdk_self;
+	struct sdk_this_thread *self = &sdk_this_thread;
 	int saved_errno = errno;
 
 	if (self->life == 0 || self->life != *sdk_life) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "request.h"
+#include "py_request.h"
 
 #include <reqmeter/reqmeter.h>
 #include <stdbool.h>
 #include <structmember.h>
 
-struct request {
+struct py_request {
 	PyObject_HEAD
 	PyObject *state; /* the RequestState; None once it has ended, which also ends the circle of the two */
 	uint64_t handle; /* libreqmeter's; 0: it could not be measured */
@@ -36,13 +36,13 @@ static const unsigned char *trace_of(PyObject *object)
 static PyObject *request_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
 	PyObject *state, *id = NULL, *method = NULL, *route = NULL, *trace_id = NULL;
-	struct request *self;
+	struct py_request *self;
 
 	if (kwargs && PyDict_GET_SIZE(kwargs))
 		return PyErr_Format(PyExc_TypeError, "Request() takes no keywords");
 	if (!PyArg_ParseTuple(args, "O|OOOO:Request", &state, &id, &method, &route, &trace_id))
 		return NULL;
-	self = (struct request *)type->tp_alloc(type, 0);
+	self = (struct py_request *)type->tp_alloc(type, 0);
 	if (!self)
 		return NULL;
 	Py_INCREF(state);
@@ -57,7 +57,7 @@ static PyObject *request_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 	return (PyObject *)self;
 }
 
-static void end(struct request *self)
+static void end(struct py_request *self)
 {
 	if (self->ended)
 		return;
@@ -68,13 +68,13 @@ static void end(struct request *self)
 static int request_traverse(PyObject *object, visitproc visit, void *arg)
 {
 	Py_VISIT(Py_TYPE(object));
-	Py_VISIT(((struct request *)object)->state);
+	Py_VISIT(((struct py_request *)object)->state);
 	return 0;
 }
 
 static int request_clear(PyObject *object)
 {
-	Py_CLEAR(((struct request *)object)->state);
+	Py_CLEAR(((struct py_request *)object)->state);
 	return 0;
 }
 
@@ -83,7 +83,7 @@ static void request_dealloc(PyObject *object)
 	PyTypeObject *type = Py_TYPE(object);
 
 	PyObject_GC_UnTrack(object);
-	end((struct request *)object);
+	end((struct py_request *)object);
 	request_clear(object);
 	type->tp_free(object);
 	Py_DECREF(type);
@@ -104,7 +104,7 @@ static PyObject *request_annotate(PyObject *object, PyObject *args, PyObject *kw
 		number = PyLong_AsLong(status);
 		PyErr_Clear();
 	}
-	reqmeter_annotate(((struct request *)object)->handle, number > 0 && number < 1000 ? (int)number : 0,
+	reqmeter_annotate(((struct py_request *)object)->handle, number > 0 && number < 1000 ? (int)number : 0,
 			  text_of(route));
 	Py_RETURN_NONE;
 }
@@ -113,13 +113,13 @@ PyDoc_STRVAR(answer_doc, "answer(): its response begins now. Only the first call
 
 static PyObject *request_answer(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
-	reqmeter_answer(((struct request *)object)->handle, 0);
+	reqmeter_answer(((struct py_request *)object)->handle, 0);
 	Py_RETURN_NONE;
 }
 
 static PyObject *request_end(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
-	struct request *self = (struct request *)object;
+	struct py_request *self = (struct py_request *)object;
 
 	end(self);
 	Py_INCREF(Py_None);
@@ -136,7 +136,7 @@ static PyMethodDef methods[] = {
 
 static PyObject *get_handle(PyObject *object, void *Py_UNUSED(closure))
 {
-	uint64_t handle = ((struct request *)object)->handle;
+	uint64_t handle = ((struct py_request *)object)->handle;
 
 	if (!handle)
 		Py_RETURN_NONE;
@@ -149,8 +149,9 @@ static PyGetSetDef properties[] = {
 };
 
 static PyMemberDef members[] = {
-	{ "state", T_OBJECT, offsetof(struct request, state), READONLY, "Its RequestState; None once it has ended." },
-	{ "ended", T_BOOL, offsetof(struct request, ended), READONLY, "Whether it has ended." },
+	{ "state", T_OBJECT, offsetof(struct py_request, state), READONLY,
+	  "Its RequestState; None once it has ended." },
+	{ "ended", T_BOOL, offsetof(struct py_request, ended), READONLY, "Whether it has ended." },
 	{ NULL, 0, 0, 0, NULL },
 };
 
@@ -163,14 +164,14 @@ static PyType_Slot slots[] = {
 
 static PyType_Spec spec = {
 	.name = "reqmeter._native.Request",
-	.basicsize = sizeof(struct request),
+	.basicsize = sizeof(struct py_request),
 	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
 	.slots = slots,
 };
 
 uint64_t request_handle(PyObject *object)
 {
-	struct request *self = (struct request *)object;
+	struct py_request *self = (struct py_request *)object;
 
 	return Py_TYPE(object) == request_type && !self->ended ? self->handle : 0;
 }

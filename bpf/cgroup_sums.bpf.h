@@ -3,8 +3,8 @@
  * Sums that outlive a thread: per cgroup and per process. A thread hands its own over when it ends or changes its
  * cgroup, and at no other time; until then the snapshot reads them from the thread.
  */
-#ifndef REQMETER_BPF_LEDGER_H
-#define REQMETER_BPF_LEDGER_H
+#ifndef REQMETER_BPF_CGROUP_SUMS_H
+#define REQMETER_BPF_CGROUP_SUMS_H
 
 #include "sdk_account.bpf.h"
 #include "memory_account.bpf.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "reqmeter/reqmeter.h"
-#include "sdk/self.h"
+#include "sdk/thread.h"
 
 _Static_assert(REQMETER_REQUESTS_MAX == SDK_SLOTS, "slots");
 _Static_assert(REQMETER_ID_BYTES == SDK_ID_BYTES && REQMETER_ROUTE_BYTES == SDK_ROUTE_BYTES, "texts");
@@ -141,9 +141,10 @@ static void request_fill(struct sdk_request *r, const struct reqmeter_details *d
 
 uint64_t reqmeter_begin(const struct reqmeter_details *details)
 {
-	struct sdk_thread *t = sdk_self_record();
+	struct sdk_thread *t = sdk_thread_record();
 	/* With every thread's record taken there is a table all the same. */
-	struct sdk_table *table = sdk_self.life && sdk_self.life == *sdk_life ? sdk_self.table : NULL;
+	struct sdk_table *table =
+		sdk_this_thread.life && sdk_this_thread.life == *sdk_life ? sdk_this_thread.table : NULL;
 	struct sdk_request *r = table ? slot_take(table) : NULL;
 
 	if (!table)
@@ -194,12 +195,12 @@ static void turn(struct sdk_thread *t, uint64_t from, uint64_t to)
 	*(volatile __u64 *)&t->since_ns = now;
 	t->n_switches++;
 	if (from)
-		credit(sdk_self.table, from, now - since);
+		credit(sdk_this_thread.table, from, now - since);
 }
 
 uint64_t reqmeter_switch(uint64_t request)
 {
-	struct sdk_thread *t = sdk_self_record();
+	struct sdk_thread *t = sdk_thread_record();
 	struct sdk_request *r;
 	uint64_t from;
 
@@ -208,7 +209,7 @@ uint64_t reqmeter_switch(uint64_t request)
 	from = t->handle;
 	if (from == request)
 		return from;
-	r = open_request(sdk_self.table, request);
+	r = open_request(sdk_this_thread.table, request);
 	turn(t, from, r ? request : 0);
 	if (r)
 		note_thread(r, t);
@@ -218,9 +219,10 @@ uint64_t reqmeter_switch(uint64_t request)
 
 uint64_t reqmeter_current(void)
 {
-	uint64_t handle = sdk_self.life == *sdk_life && sdk_self.record ? sdk_self.record->handle : 0;
+	uint64_t handle =
+		sdk_this_thread.life == *sdk_life && sdk_this_thread.record ? sdk_this_thread.record->handle : 0;
 
-	return open_request(sdk_self.table, handle) ? handle : 0;
+	return open_request(sdk_this_thread.table, handle) ? handle : 0;
 }
 
 int reqmeter_is_open(uint64_t request)
