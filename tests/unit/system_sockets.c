@@ -81,6 +81,19 @@ static uint16_t port_of(int fd)
 	return ntohs(address.sin6_port); /* at the same place in both families */
 }
 
+/*
+ * The kernel lists sockets by hash bucket, and a read of its table resumes at a number within the bucket: when another
+ * program closes a socket of the same bucket meanwhile, one that is open is left out. So looks again before it doubts.
+ */
+static void look_for(int root, uint32_t n_listening, uint32_t n_connected, struct process_sockets *ret)
+{
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(process_sockets(root, getpid(), ret), 0);
+		if (ret->n_listening >= n_listening && ret->n_connected >= n_connected)
+			return;
+	}
+}
+
 /* A connection that we made is none that came in; the other end of it is. */
 Test(system_sockets, own)
 {
@@ -97,7 +110,7 @@ Test(system_sockets, own)
 	sprintf(path.sun_path + 1, "reqmeter-sockets-%d", getpid());
 	cr_assert_eq(bind(local, (struct sockaddr *)&path, sizeof(path)), 0);
 	cr_assert_eq(listen(local, 8), 0);
-	cr_assert_eq(process_sockets(root, getpid(), &after), 0);
+	look_for(root, before.n_listening + 2 + (six >= 0), before.n_connected, &after);
 	cr_expect_eq(after.n_listening, before.n_listening + 2 + (six >= 0));
 	cr_expect_eq(after.n_ports, before.n_ports + 1 + (six >= 0));
 	cr_expect_eq(after.n_connected, before.n_connected);
@@ -107,7 +120,7 @@ Test(system_sockets, own)
 	cr_assert_eq(getsockname(tcp, (struct sockaddr *)&address, &size), 0);
 	cr_assert_eq(connect(out, (struct sockaddr *)&address, size), 0);
 	cr_assert_geq(accept4(tcp, NULL, NULL, SOCK_CLOEXEC), 0);
-	cr_assert_eq(process_sockets(root, getpid(), &after), 0);
+	look_for(root, 0, before.n_connected + 1, &after);
 	cr_expect_eq(after.n_connected, before.n_connected + 1);
 }
 
