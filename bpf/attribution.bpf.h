@@ -171,7 +171,7 @@ __weak __noinline int work_leave(struct thread_state *s, const struct cost *at, 
 	return 0;
 }
 
-/* The thread turns to an exchange; what it cost before is somebody else's or nobody's. */
+/* Turn the thread to an exchange. Its cost before this edge belongs to an earlier exchange or to the background. */
 static __always_inline void work_enter(struct thread_state *s, const struct cost *at, __u64 exchange, __u64 connection,
 				       bool fresh)
 {
@@ -196,9 +196,9 @@ static __always_inline bool others_worked(const struct thread_state *s, struct t
 }
 
 /*
- * Work on the same exchange goes on. If the thread has waited for anybody meanwhile, the wait and what it did until
- * this edge are nobody's; any other wait was the request's own. What it did may have been the request's after all (a
- * timer's function): where that is more than a little, its row must not say that it is exact.
+ * Continue work on the same exchange. If the thread waited in a place where any client may come (epoll, accept), the
+ * wait and the CPU until this edge are background; any other wait was the request's own. The CPU may still have been
+ * the request's (a timer's callback): if it is more than EXACT_WITHIN_NS, the row must not say `exact`.
  */
 static __always_inline void work_resume(struct thread_state *s, struct task_struct *task, const struct cost *at)
 {

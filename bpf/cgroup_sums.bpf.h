@@ -64,7 +64,10 @@ static __always_inline void memory_follow(struct thread_state *s, struct task_st
 	m->cgroup_id = task_cgroup_id(owner);
 }
 
-/* Of the work at hand only what no later edge will take back: after a block it may turn out to be nobody's. */
+/*
+ * Count only the part of the current work that no later edge can take back: work after a block may turn out to be
+ * background.
+ */
 static __always_inline __u64 request_cpu_at_least(const struct thread_state *s)
 {
 	bool until_block = s->ended || (s->rested && !s->sent);
@@ -145,7 +148,7 @@ static __always_inline void process_hand_over(struct thread_state *s, struct tas
 	struct process_key key;
 
 	process_key_of(task, &key);
-	/* The last thread has nobody to hand to. */
+	/* The last thread has no other thread to hand its address space to. */
 	if (task->signal->live.counter == 0) {
 		bpf_map_delete_elem(&processes, &key);
 		return;

@@ -60,12 +60,16 @@ static __noinline __attribute__((unused)) __u32 compat_folio_pages(struct folio 
 }
 
 /*
- * Tracepoints call programs with preemption on since 7.0, commit a46023d5616e. A switch in the middle of an edge would
- * rewrite the sums that the edge is reading, so an edge keeps its thread on the CPU; the functions are there from 6.10
- * on. What this cannot help: at its end the thread may be switched out while the kernel still counts the program as
- * running; whoever comes to the same program on that CPU meanwhile is passed over (losses.programs_missed). To be
- * called from one object only: bpftool 7.1 cannot link an external function that two declare ("failed to resolve size
- * of underlying type").
+ * Since 7.0 (commit a46023d5616e) tracepoints call programs with preemption enabled. A switch in the middle of an edge
+ * would rewrite the sums that the edge reads, so an edge keeps its thread on the CPU; the functions for that exist from
+ * 6.10 on.
+ *
+ * Not covered: at the end of the program the thread may be switched out while the kernel still counts the program as
+ * running. Another thread that reaches the same program on that CPU in the meantime is passed over
+ * (losses.programs_missed).
+ *
+ * Call this from one object only: bpftool 7.1 cannot link an external function that two objects declare ("failed to
+ * resolve size of underlying type").
  */
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;

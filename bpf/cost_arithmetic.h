@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Arithmetic of struct cost, without any kernel type: the BPF programs and the unit tests compile the same lines. It keeps
- * two identities: the parts of a cost sum to its wall time, and no part is negative.
+ * Arithmetic of struct cost, without any kernel type: the BPF programs and the unit tests compile the same lines. It
+ * keeps two identities: the parts of a cost sum to its wall time, and no part is negative.
  */
 #ifndef REQMETER_BPF_COST_ARITHMETIC_H
 #define REQMETER_BPF_COST_ARITHMETIC_H
@@ -50,8 +50,9 @@ struct stretch {
 
 /*
  * Account for a slice of `wall` ns on the CPU for which the scheduler booked `run` ns. A lower booking is stolen time:
- * hypervisor steal, and interrupts where the kernel counts them apart. A higher booking began before the switch: when an idle
- * CPU wakes up, the scheduler starts to book some 5 us early. Subtract that from the wait before, so that time closes.
+ * hypervisor steal, and interrupts where the kernel counts them apart. A higher booking began before the switch: when
+ * an idle CPU wakes up, the scheduler starts to book some 5 us early. Subtract that from the wait before, so that time
+ * closes.
  */
 static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
 {
@@ -79,13 +80,13 @@ static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
 }
 
 /*
- * Store the cost between two readings of a thread's sums in *ret: no part is negative, and the parts sum to the wall time.
- * A reading inside a slice is an estimate. If the earlier one booked too little CPU, another part has too much and shrinks
- * now: subtract that from CPU. If it booked too much (steal that was not known yet), CPU shrinks: subtract that from stolen
- * time, and let the mark go back, since later requests would pay for it otherwise.
+ * Store the cost between two readings of a thread's sums in *ret: no part is negative, and the parts sum to the wall
+ * time. A reading inside a slice is an estimate. If the earlier one booked too little CPU, another part has too much
+ * and shrinks now: subtract that from CPU. If it booked too much (steal that was not known yet), CPU shrinks: subtract
+ * that from stolen time, and let the mark go back, since later requests would pay for it otherwise.
  *
- * Global, so that the verifier follows it once and not on every path of every caller; in a stack frame of its own, because a
- * chain of calls has 512 bytes of stack. Global functions must check their pointers.
+ * Global, so that the verifier follows it once and not on every path of every caller; in a stack frame of its own,
+ * because a chain of calls has 512 bytes of stack. Global functions must check their pointers.
  */
 int cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret);
 __weak __noinline int cost_between(const struct cost *mark, const struct cost *upto, struct cost *ret)

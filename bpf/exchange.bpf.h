@@ -122,9 +122,9 @@ static __always_inline bool born_to_serve(const struct socket_state *ss, const s
 }
 
 /*
- * An event loop that has something to do at all times never sleeps in its poll, and no switch tells that it has polled.
- * It shows where something comes: the loop has just been at work for nobody. From then on until it sleeps again, what
- * lies between the edges of a request may be others'.
+ * Detect an event loop that always has work: it never sleeps in its poll, so no switch shows that it has polled. It
+ * shows when data arrives while the loop has just used CPU for no request. From then until the loop sleeps again, the
+ * CPU between the edges of a request may belong to others.
  */
 static __always_inline void note_polling(struct thread_state *s, const struct socket_state *ss, struct sock *sk,
 					 struct task_struct *task, const struct cost *at)
@@ -177,8 +177,8 @@ static __always_inline bool exchange_join(struct thread_state *s, struct socket_
 }
 
 /*
- * The thread is at a socket that is no request's: what it does now is nobody's. That is so already for one that has
- * waited for anybody since, with its request unanswered.
+ * Turn the thread away at a socket that belongs to no request: the CPU from here on is background. A thread that has
+ * waited for any client since, with its request unanswered, is in that state already.
  */
 static __always_inline void turn_away(struct thread_state *s, struct task_struct *task, const struct cost *at,
 				      __u64 now)
@@ -236,7 +236,10 @@ static __always_inline void receive_data(struct thread_state *s, struct socket_s
 	carry_bytes(s, ss);
 	if (ss->rate_limited)
 		return;
-	/* Behind a head that is told: a request sent ahead, or one behind a body that nobody wanted. */
+	/*
+	 * Bytes behind a whole head: a request that the client sent ahead, or one behind a body that the server did not
+	 * read.
+	 */
 	if (opening == CONTINUES && !ss->head_left && begins_request(beginning_of_read(from)))
 		ss->head_left = HEAD_TOTAL;
 	if (ss->head_left)
@@ -258,8 +261,9 @@ static __always_inline void note_reading_again(struct thread_state *s, struct ta
 }
 
 /*
- * A look (MSG_PEEK, the error queue), an empty read or an end of file: turns the thread, and ends nothing by itself.
- * What is looked for on a connection that was answered is the next request, or the client's end: nobody's.
+ * Handle a look (MSG_PEEK, the error queue), an empty read or an end of file: each turns the thread and ends nothing by
+ * itself. On a connection that was answered, the thread looks for the next request or for the client's end, which is
+ * background.
  */
 static __always_inline void receive_nothing(struct thread_state *s, struct socket_state *ss, struct sock *sk,
 					    struct task_struct *task, const struct cost *at, int result, bool look,
@@ -288,8 +292,8 @@ static __always_inline void receive_nothing(struct thread_state *s, struct socke
 }
 
 /*
- * A server's own requests to others belong to the request whose thread last wrote to that socket: reading the answer
- * turns the thread back to it. A thread that is between requests writes for nobody.
+ * Attribute an outbound socket to the request whose thread last wrote to it: reading the answer turns the thread back
+ * to that request. A thread between requests writes for the background.
  */
 static __always_inline void outbound_belongs(struct thread_state *s, struct socket_state *ss)
 {
@@ -319,8 +323,8 @@ static __always_inline bool is_loop(const struct thread_state *s)
 }
 
 /*
- * An event loop reads from a socket that belongs to no request: somebody else's answer, its own wake-up, a datagram. A
- * thread that serves one request at a time reads for that.
+ * Handle a read by an event loop from a socket that belongs to no request: another program's answer, the loop's own
+ * wake-up, a datagram. A thread that serves one request at a time reads for that request.
  */
 static __always_inline void strange_read(struct thread_state *s, struct task_struct *task)
 {
@@ -381,7 +385,9 @@ static __always_inline void outbound_received(struct thread_state *s, struct soc
 		strange_read(s, task);
 		return;
 	}
-	/* A request that ended by blocking after its last byte has ended; what it still reads is nobody's. */
+	/*
+	 * A request that ended by blocking after its last byte stays ended; what its thread still reads is background.
+	 */
 	if (s->exchange == ss->exchange && (!s->ended || !s->loops))
 		return;
 	outbound_turn(s, ss, sk, task, moved, bpf_ktime_get_ns());
@@ -453,7 +459,7 @@ static __always_inline int received(struct sock *sk, int result, int flags)
 	if (!ss)
 		return 0;
 	guess_again(ss, sk, result > 0 && !look ? result : 0);
-	/* Most sockets end here, or a little further on: what serves nobody, read by who is at nothing. */
+	/* Fast path for most sockets of a machine: they serve no request, and their reader works for none. */
 	if (ss->kind == SOCKET_OUTBOUND && result <= 0)
 		return 0;
 	s = bpf_task_storage_get(&threads, task, 0, 0);
@@ -511,7 +517,7 @@ static __noinline __attribute__((unused)) int tell_write(struct thread_state *s,
 	return 0;
 }
 
-/* A loop that never sleeps: what it does from this write on is nobody's, until the next edge of the exchange. */
+/* End the work of a loop that never sleeps at this write: until the next edge of the exchange its CPU is background. */
 static __always_inline void end_of_polling(struct thread_state *s, __u64 now)
 {
 	s->at_block = s->at;
@@ -553,7 +559,7 @@ static __always_inline void send_data(struct thread_state *s, struct socket_stat
 	tell_write(s, ss, sk, moved, joins);
 }
 
-/* A write failed: with these errors because nobody is there any more, unless the server itself has closed. */
+/* A write failed. These errors mean that the peer is gone, unless the server itself has closed the connection. */
 static __always_inline void note_refusal(struct thread_state *s, struct socket_state *ss, int result)
 {
 	if (ss->kind != SOCKET_INBOUND || ss->closed || (result != -EPIPE && result != -ECONNRESET))

@@ -27,7 +27,7 @@ static __always_inline bool may_take_handoff(const struct thread_state *s)
 	return (!s->exchange || s->ended) && !s->sdk_at && s->blocked == 1 + BLOCKED_LOCK;
 }
 
-/* Written by whoever wakes, one at a time; the woken thread reads it when it runs. */
+/* Written by one waker at a time; the woken thread reads it when it runs. */
 static __always_inline void hand_on(struct thread_state *s, struct task_struct *task, struct task_struct *to, __u64 now)
 {
 	struct thread_state *to_state;
@@ -52,9 +52,9 @@ static __always_inline bool gives_back(const struct thread_state *s, struct task
 }
 
 /*
- * Fires where a task is woken, in the waker's context, with no run queue's lock held. An heir that wakes somebody may
- * be done: what it has cost until here is settled, so that it is there when the answer is written. If it goes on
- * without waiting, with the next job of a queue, nobody knows whose that is.
+ * Fires when a task is woken, in the waker's context, without a run-queue lock. A thread with handoff work that wakes
+ * another may be done: its cost so far is settled, so that it is accounted for when the answer is written. Misses: if
+ * the thread goes on without waiting, with the next job of a queue, the owner of that job is not known.
  */
 SEC("?tp_btf/sched_waking")
 int BPF_PROG(on_waking, struct task_struct *woken)

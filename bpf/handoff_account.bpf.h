@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Work that is handed to another thread, guessed (--infer-handoff): a thread that works for an exchange wakes one of
- * its own process that waits for a lock and works for none. From the wake-up until it wakes somebody who works for that
- * one, waits for a lock again, or turns to an exchange by an edge of its own, that thread is taken to work for the
- * waker's. A mutex that is passed on looks the same.
- *
- * What it costs goes to the exchange's account in an array, by additions alone: at a switch no hash may be touched. Who
- * ends the exchange takes what is there. Memory is not followed. Functions that are not static are looked at by the
- * verifier once, and not on each of their callers' ways.
+ * Handoff: a guess, with --infer-handoff only. A thread that works for an exchange wakes a thread of its process that
+ * waits for a lock and works for none. The woken thread then works for the same exchange, until it wakes a thread that
+ * works for that exchange, waits for a lock again, or turns to an exchange by an edge of its own. Its cost is kept by
+ * exchange until an end takes it.
  */
 #ifndef REQMETER_BPF_HANDOFF_ACCOUNT_H
 #define REQMETER_BPF_HANDOFF_ACCOUNT_H

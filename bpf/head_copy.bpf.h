@@ -214,7 +214,7 @@ static __always_inline void emit_foreign(struct thread_state *s, struct socket_s
 	bpf_ringbuf_submit(r, BPF_RB_NO_WAKEUP);
 }
 
-/* Of bytes that somebody has spliced: see splice.bpf.h. */
+/* Report a read by splice, whose bytes cannot be copied: see splice.bpf.h. */
 static __always_inline void emit_unseen(__u32 type, struct thread_state *s, struct socket_state *ss,
 					struct task_struct *task, __u64 now)
 {

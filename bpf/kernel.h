@@ -157,9 +157,10 @@ struct task_struct;
 struct mm_struct {
 	struct {
 		int counter;
-	} mm_users;                /* 0: it is being torn down */
-	unsigned long total_vm;    /* pages */
-	struct task_struct *owner; /* with CONFIG_MEMCG; the one task that stands for it, whoever else uses it */
+	} mm_users;             /* 0: it is being torn down */
+	unsigned long total_vm; /* pages */
+	/* with CONFIG_MEMCG: the one task that represents the address space, however many share it */
+	struct task_struct *owner;
 	struct {
 		__u64 ctx_id; /* never used twice */
 	} context;

@@ -34,7 +34,7 @@ static __always_inline void claim_wanted(struct socket_state *ss, const struct t
 	__sync_fetch_and_add(&unclaimed_requests[ss->slot & (PROCESS_SLOTS - 1)], 1);
 }
 
-/* Somebody answers it, or nobody will. */
+/* The exchange is answered, or never will be. */
 static __always_inline void claimed(struct socket_state *ss)
 {
 	if (!ss->unclaimed)

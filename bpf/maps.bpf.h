@@ -92,7 +92,7 @@ struct thread_state {
 	__u8 home_sure;        /* the last two requests whose place is known came to it at home */
 	/* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
 	__u8 own_wait;
-	__u8 polls;    /* it has been at work for nobody since it last waited for anybody: see note_polling() */
+	__u8 polls;    /* it has used CPU for no request since it last waited for any client: see note_polling() */
 	__u8 answered; /* it has written, and waits in a read of the same connection */
 	/* `kept` holds what it did since it woke, before its first edge of the exchange: see late.bpf.h */
 	__u8 woken;
@@ -181,7 +181,7 @@ struct socket_state {
 	__u8 rate_limited;
 	__u8 broken;    /* a write was refused: the peer is gone */
 	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
-	__u8 guessed;   /* outbound because nobody was known to listen at its port */
+	__u8 guessed;   /* guessed to be outbound, because no process was known to listen at its port */
 	__u8 unclaimed; /* nothing is written for the exchange yet: it counts in unclaimed_requests */
 	__u8 doubted;   /* it was met in the middle, and its first bytes were no head */
 	__u8 told;      /* user space knows that it is foreign */
@@ -197,7 +197,7 @@ enum socket_closed {
 
 enum socket_kind {
 	SOCKET_INBOUND = 1, /* accepted by a server */
-	SOCKET_OUTBOUND,    /* a server's own request to somebody, or no stream that serves */
+	SOCKET_OUTBOUND,    /* a server's own request to another server, or a socket that is not a stream */
 	SOCKET_FOREIGN,     /* accepted, but not plaintext HTTP/1 */
 };
 
@@ -382,7 +382,7 @@ __weak __u64 rows_in_second = 0;
 __weak __u64 came_into_scope = 0;
 __weak __u32 listeners_epoch = 0;  /* raised by user space after it has read who listens */
 __weak __u32 verdicts_waiting = 0; /* entries of `verdicts`: added by user space, taken off here */
-/* By PROCESS_SLOT: requests that were read and for which nobody has written yet. */
+/* By PROCESS_SLOT: the number of requests that were read and have no response byte yet. */
 __weak __u32 unclaimed_requests[PROCESS_SLOTS] = {};
 /* The same: CPU that threads of processes with several of them have used for no request, settled at their switches. */
 __weak __u64 spare_cpu_ns[PROCESS_SLOTS] = {};

@@ -489,10 +489,11 @@ int find_spaces(struct bpf_iter__task *ctx)
 /* --- address space --- */
 
 /*
- * Whoever changes the layout of an address space holds its lock for writing: what it measures before and after is this
- * thread's own doing, whatever other threads do. Fires since 5.11, but until 6.13 with a cgroup's path that costs a
- * microsecond, and before 6.4 at every fault too; see probe_memory.c. A call's net is seen, so a mapping laid over
- * another of its size, or moved, is nothing.
+ * Fires when a thread has got the lock of its address space, which every change of the layout takes for writing: the
+ * difference between this event and the release is this thread's own doing, whatever other threads do. Exists since
+ * 5.11; until 6.13 it resolves a cgroup path, which costs a microsecond, and before 6.4 it fires at every fault too
+ * (see probe_memory.c). Misses: only a call's net change is seen, so a mapping that replaces another of its size, or
+ * moves, is no change.
  */
 SEC("?tp_btf/mmap_lock_acquire_returned")
 int BPF_PROG(on_map_begin, struct mm_struct *mm, bool write, bool success)

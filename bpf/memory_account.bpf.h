@@ -10,8 +10,9 @@
 #include "resident.bpf.h"
 
 /*
- * The task that stands for the thread's address space. Threads may be in other cgroups than their process's memory:
- * single ones on v1, those of a threaded cgroup on v2. NULL: no memory, or nobody stands for it any more.
+ * Return the task that represents the thread's address space: a thread's own cgroup may differ from that of its
+ * process's memory (single threads on v1, threads of a threaded cgroup on v2). NULL: no memory, or no task represents
+ * it any more.
  */
 static __always_inline struct task_struct *memory_owner(struct task_struct *task)
 {
@@ -118,8 +119,8 @@ __weak __noinline int stretch_settle(struct thread_memory *m, __u32 pid, bool fo
 }
 
 /*
- * The stretch ends: it was the request's, or nobody's. Where the program tells whose it was, that counts in the ledger;
- * a request that it does not tell of has it nevertheless, at its socket's edges.
+ * End the stretch: it was the request's, or background. Where the program reports the owner, the ledger counts by that
+ * report; a request that the program does not report still has the stretch, at its socket's edges.
  */
 static __noinline __attribute__((unused)) void memory_settle(struct thread_memory *m, struct task_struct *task,
 							     bool for_request)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Times of requests above the row limit, summed by who serves them: nothing else is told of these. What counts is the
- * exchange: requests that a client sent ahead are one. Its time is known at every write of its response, not at the
- * last one, of which nobody can say here that it is; so the count, the sum and the longest are right at any time, and
- * the shortest is up to the first write.
+ * Times of requests above the row limit, summed by process. The unit is the exchange: requests that a client sent ahead
+ * count as one. The time is known at every write of the response; the last write cannot be recognized here. So count,
+ * sum and maximum are right at any time, and the minimum is the time to the first write.
  */
 #ifndef REQMETER_BPF_RATE_LIMITED_H
 #define REQMETER_BPF_RATE_LIMITED_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whether the bytes of a read begin a request (line_start.h says how that looks), read from the program's memory. Hardly
- * another of a hundred protocols begins so; a connection that does is found by user space, which parses the line and
- * returns a verdict (see the map `verdicts`).
+ * Whether the bytes of a read begin a request (line_start.h says how that looks), read from the program's memory.
+ * Hardly another of a hundred protocols begins so; a connection that does is found by user space, which parses the line
+ * and returns a verdict (see the map `verdicts`).
  */
 #ifndef REQMETER_BPF_REQUEST_LINE_H
 #define REQMETER_BPF_REQUEST_LINE_H

@@ -19,8 +19,8 @@
 #define EMPTY_LINE_MIX  0x0a0d0a
 
 /*
- * Return whether the bytes end a chunked body without trailers. The byte before the 0 is a line's end, another 0, or was not
- * seen.
+ * Return whether the bytes end a chunked body without trailers. The byte before the 0 is a line's end, another 0, or
+ * was not seen.
  */
 static __always_inline bool ends_last_chunk(__u64 tail)
 {

@@ -4,7 +4,7 @@
 
 #define SYSCALL_PRCTL   157
 #define PR_SET_NAME     15
-#define USER_SPACE_ENDS 0x7ffffffff000ull /* with four levels of page tables; nobody maps memory beyond unasked */
+#define USER_SPACE_ENDS 0x7ffffffff000ull /* with four levels of page tables; memory above is mapped only on request */
 
 static __always_inline bool is_announcement(const struct pt_regs *regs)
 {

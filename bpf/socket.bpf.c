@@ -91,14 +91,14 @@ static __always_inline void tcp_spliced(struct sock *sk, struct task_struct *tas
 	if (!ss)
 		return;
 	moved = taken - ss->taken_before - ss->received_bytes;
-	if (ss->kind == SOCKET_OUTBOUND) /* of which nobody else counts what is read */
+	if (ss->kind == SOCKET_OUTBOUND) /* whose reads no other program counts */
 		ss->received_bytes = taken - ss->taken_before;
 	received(sk, moved > 0 ? moved & 0x7fffffff : tcp_at_end(sk) ? 0 : -EAGAIN, 0);
 }
 
 /*
- * Somebody has read from a TCP socket: all ways of reading come here, the only one of interest is splice where no fexit
- * program tells of it. Misses splice by io_uring, whose workers have no registers that tell.
+ * Fires after every read from a TCP socket, whichever way it was read; only splice matters here, where no fexit program
+ * reports it. Misses: splice by io_uring, whose workers have no user registers.
  */
 SEC("?tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(on_tcp_taken, struct sock *sk)
@@ -219,8 +219,8 @@ static __always_inline void state_left(struct sock *sk, int to)
 }
 
 /*
- * Is it a connection that somebody has accepted, or will? With Fast Open it has data before it is established; one of
- * MPTCP begins as its listener's copy.
+ * Return whether the socket is an accepted connection, or will be accepted. With Fast Open it has data before it is
+ * established; an MPTCP connection begins as a copy of its listener.
  */
 static __always_inline bool is_accepted(int from, int to)
 {
@@ -280,8 +280,9 @@ int BPF_PROG(on_socket_state_second, const struct sock *sk, int from, int to)
 }
 
 /*
- * A TCP socket is given up. One that the peer has reset changes its state no more when its server closes it: here, in
- * the context of whoever does. All others have told their end before.
+ * Fires when a TCP socket is destroyed, in the context of the thread that closes it. Needed for a connection that the
+ * peer has reset: its state no longer changes when the server closes it. Every other connection has reported its end
+ * before.
  */
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_tcp_destroyed, struct sock *sk)
@@ -343,7 +344,7 @@ int find_open_unix(struct bpf_iter__bpf_sk_storage_map *ctx)
 	return sk ? tell_open(ctx->meta->seq, sk, ss) : 0;
 }
 
-/* Every Unix socket of the network namespace of whoever opens the iterator. */
+/* Iterates over every Unix socket of the network namespace of the process that opens the iterator. */
 SEC("?iter/unix")
 int find_unix(struct bpf_iter__unix *ctx)
 {

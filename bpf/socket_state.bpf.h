@@ -65,7 +65,10 @@ static __always_inline void socket_forget(struct sock *sk)
 		bpf_map_delete_elem(&socket_places, &key);
 }
 
-/* A socket that nobody has accepted is new: what is there by its address is another's, whose end was not seen. */
+/*
+ * A socket without an inode was not accepted yet, so it is new: a state under its address belongs to an earlier socket
+ * whose end was missed.
+ */
 static __always_inline void socket_forget_other(struct sock *sk)
 {
 	if (sockets_by_address && !socket_inode(sk))
@@ -113,8 +116,8 @@ static __always_inline bool is_listened_on(struct sock *sk)
 }
 
 /*
- * One of which it was guessed that it serves nobody, because nobody was known to listen: asked again when more is known
- * of who does. `moved`: bytes that this edge has read.
+ * Ask again about a socket that was guessed to be outbound because no process was known to listen at its port, once
+ * more is known of the listeners. `moved`: bytes that this edge has read.
  */
 static __always_inline void guess_again(struct socket_state *ss, struct sock *sk, __u32 moved)
 {

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Bytes that splice takes from a socket, where no hook is called at its end (no fexit): sock_recv_length does not tell
- * of them.
+ * Bytes that splice takes from a socket, on kernels without fexit: sock_recv_length does not report them.
  *
- * TCP adjusts its window whenever somebody has read, and there is a tracepoint (on_tcp_taken). It tells no size, but
- * the connection's own counters say how much has ever been taken; what no edge has told of that is what this read took.
+ * TCP: the window is adjusted after every read, at a tracepoint (on_tcp_taken). It has no size, but the connection's
+ * counters say how much was ever taken; the part that no edge has reported is what this read took.
  *
- * Of Unix sockets nothing tells. When a thread writes to one, bytes that had arrived and that no read has told of may
- * be gone from its queue: then somebody has spliced them, in a request of which neither head nor length is known.
- * Another thread may be at the end of an ordinary read just then; so only one that is known to splice, or that did the
- * last read itself, is believed. What such a thread costs may be the request's whose bytes it spliced unseen: none is
- * exact.
+ * Unix sockets: no event. When a thread writes to one, bytes that had arrived and that no read has reported may be gone
+ * from its queue: then they were spliced, for a request whose head and length are unknown. Another thread may be at the
+ * end of an ordinary read at that moment, so only a thread that is known to splice, or that did the last read itself,
+ * is believed. The cost of such a thread may belong to the request whose bytes it spliced unseen, so none of its rows
+ * is exact.
  */
 #ifndef REQMETER_BPF_SPLICE_H
 #define REQMETER_BPF_SPLICE_H
@@ -60,7 +59,7 @@ static __always_inline void note_unix_read(struct socket_state *ss, struct sock 
 	ss->reader = task->pid;
 }
 
-/* Has somebody read what no edge has told of? Asked where `s` writes. */
+/* Return whether bytes were read that no edge has reported. Called where `s` writes. */
 static __always_inline bool unix_spliced(const struct thread_state *s, const struct socket_state *ss, struct sock *sk,
 					 struct task_struct *task)
 {

@@ -32,8 +32,8 @@ static __always_inline void count_switches(const struct thread_state *s, struct 
 
 /*
  * Account for `off` ns off the CPU. `delay` is the part that the scheduler counts as queued (run_delay, as in
- * /proc/PID/schedstat), so that neither wake-ups nor the switch back to the CPU need a hook; it keeps running while a CPU
- * quota holds the thread back. s->blocked: the thread left the CPU of its own will.
+ * /proc/PID/schedstat), so that neither wake-ups nor the switch back to the CPU need a hook; it keeps running while a
+ * CPU quota holds the thread back. s->blocked: the thread left the CPU of its own will.
  */
 static __always_inline void stretch_off(struct stretch *t, const struct thread_state *s, __u64 off, __u64 delay,
 					__u64 throttled)
@@ -85,9 +85,9 @@ static __always_inline void cost_on_cpu(struct cost *c, const struct thread_stat
 }
 
 /*
- * What the hypervisor has stolen from the run queue's CPU since its clocks last moved, as the kernel will find when
- * they move next: up to a tick later. 0 where nobody tells. The hypervisor writes it, in a variable that no symbol
- * leads to on many kernels; another of the same CPU does.
+ * Return the time that the hypervisor has stolen from the run queue's CPU since its clocks last moved, up to a tick
+ * ago; the kernel finds it when they move next. 0 where it is not known. The hypervisor writes it to a per-CPU variable
+ * that no symbol leads to on many kernels; the offset from another variable of the same CPU does.
  */
 static __always_inline __u64 stolen_since_clock(struct rq *rq)
 {

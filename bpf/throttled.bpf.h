@@ -20,7 +20,8 @@ struct task_struct___throttled {
 
 /* The account in rq->clock, of queues with a task in them, since 6.6, commit 677ea015f231. */
 struct cfs_rq___self {
-	__u64 throttled_clock_self; /* when it began; 0: it is not throttled, or nobody is in it */
+	/* when the throttling began; 0: not throttled, or the cgroup has no runnable task */
+	__u64 throttled_clock_self;
 	__u64 throttled_clock_self_time;
 } __attribute__((preserve_access_index));
 

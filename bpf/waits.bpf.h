@@ -33,7 +33,7 @@ enum call_rule {
 	RULE_FCNTL,                     /* a lock if it takes one */
 };
 #define RULE_MASK   0x7f
-#define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for whoever comes */
+#define FOR_ANYBODY 0x80 /* event loops and acceptors wait so for any client */
 
 #define CALL_ACCEPT  43
 #define CALL_ACCEPT4 288
@@ -154,8 +154,8 @@ static __always_inline __u32 place_of(struct task_struct *task, long call)
 }
 
 /*
- * The first that fits. A thread that waits for storage is in iowait, in a page fault too. *place tells where it waits
- * for whoever comes, if it does.
+ * Return the first kind that fits. A thread that waits for storage is in iowait, also in a page fault. *place is set to
+ * where the thread waits for any client, if it does.
  */
 static __always_inline enum blocked blocked_kind(struct task_struct *task, unsigned int state, __u32 *place)
 {

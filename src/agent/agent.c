@@ -27,7 +27,10 @@
 #define SAMPLE_AGE_NS 50000000ull
 /* A scope that the last sample does not have may have begun since: looked for again, but no more often than this. */
 #define SAMPLE_AGAIN_NS 2000000ull
-/* At the least so often a sample is taken even if nobody reads: ends that no record tells, cgroups that go. */
+/*
+ * Take a sample at least this often, also when no client reads: it finds ends that no record reports, and removed
+ * cgroups.
+ */
 #define SAMPLE_IDLE_NS 1000000000ull
 
 struct agent {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agent without its loop: loads, watches, and writes reports when asked. One thread. Its owner calls agent_drain
- * often (every 100 ms) and agent_report when somebody reads.
+ * The agent without its loop: loads the programs, watches, and writes reports on request. One thread. The owner calls
+ * agent_drain() every 100 ms and agent_report() when a client reads.
  */
 #ifndef REQMETER_AGENT_AGENT_H
 #define REQMETER_AGENT_AGENT_H
@@ -81,9 +81,9 @@ enum agent_refusal agent_report_begin(struct agent *, const struct query *, cons
 				      size_t size);
 
 /*
- * A request that asks for itself. agent_sdk_query_find() makes its process known, with the lock that all else here needs;
- * agent_sdk_query_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose `request` is the
- * row, or null when no such request is going on; NULL: out of memory.
+ * A request that asks for itself. agent_sdk_query_find() makes its process known, with the lock that all else here
+ * needs; agent_sdk_query_answer() then needs none, but one thread. The answer is a JSON object, malloc'd, whose
+ * `request` is the row, or null when no such request is going on; NULL: out of memory.
  */
 bool agent_sdk_query_is_known(const struct agent *, const struct sdk_query *);
 void agent_sdk_query_find(struct agent *, const struct sdk_query *);

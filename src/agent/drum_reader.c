@@ -99,8 +99,8 @@ static bool in_row(const struct ledger *ledger, const char *path, struct ledger_
 }
 
 /*
- * A cgroup that nobody is known to have been in is taken for the one of the same path, which is how everybody makes
- * them: there is nobody in it who could say otherwise.
+ * Take a cgroup in which no process was ever seen for the one of the same path: container runtimes use one path in
+ * every hierarchy, and no process in it can say otherwise.
  */
 static const char *path_of_cgroup(const struct drum_reader *readers, const struct report_scope *scope)
 {

@@ -36,7 +36,7 @@ struct drum_reading {
 	const struct selector *asked;     /* the scope as the reader wrote it */
 	const struct report_scope *scope; /* what it means */
 	const struct agent_client *reader;
-	enum report_part part; /* REPORT_COMMON is for many, and moves nobody */
+	enum report_part part; /* REPORT_COMMON is shared by many clients and moves none of them on */
 	struct model *model;
 	struct drum_input drum; /* filled by drum_reader_begin */
 	struct client *client;

@@ -14,7 +14,7 @@
 #define SHARED_MAX 64
 /* A report of more rows than these is long. */
 #define SHORT_LIMIT 1000
-/* Texts that nobody shares any more are dropped within this time. */
+/* Texts that no client shares any more are dropped within this time. */
 #define SWEEP_NS 100000000
 
 struct held_text; /* counts what all texts of a reporter take, and outlives it if they do */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Makes reports in threads of its own, so that neither the loop that drains the kernel's ring nor the server waits for
- * one: a report is begun under the lock of whoever owns what it reads, and written without it. Those who ask the same
- * while the same instant is shown share one text; what is each reader's own goes into a hole of it. Long reports have
- * a thread of their own, so that short ones do not wait for them either.
+ * one. A report is begun under the lock of its input's owner, and written without it. Clients that ask the same
+ * question while the same instant is shown share one text; each client's own part goes into a hole of it. Long reports
+ * have a thread of their own, so that short ones do not wait for them either.
  */
 #ifndef REQMETER_AGENT_REPORTER_H
 #define REQMETER_AGENT_REPORTER_H

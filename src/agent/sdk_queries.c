@@ -100,7 +100,7 @@ bool sdk_queries_knows(const struct sdk_queries *look, const struct sdk_query *a
 	return asker_find(look, ask);
 }
 
-/* A free place, or that of whoever asked longest ago; a process has one. */
+/* Return a free place, or that of the process that asked longest ago. A process has one place. */
 static struct sdk_asker *asker_place(struct sdk_queries *look, uint32_t pid)
 {
 	struct sdk_asker *oldest = &look->askers[0];
@@ -233,7 +233,7 @@ static int look_once(struct sdk_queries *look, const struct sdk_asker *a, uint64
 		return -EIO;
 	f->n_threads = n;
 	f->now_ns = clock_ns(CLOCK_MONOTONIC);
-	/* No place for its account: nobody knows its waits. */
+	/* The request found no place for its account, so its waits are not known. */
 	if (full >= slot->start_ns && full)
 		return -ENOBUFS;
 	return slot->worked_ns == first.worked_ns && memcmp(&before, &f->account, sizeof(before)) == 0 &&

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers a request that asks for itself: one process's threads and one place in its SDK table are looked at, now.
- * Nobody else's sample, model or row is needed or changed. Processes that ask are remembered, those that asked longest
- * ago are forgotten. One thread, which may be another than the agent's: the agent's sample and a look exclude each
- * other (probe_walk_begin).
+ * Answers a program that asks for a request in flight (GET /request/): looks at the threads of that process and at the
+ * request's slot in its SDK table, now. No sample, model or row is needed or changed. Remembers the processes that ask
+ * and forgets those that asked longest ago. One thread, which may be another than the agent's: the agent's sample and
+ * this look exclude each other (probe_walk_begin).
  */
 #ifndef REQMETER_AGENT_SDK_QUERIES_H
 #define REQMETER_AGENT_SDK_QUERIES_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Growing arrays. The array, its number of elements and its room stay members of whoever owns it, so that elements are
- * reached as those of any array; this only makes room. Pure but for the heap; no thread rule of its own.
+ * Growing arrays. The array, its number of elements and its room stay members of the owner, so that elements are
+ * reached as those of any array; these functions only make room. No thread rule of its own.
  */
 #ifndef REQMETER_BASE_VECTOR_H
 #define REQMETER_BASE_VECTOR_H
@@ -15,9 +15,9 @@
 #define VECTOR_ROOM_MIN 16
 
 /*
- * Makes room for `n` elements of `size` bytes in *array, which has room for *room and is NULL at first; never shrinks.
- * 0; -E2BIG: n is above `max`; -ENOMEM. After an error both outputs are what they were. The array stays the caller's, to
- * be given to free(). New elements are not initialized.
+ * Make room for `n` elements of `size` bytes in *array, which has room for *room elements and is NULL at first; never
+ * shrinks. 0; -E2BIG: n is above `max`; -ENOMEM. After an error both outputs keep their values. The array stays the
+ * caller's, to be given to free(). New elements are not initialized.
  */
 static inline int vector_reserve(void **array, size_t *room, size_t n, size_t size, size_t max)
 {

@@ -50,8 +50,8 @@ void cgroup_cache_free(struct cgroup_cache *cache)
 }
 
 /*
- * On a hybrid machine a process that nobody moved is at the unified hierarchy's `/`, whose pressure is the whole
- * machine's: no figure of its v1 cgroup.
+ * On a hybrid machine a process that was never moved is in the unified hierarchy's `/`, whose pressure is the whole
+ * machine's: not a figure of its v1 cgroup.
  */
 static bool pressure_is_own(const struct cgroup_tree *tree, const char *v2_path)
 {

@@ -24,9 +24,9 @@ void path_map_free(struct path_map *);
 void path_map_update(struct path_map *, const struct ledger *, const struct sample *);
 
 /*
- * Of one of the ledger's rows. A cgroup's processes and the cgroups below it must all agree: those in /a/b say of /a
- * what they say of /a/b, without the last component, if that is the same in both. One with nobody in it any more keeps
- * what was last known. The strings are valid until the next update.
+ * Return the paths of one of the ledger's rows. The processes of a cgroup and of the cgroups below it must agree: those
+ * in /a/b say of /a what they say of /a/b without the last component, if that component is the same in both. A cgroup
+ * without a process keeps what was last known. The strings are valid until the next update.
  */
 struct cgroup_paths path_map_of_cgroup(const struct path_map *, const struct ledger_row *);
 

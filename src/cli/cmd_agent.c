@@ -16,7 +16,7 @@
 #include "cli/options.h"
 #include "cli/service.h"
 
-/* How long records may wait in the ring when nobody reads: see RING_BYTES. */
+/* How long records may wait in the ring when no client reads: see RING_BYTES. */
 #define DRAIN_MS    100
 #define ERROR_BYTES 512
 
@@ -90,7 +90,9 @@ static int watch(struct serving *s)
 	return 0;
 }
 
-/* systemd's readiness protocol: one datagram to the socket named by NOTIFY_SOCKET. Nobody there is no error. */
+/*
+ * Send systemd's readiness message: one datagram to the socket named by NOTIFY_SOCKET. A missing receiver is no error.
+ */
 static void notify_systemd(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET"), message[] = "READY=1";
@@ -175,7 +177,7 @@ static int serve(struct serving *s)
 		rc = turn_until_signal(s);
 	}
 	service_stop(s->service);
-	s->service = NULL; /* whoever the web server still hears is told so */
+	s->service = NULL; /* clients that are still connected get an answer that says so */
 	agent_free(s->agent);
 	web_free(s->web);
 	return rc;

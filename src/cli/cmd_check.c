@@ -182,7 +182,10 @@ static int check(const struct check_options *options)
 		web_reply_done(&answer.told);
 		return 1;
 	}
-	/* One that answers shows that it can run; whoever asks it may not be allowed to start one. */
+	/*
+	 * An agent that answers shows that an agent can run here; the caller of `check` may not be allowed to start
+	 * one.
+	 */
 	if (!answer.process.has_agent && agent_check(&answer.features, error, sizeof(error)))
 		answer.refusal = error;
 	if (options->json)

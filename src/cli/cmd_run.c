@@ -23,7 +23,7 @@
 #include "web/address.h"
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
-/* How long records may wait in the ring when nobody reads. */
+/* How long records may wait in the ring when no client reads. */
 #define DRAIN_MS 100
 /* A report holds what ended 100 ms before it: the end of the last request has to be that old. */
 #define SETTLE_NS 150000000ull
@@ -50,7 +50,8 @@ struct run {
 	struct service *service; /* NULL as well, and when it no longer does */
 	FILE *out;
 	int signals, epoll;
-	bool has_ended, has_no_children, stops; /* the command; all that we would wait for; somebody wants us to */
+	/* the command has ended; every process that is waited for has; a signal asked to end */
+	bool has_ended, has_no_children, stops;
 	int status;
 	uint64_t begun_ns, ended_ns;
 	char error[ERROR_SIZE];
@@ -259,7 +260,7 @@ static void reap(struct run *run)
 	run->has_no_children = pid < 0 && errno == ECHILD;
 }
 
-/* When only descendants are left, nobody is there to be told: we were meant. */
+/* When only descendants are left, no process is left to pass the signal to: it is meant for this program. */
 static void take_signals(struct run *run)
 {
 	struct signalfd_siginfo info;

@@ -147,7 +147,7 @@ static void set_or_unset(const char *name, const char *value)
 		unsetenv(name);
 }
 
-/* As if sudo had not been there. PATH stays: what the user's own was, nobody can tell. */
+/* Set the environment as if sudo had not been used. PATH stays: the user's own value is not known. */
 static void set_environment(const struct launch_user *user)
 {
 	static const char *const sudo[] = { "SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME", "MAIL" };

@@ -12,7 +12,7 @@
 #include <sys/signalfd.h>
 #include <sys/types.h>
 
-/* Exit codes of whoever runs another program, as of env(1) and the shell. */
+/* Exit codes of a program that runs another one, as of env(1) and the shell. */
 enum {
 	LAUNCH_FAILED = 125, /* not the program's fault: it was not started */
 	LAUNCH_NOT_EXECUTABLE = 126,
@@ -22,7 +22,7 @@ enum {
 
 /* Whom the command runs as. */
 struct launch_user {
-	bool switches; /* false: as whoever we are, and the rest is empty */
+	bool switches; /* false: run as the calling user; the other members are empty */
 	uid_t uid;
 	gid_t gid;
 	gid_t *groups; /* supplementary ones */
@@ -31,8 +31,8 @@ struct launch_user {
 };
 
 /*
- * The user of that name or number; without one, under sudo, who called it (SUDO_UID, SUDO_GID, SUDO_USER),
- * else nobody else. 0, or negative errno with one line in error. launch_user_done in all cases.
+ * Find the user of that name or number; without one the user who called sudo (SUDO_UID, SUDO_GID, SUDO_USER), else the
+ * calling user. 0, or negative errno with one line in error. Call launch_user_done() in all cases.
  */
 int launch_user_find(struct launch_user *ret, const char *name, char *error, size_t size);
 void launch_user_done(struct launch_user *);

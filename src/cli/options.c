@@ -291,8 +291,7 @@ static struct config agent_config(struct agent_options *options)
 	return (struct config){ .command = "reqmeter agent", .rows = rows, .n_rows = N(rows), .into = options };
 }
 
-/* A report names processes and paths of everybody on the node: not for the network unless somebody said so.
- */
+/* A report names processes and paths of every user of the node: not for the network unless an option asks for that. */
 static int check_listen(const struct agent_options *options, char *error, size_t size)
 {
 	if (options->token_file || options->insecure_listen)

@@ -8,7 +8,7 @@
 
 #include "report/losses.h"
 
-/* Of what is no terminal, a file or a pipe that somebody searches: an id as long as a UUID stands there whole. */
+/* Width of ids where the output is a file or a pipe that may be searched: a UUID is shown whole. */
 #define WIDTH_DEFAULT 140
 
 void report_view_init(struct view *view, FILE *out)

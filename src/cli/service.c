@@ -243,7 +243,10 @@ int service_start(struct service **ret, struct web *web, struct agent *agent, co
 	return rc;
 }
 
-/* The server first, so that nobody asks any more; those who asked get their answer with its last turn. */
+/*
+ * Stop the server first, so that no client asks any more; clients that have asked get their answer with the server's
+ * last turn.
+ */
 void service_stop(struct service *s)
 {
 	if (!s)

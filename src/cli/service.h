@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An agent that is served: one thread turns the web server, others make reports (see agent/reporter.h), and whoever
- * owns the agent drains it. Slow readers and long reports hold up neither the draining nor each other.
+ * Serves an agent: one thread runs the web server, others make reports (agent/reporter.h), and the owner of the agent
+ * drains it. Slow clients and long reports hold up neither the draining nor each other.
  */
 #ifndef REQMETER_CLI_SERVICE_H
 #define REQMETER_CLI_SERVICE_H

@@ -9,7 +9,7 @@
 
 struct handoff_accounts {
 	struct handoff *places;           /* the kernel side writes them too */
-	uint64_t forgotten[HANDOFFS_MAX]; /* the exchange that was nobody's when last asked */
+	uint64_t forgotten[HANDOFFS_MAX]; /* the exchange that no request claimed at the last sample */
 	struct handoff out[HANDOFFS_MAX];
 };
 

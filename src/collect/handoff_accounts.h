@@ -17,7 +17,10 @@ void handoff_accounts_free(struct handoff_accounts *);
 /* All accounts, as they are. *ret is valid until the next call. */
 size_t handoff_accounts_read(struct handoff_accounts *, const struct handoff **ret);
 
-/* The exchange is nobody's. At the second time its place is freed: who found it before has added to it by then. */
+/*
+ * Free the place of an exchange that no request claims, at the second call: a program that found the place before the
+ * first call has added to it by then.
+ */
 void handoff_accounts_forget(struct handoff_accounts *, uint64_t exchange);
 
 #endif

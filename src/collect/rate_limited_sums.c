@@ -60,8 +60,8 @@ static bool take_place(struct rate_limited *place, struct rate_limited *out)
 }
 
 /*
- * In two steps, a look apart: whoever found the place under its key before the first has long added to it at the
- * second, when its figures were taken once more.
+ * Free a place in two steps, a sample apart: a program that found the place under its key before the first step has
+ * added to it by the second, when its figures were taken once more.
  */
 static void give_up(struct rate_limited *place)
 {

@@ -27,7 +27,7 @@ bool sdk_accounts_read(const struct sdk_accounts *, uint64_t key, struct sdk_acc
 void sdk_account_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns);
 /* When its last thread ended inside it; 0: none did. */
 uint64_t sdk_accounts_died_ns(const struct sdk_accounts *, uint64_t key);
-/* Nobody adds to it any more: others may have its place. */
+/* Free the account of `key`, to which no thread adds any more. */
 void sdk_accounts_forget(struct sdk_accounts *, uint64_t key);
 
 /* Frees the accounts that are unknown now and were at the last sweep. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What tables.c (finding, reading) and tables_sample.c (around a sample) share; nobody else looks in here. */
+/*
+ * What sdk_reader.c (finds and reads tables) and sdk_reader_sample.c (works around a sample) share. Internal to these
+ * two files.
+ */
 #ifndef REQMETER_COLLECT_SDK_READER_INNER_H
 #define REQMETER_COLLECT_SDK_READER_INNER_H
 

@@ -192,7 +192,9 @@ static bool is_known(const void *context, uint64_t key)
 	return map_get(context, key) != NULL;
 }
 
-/* Accounts of requests that nobody knows: told without end of threads that still stood in them, or by liars.
+/*
+ * Free accounts of unknown requests: requests whose end was reported while threads still worked for them, or made up by
+ * a hostile program.
  */
 static void sweep(struct sdk_reader *t, const struct unsettled *unsettled, uint64_t now)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks into network namespaces other than the agent's own. The kernel iterates over Unix sockets in the namespace of
- * whoever opens the iterator, so a thread is made that enters it, opens and ends: none of the agent's threads ever
- * leaves its own. No namespace is held open between looks, which would keep it alive after its last process.
+ * Looks into network namespaces other than the agent's own. The kernel iterates over the Unix sockets of the namespace
+ * in which the iterator is opened, so a thread is made that enters the namespace, opens the iterator and ends: none of
+ * the agent's threads ever leaves its own. No namespace is held open between looks, because that would keep it alive
+ * after its last process.
  */
 #ifndef REQMETER_COLLECT_UNIX_NAMESPACES_H
 #define REQMETER_COLLECT_UNIX_NAMESPACES_H

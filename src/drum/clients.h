@@ -39,8 +39,8 @@ void clients_ended(struct clients *, const struct served_by *by, uint64_t durati
 void clients_add_rate_limited(struct clients *, const struct rate_limited *);
 
 /*
- * Gives what ended since the last call to the scopes that hold it. With `ready`, what it refuses waits for a later
- * call: nobody may know yet where that process is.
+ * Give the requests that ended since the last call to the scopes that hold them. What `ready` refuses waits for a later
+ * call: it may not be known yet in which cgroup that process is.
  */
 void clients_settle(struct clients *, clients_holds *, bool (*ready)(void *context, const struct served_by *),
 		    void *context);

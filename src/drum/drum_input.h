@@ -14,7 +14,7 @@
 struct drum_memory {
 	bool is_known;       /* which cgroup it is, and its files could be read */
 	const char *why_not; /* when it is not */
-	bool is_root;        /* the machine's figures: nobody's container */
+	bool is_root;        /* the figures are the machine's, not a container's */
 	uint64_t current_bytes, peak_bytes;
 	struct cgroup_memory_limits limits;
 };
@@ -23,7 +23,7 @@ struct drum_input {
 	struct host_memory machine;
 	struct drum_memory memory; /* of no meaning for scope node */
 	struct time_sums times;
-	const struct client *client; /* NULL: nobody's */
+	const struct client *client; /* NULL: no client is moved on */
 	/* Filled by the report: the processes in drum_info; malloc'd, the caller's. */
 	struct client_cpu *cpu;
 	size_t n_cpu;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long ended requests took, summed by who served them: all that scopes can tell apart. An end costs one look-up,
- * whoever reads. Pure.
+ * Durations of ended requests, summed by the process that served them: all that scopes can tell apart. An end costs one
+ * look-up, however many clients read. Pure.
  */
 #ifndef REQMETER_DRUM_SERVED_H
 #define REQMETER_DRUM_SERVED_H
@@ -20,7 +20,7 @@ struct served;
 #define SERVED_MAX 16384
 
 struct served_by {
-	uint64_t cgroup_id; /* 0 with pid 0: whoever served longest ago */
+	uint64_t cgroup_id; /* 0 with pid 0: the processes that served longest ago */
 	uint32_t pid;       /* 0: any process of the cgroup */
 	char comm[COMM_BYTES];
 	uint32_t lineage[LINEAGE_MAX];

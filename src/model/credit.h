@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What requests have been credited with of work that threads have not told with an end yet: they tell each stretch of
- * it as a sum from its beginning, so what was credited before has to be left out when the rest comes. Never is anything
- * credited twice; where several threads' work lies in one account, some may be credited to nobody.
+ * Credit: what requests have been given of work whose end threads have not reported yet. Threads report a stretch as a
+ * running sum from its beginning, so what was credited before is left out when the rest comes. Nothing is credited
+ * twice; where the work of several threads is in one account, a part may be credited to no request.
  */
 #ifndef REQMETER_MODEL_CREDIT_H
 #define REQMETER_MODEL_CREDIT_H

@@ -328,7 +328,7 @@ void exchange_written_by(struct exchange *e, uint32_t tid)
 		return;
 	if (e->n_writers < EXCHANGE_WRITERS_MAX)
 		e->writers[e->n_writers++] = tid;
-	else if (e->current) /* nobody waits for what this one tells */
+	else if (e->current) /* no request waits for this exchange's end */
 		e->current->inferred = true;
 }
 

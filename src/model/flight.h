@@ -29,7 +29,7 @@ struct connection {
 	struct receiver receiver;
 	uint64_t received_bytes, sent_bytes;
 	struct response_head response;
-	uint64_t answered_to;  /* stream offset behind the last response that belongs to somebody */
+	uint64_t answered_to;  /* stream offset behind the last response that belongs to a request */
 	uint64_t last_send_ns; /* as last told */
 	uint64_t queue_ns;     /* told with the latest exchange; UNKNOWN once a request has taken it */
 	uint8_t protocol;      /* enum protocol: counted already */
@@ -58,7 +58,7 @@ struct connection {
 struct exchange {
 	uint64_t id;
 	uint64_t connection;
-	struct request *current;  /* to whom its cost goes; NULL: nobody (junk, or ended) */
+	struct request *current;  /* the request that gets its cost; NULL: none (not HTTP, or ended) */
 	struct exchange *sibling; /* the next of the same request */
 	struct credit given;      /* what earlier requests got of what its threads have not told with an end yet */
 	/* What the exchange had cost a thread when the latest response began. */
@@ -73,7 +73,8 @@ struct exchange {
 	bool multiplexed; /* its process's runtime switches tasks by itself: nothing in it is exact */
 	bool ended;       /* its thread turned away after a write; a later write undoes that */
 	bool settled;     /* its request ended before its thread turned away: what comes is known already */
-	bool orphaned;    /* its request ended while its thread was elsewhere: what comes can be credited to nobody */
+	/* its request ended while its thread was elsewhere: later cost can be credited to no request */
+	bool orphaned;
 	/* In the sample at hand. */
 	bool held; /* by a thread */
 	bool parked;
@@ -158,7 +159,10 @@ enum death flight_death(const struct record *);
 
 /* `c` may be NULL. */
 enum outcome flight_outcome(const struct request *, const struct connection *c, enum death);
-/* To the sink, with this outcome if none is known already; its exchanges are nobody's from now on. `c` may be NULL. */
+/*
+ * Hand the request to the sink, with this outcome unless one is known already; its exchanges get no request. `c` may be
+ * NULL.
+ */
 void flight_finish(struct join *, struct request *, struct connection *c, enum outcome);
 
 /* The connection brings the request nothing more: it is over as soon as no thread works on it any longer. */
@@ -185,7 +189,8 @@ void flight_goes_on(struct join *, struct connection *, uint64_t body_end);
 void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
 
 /*
- * From now on its cost goes to `r` (NULL: to nobody). A request knows its exchanges, so that none outlives it unseen.
+ * Give the exchange's cost to `r` from now on (NULL: to no request). A request knows its exchanges, so that none of
+ * them outlives it unseen.
  */
 void exchange_turn(struct exchange *, struct request *r);
 /* A thread has written in it, and will tell an end of its own. Its request waits for that. */

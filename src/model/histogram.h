@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Nobody tells 1 us from 2 us of a request, nor bytes below a page's quarter. */
+/* Smaller differences do not matter: 1 us against 2 us of a request, or less than a quarter of a page. */
 #define HISTOGRAM_UNIT_BITS 10
 #define HISTOGRAM_UNIT      (1ull << HISTOGRAM_UNIT_BITS)
 #define HISTOGRAM_CELL_BITS 4

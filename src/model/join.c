@@ -43,8 +43,8 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 		e->current->shared = r->shared = true;
 	flight_speaks_http(j, c, r->pid);
 	/*
-	 * What came before in this exchange was the end of another's body: nobody's. Known where the head comes in one
-	 * read.
+	 * The bytes before the head in this exchange were the end of an earlier request's body: their cost is
+	 * background. Known where the head comes in one read.
 	 */
 	if (!e->current && begin_ns > e->opened_ns) {
 		if (begin_ns == j->record->time_ns)
@@ -149,7 +149,7 @@ static void supersede(struct join *j, struct connection *c)
 	}
 }
 
-/* Bytes went by of which nobody knows how many: the next turn to reading is the next place to begin at. */
+/* An unknown number of bytes was read: the next turn to reading is the next place where a head can begin. */
 static void note_unseen(struct join *j, struct connection *c, struct exchange *e, const struct record *record)
 {
 	if (!(record->flags & RECORD_UNSEEN))
@@ -272,7 +272,7 @@ static void on_end(struct join *j, const struct record *record)
 	struct request *r;
 
 	if (c) {
-		/* Of a thread that came back by a connection of its own to somebody else: 0. */
+		/* 0 for a thread that came back through an outbound connection of its own. */
 		c->sent_bytes = most(c->sent_bytes, record->sent_bytes);
 		c->received_bytes = most(c->received_bytes, record->received_bytes);
 		c->last_send_ns = most(c->last_send_ns, record->last_send_ns);
@@ -305,7 +305,10 @@ static void on_end(struct join *j, const struct record *record)
 		flight_connection_over(j, c, record->time_ns, flight_death(record));
 }
 
-/* Of the process that serves it: the end of a child that merely had a copy of the descriptor is nobody's death. */
+/*
+ * Counts only for the process that serves the request: the end of a child that had a copy of the descriptor is no
+ * death.
+ */
 static enum death close_by_death(const struct connection *c, const struct record *record)
 {
 	bool serves = c->first && (c->first->pid == record->pid || request_was_seen_by(c->first, record->tid));
@@ -327,7 +330,8 @@ static void on_close(struct join *j, const struct record *record)
 	c->sent_bytes = record->sent_bytes;
 	if (e && e->current && record->cost.wall_ns) {
 		/*
-		 * It was parked: nobody worked on it, unless somebody has written and will say so when it turns away.
+		 * The exchange was parked: no thread worked on it, unless one has written and will report its end when
+		 * it turns away.
 		 */
 		cost_accumulate(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);

@@ -49,14 +49,14 @@ void join_free(struct join *);
 void join_record(struct join *, const struct record *, const char *bytes);
 
 /*
- * Sets the live cost of requests in flight from the threads and kept costs of a sample, and ends the requests whose end no
- * record will report: the thread still sleeps after the last byte, or the process is gone.
+ * Sets the live cost of requests in flight from the threads and kept costs of a sample, and ends the requests whose end
+ * no record will report: the thread still sleeps after the last byte, or the process is gone.
  */
 void join_sample(struct join *, const struct sample *);
 
 /*
- * The exchanges of the last sample whose parked and handoff cost no request claims, so that the kernel side may free it.
- * An exchange may be named twice. Valid until the next join_sample().
+ * The exchanges of the last sample whose parked and handoff cost no request claims, so that the kernel side may free
+ * it. An exchange may be named twice. Valid until the next join_sample().
  */
 const uint64_t *join_unclaimed(const struct join *, size_t *n);
 
@@ -67,9 +67,9 @@ const struct join_connections *join_connections(const struct join *, uint32_t pi
 const struct request *join_request_of(const struct join *, uint64_t exchange);
 
 /*
- * What the kernel side is to be told of connections: that one speaks something else than HTTP, or where a body ends
- * whose bytes it takes for requests. Each once, at most `max`; the number. Those beyond VERDICTS_MAX that nobody takes
- * are dropped.
+ * Take what the kernel side must know of connections: that one speaks another protocol than HTTP, or where a body ends
+ * whose bytes look like requests. Each verdict once, at most `max`; return their number. Verdicts beyond VERDICTS_MAX
+ * that are not taken are dropped.
  */
 size_t join_take_verdicts(struct join *, struct verdict *ret, size_t max);
 

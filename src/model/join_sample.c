@@ -121,7 +121,7 @@ static void mark_threads(struct join *j, const struct sample *sample)
 	}
 }
 
-/* What was handed on and no end has told since. Cost alone: nobody holds the exchange by it. */
+/* Add handoff cost that no end has reported yet. It is cost alone: no thread holds the exchange by it. */
 static void mark_handoffs(struct join *j, const struct sample *sample)
 {
 	for (size_t i = 0; i < sample->n_handoffs; i++) {
@@ -191,7 +191,7 @@ static void sweep_exchanges(struct join *j)
 	free(all);
 }
 
-/* Is somebody at work on it, or may be since the sample was taken? */
+/* Return whether a thread works on the request, or may have begun to since the sample was taken. */
 static bool has_worker(const struct request *r, const struct sample *sample)
 {
 	if (r->start_ns >= sample->now_ns)
@@ -354,7 +354,7 @@ void join_sample(struct join *j, const struct sample *sample)
 	mark_threads(j, sample);
 	mark_handoffs(j, sample);
 	credit_live(j);
-	/* One that could not be read has no threads: it proves nobody's death. */
+	/* A sample that could not be read has no threads: it proves no process's death. */
 	if (sample->n_threads == 0)
 		return;
 	sweep(j, sample);

@@ -58,7 +58,7 @@ typedef bool (*retention_fits)(const void *context, const struct request *);
 size_t retention_top(const struct retention *, enum measure, uint64_t from_ns, retention_fits, const void *context,
 		     const struct request *ret[RETENTION_HIGHEST]);
 
-/* "recent" while it is among the newest, else the first reason; "" of a row that nobody keeps. */
+/* "recent" while the row is among the newest, else the first reason; "" for a row that is not kept. */
 const char *retention_because(const struct request *);
 
 /* At most so many rows, and bytes with all that belongs to them. */

@@ -23,8 +23,10 @@
  * the end may come while the table is being read; and an end is told later when its account moved meanwhile.
  */
 #define SDK_JOIN_LATE_NS 2000000000ull
-/* Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the time
- * can be missing in one. */
+/*
+ *  Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the
+ *  time can be missing in one.
+ */
 #define TOLD_PID_SAMPLES 10
 
 struct held_sample {
@@ -411,8 +413,7 @@ static void retry_held(struct sdk_join *t, uint64_t now_ns)
 	}
 }
 
-/* Requests of sockets of which nobody told in time, or whose telling is over: they are what the socket shows.
- */
+/* Requests of sockets that no program reported in time: they are what the socket shows. */
 static void release_ended(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->ended, *next; r; r = next) {

@@ -65,8 +65,8 @@ int probe_begin(struct probe *, char *error, size_t size);
 void probe_find_tasks(struct probe *);
 
 /*
- * Once more which ports are listened on, as before the programs were attached: whoever began meanwhile is seen by none
- * of them. Some ms.
+ * Read once more which ports are listened on, as before the programs were attached: a server that began in between is
+ * seen by neither the first look nor the programs. Takes some ms.
  */
 void probe_find_listeners(struct probe *);
 

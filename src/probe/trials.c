@@ -34,9 +34,7 @@ static int forget(int fd)
 
 /* --- bpf() --- */
 
-/*
- * Whoever filters system calls does not look whether a command exists. The kernel does, once it has let the caller in.
- */
+/* A seccomp filter does not check whether a command exists; the kernel does, once the filter has let the caller in. */
 static int try_bpf(void)
 {
 	union bpf_attr nothing = { 0 };

@@ -80,7 +80,7 @@ size_t verdicts_put(struct verdicts *v, const struct verdict *these, size_t n, u
 		v->told[v->n++].told_ns = now_ns;
 		put++;
 	}
-	/* After the entries: where nobody waits, the kernel side does not look. */
+	/* Count after the entries are in the map: while the count is 0, the kernel side does not look. */
 	__atomic_add_fetch(v->waiting, (uint32_t)put, __ATOMIC_ACQ_REL);
 	return put;
 }

@@ -15,13 +15,16 @@
 struct verdicts;
 
 /*
- * `map` is the BPF map; `waiting` counts its entries, and both sides change it: whoever deletes an entry takes one off.
- * Both must outlive this. 0 or -ENOMEM.
+ * `map` is the BPF map; `waiting` counts its entries, and both sides change it: the side that deletes an entry
+ * subtracts one. Both must outlive this. 0 or -ENOMEM.
  */
 int verdicts_new(struct verdicts **ret, int map, uint32_t *waiting);
 void verdicts_free(struct verdicts *);
 
-/* How many can be told now, at most VERDICTS_MAX. Gives up those that nobody has asked for in a minute. */
+/*
+ * Return how many verdicts can be put now, at most VERDICTS_MAX. Drops those that no program has looked up for a
+ * minute.
+ */
 size_t verdicts_room(struct verdicts *, uint64_t now_ns);
 
 /* Tells these, no more than there is room for. The number that is told: less if the kernel has no memory. */

@@ -49,9 +49,10 @@ struct report;
 enum report_part { REPORT_WHOLE, REPORT_COMMON, REPORT_OWN };
 
 /*
- * The report in two steps, so that whoever owns the input need not stand still while rows are written: the first reads
- * the input and takes references to rows; the second, in any thread, touches the input no more, but for texts that
- * never change, and frees the report. 0 or -ENOMEM; the text, malloc'd, its length in *n, or NULL without memory.
+ * Make the report in two steps, so that the owner of the input need not wait while rows are written. report_begin()
+ * reads the input and takes references to rows. report_finish(), in any thread, does not touch the input (but for texts
+ * that never change), and frees the report. 0 or -ENOMEM; the text, malloc'd, with its length in *n, or NULL without
+ * memory.
  */
 int report_begin(struct report **ret, const struct report_input *, const struct query *, const struct report_scope *,
 		 enum report_part);

@@ -157,7 +157,7 @@ void row_cgroup(struct json *j, const struct ledger_row *c, const struct cgroup_
 	json_close(j, '}');
 }
 
-/* As one list, for whoever reads about it. */
+/* As one list, for the manual. */
 const struct field *row_cgroup_fields(size_t *n)
 {
 	static const struct field all[] = { NAME_FIELDS(FIELD_ENTRY) CONTAINER_FIELDS(FIELD_ENTRY) RESOURCE_FIELDS(

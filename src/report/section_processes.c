@@ -69,7 +69,7 @@ void section_processes(struct report_writer *w)
 	json_close(&w->j, ']');
 }
 
-/* One that has ended its work sleeps, or does what is nobody's. */
+/* A thread that has ended its work sleeps, or does background work. */
 static const struct request *request_of(const struct report_writer *w, const struct thread_row *t)
 {
 	return t->exchange && !t->end_ns ? model_request_of(w->in->model, t->exchange) : NULL;

@@ -16,7 +16,7 @@
 
 static const struct field count_fields[] = { COUNT_FIELDS(FIELD_ENTRY) };
 static const struct field page_fields[] = { PAGE_FIELDS(FIELD_ENTRY) };
-/* As one list, for whoever reads about it. */
+/* As one list, for the manual. */
 static const struct field all_fields[] = { COUNT_FIELDS(FIELD_ENTRY) PAGE_FIELDS(FIELD_ENTRY) };
 const struct field_table requests_table = TABLE_OF_MEMBERS("Counts and pages", "requests", all_fields);
 

@@ -286,8 +286,10 @@ static void credit_others(struct sdk_table *table, struct sdk_request *r, uint64
 	}
 }
 
-/* A ring that nobody may be reading: the oldest is overwritten, and a reader sees by the numbers what it
- * missed. */
+/*
+ * Write to a ring that may have no reader: the oldest entry is overwritten, and a reader sees by the numbers what it
+ * missed.
+ */
 static void tell(struct sdk_table *table, const struct sdk_request *r)
 {
 	uint64_t number = __atomic_fetch_add(&table->counts.n_ended, 1, __ATOMIC_ACQ_REL);
@@ -310,7 +312,7 @@ void reqmeter_end(uint64_t request)
 		return;
 	if (reqmeter_current() == request)
 		reqmeter_switch(0);
-	/* From here on it is nobody's but ours: of two that end it at once, one. */
+	/* From here on this thread owns the slot: of two threads that end a request at once, one gets here. */
 	if (!__atomic_compare_exchange_n(&r->state, (__u64 *)&expected, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
 	r->end_ns = sdk_now();

@@ -12,8 +12,8 @@ void cost_accumulate(struct cost *sum, const struct cost *more);
 struct cost cost_saturating_sub(const struct cost *a, const struct cost *b);
 
 /*
- * The change from `before` to `upto`, two readings of one running sum. The peak is exact if it was reached in between, else
- * the lowest value that it can have had.
+ * The change from `before` to `upto`, two readings of one running sum. The peak is exact if it was reached in between,
+ * else the lowest value that it can have had.
  */
 struct memory memory_between(const struct memory *before, const struct memory *upto);
 

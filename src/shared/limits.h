@@ -70,7 +70,9 @@
 /* Ancestors that a process carries along, so that it stays its forebears' descendant when they are gone. */
 #define LINEAGE_MAX 8
 
-/* CPU at a stretch that may have been a request's and was credited to nobody, beyond which its row is not exact. */
+/*
+ * CPU of a stretch that may have been a request's and was credited to none; above this the request's row is not exact.
+ */
 #define EXACT_WITHIN_NS 300000
 
 /*
@@ -80,8 +82,9 @@
 #define READ_IS_WORK_BYTES 4096
 
 /*
- * CPU that an event loop has used for nobody since it last slept or touched a socket, from which on it is taken for one
- * that never sleeps: more than it takes to accept a connection, also in a runtime that has just begun (Node: 1 ms).
+ * CPU that an event loop has used for no request since it last slept or touched a socket, above which it is taken for a
+ * loop that never sleeps: more than it takes to accept a connection, also in a runtime that has just begun (Node: 1
+ * ms).
  */
 #define POLLS_AFTER_NS 2000000
 /* The same of one whose sockets do not show that it is a loop (poll and select on sockets that block). */

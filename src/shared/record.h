@@ -138,7 +138,8 @@ struct sdk_cost {
 
 /*
  * How long requests of a process took of which nothing else is told: those above the row limit. In an array, at one of
- * RATE_LIMITED_PLACES places from RATE_LIMITED_HOME on; the kernel side claims and adds, user space takes out and frees.
+ * RATE_LIMITED_PLACES places from RATE_LIMITED_HOME on; the kernel side claims and adds, user space takes out and
+ * frees.
  */
 struct rate_limited {
 	__u64 key;   /* 0: free; RATE_LIMITED_LEFT: about to be */
@@ -156,7 +157,7 @@ struct rate_limited {
 #define RATE_LIMITED_HOME(key)           ((__u32)((key)*0x9e3779b97f4a7c15ull >> 54))
 
 /*
- * What threads to which work was handed on cost an exchange (--infer-handoff), until somebody takes it. In an array, at
+ * Cost of threads to which work for an exchange was handed on (--infer-handoff), until an end takes it. In an array, at
  * one of HANDOFF_PLACES places from HANDOFF_HOME on; claimed by the kernel side, freed by user space.
  */
 struct handoff {
@@ -210,7 +211,7 @@ enum record_type {
 #define RECORD_MEMORY     0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
 /* some of the cost is that of threads of which it is guessed that they worked for it */
 #define RECORD_HANDOFF    0x4000u
-#define RECORD_UNSEEN     0x8000u  /* RECORD_OPEN, RECORD_MORE: bytes were read, nobody knows how many */
+#define RECORD_UNSEEN     0x8000u  /* RECORD_OPEN, RECORD_MORE: an unknown number of bytes was read */
 #define RECORD_OOM_KILLED 0x1000u  /* with RECORD_KILLED: by the OOM killer */
 #define RECORD_EXITED     0x10000u /* its whole process ends, of its own will */
 #define RECORD_ANSWERED   0x20000u /* RECORD_END: the thread that wrote waits in a read of that connection for more */

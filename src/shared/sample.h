@@ -111,7 +111,7 @@ static inline size_t rows_torn(const struct thread_row *rows, size_t n)
 	return torn;
 }
 
-/* Requests above the row limit of which nobody else tells. */
+/* Return the number of requests above the row limit that no program reports by libreqmeter. */
 static inline uint64_t sample_rate_limited(const struct sample *s)
 {
 	uint64_t skipped = s->losses[LOSS_RATE_LIMITED], told = s->losses[LOSS_RATE_LIMITED_SDK];

@@ -18,9 +18,9 @@
 #define SDK_TABLE_MAGIC 0x324b44534d514552ull /* "REQMSDK2" */
 
 /*
- * A thread tells the kernel side where its record is by naming itself what it is named already:
- * prctl(PR_SET_NAME, name, SDK_ANNOUNCE, address of its struct sdk_thread, 0). The kernel ignores the further
- * arguments; its tracepoint of renamed tasks is passed by nobody else, so no other program pays for it.
+ * A thread announces the address of its record by a rename to its present name: prctl(PR_SET_NAME, name, SDK_ANNOUNCE,
+ * address of its struct sdk_thread, 0). The kernel ignores the further arguments. Hardly any other program passes the
+ * tracepoint of renamed tasks, so no other program pays for it.
  */
 #define SDK_ANNOUNCE 0x7265716d65746572ull
 
@@ -29,7 +29,7 @@
 #define SDK_SLOTS           (1u << SDK_SLOT_BITS)
 #define SDK_GENERATION_BITS 29
 #define SDK_HANDLE_BITS     (SDK_SLOT_BITS + SDK_GENERATION_BITS)
-/* Threads of a process that work for requests; what further ones do is nobody's. 64 KiB. */
+/* Threads of a process that work for requests; further threads are background. 64 KiB. */
 #define SDK_THREADS 1024
 /* Ended requests that wait to be read: an agent looks ten times a second, so 20,000 a second. 768 KiB. */
 #define SDK_ENDED 2048

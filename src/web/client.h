@@ -22,8 +22,8 @@ struct web_reply {
 bool web_agent_is_valid(const char *agent);
 
 /*
- * GET target ("/stats/?…", already escaped) from the agent. token may be NULL. 0 whatever the status is, else
- * negative errno (-ECONNREFUSED, -ENOENT, -EACCES: nobody answers there) with the reason in why.
+ * GET target ("/stats/?…", already escaped) from the agent. token may be NULL. 0 whatever the status is, else negative
+ * errno (-ECONNREFUSED, -ENOENT, -EACCES: no agent answers there) with the reason in why.
  */
 int web_fetch(struct web_reply *reply, const char *agent, const char *target, const char *token, char *why,
 	      size_t size);

@@ -9,7 +9,7 @@
 enum { WEB_TOKEN_MAX = 512 };
 
 struct web_token {
-	bool is_set; /* false: nobody is asked for one */
+	bool is_set; /* false: no client needs one */
 	char text[WEB_TOKEN_MAX];
 };
 

@@ -61,7 +61,7 @@ static int clear_stale(const struct sockaddr_storage *to, socklen_t length, cons
 		return fd;
 	rc = connect(fd, (const struct sockaddr *)to, length) ? -errno : 0;
 	close(fd);
-	if (rc != -ECONNREFUSED) /* EAGAIN is a full backlog: somebody is there */
+	if (rc != -ECONNREFUSED) /* EAGAIN is a full backlog: a server is there */
 		return -EEXIST;
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }

@@ -17,9 +17,9 @@ struct web_listener {
 };
 
 /*
- * Opens a non-blocking listening socket. A Unix socket gets mode 0660 and the group "reqmeter" where there is
- * one; a socket file on which nobody answers is replaced, and a missing last directory is made. 0, or
- * negative errno with "cannot listen on ADDRESS: WHY" in error.
+ * Open a non-blocking listening socket. A Unix socket gets mode 0660 and the group "reqmeter" where that group exists;
+ * a socket file that no server answers is replaced, and a missing last directory is made. 0, or negative errno with
+ * "cannot listen on ADDRESS: WHY" in error.
  */
 int web_listener_open(struct web_listener *listener, const char *address, char *error, size_t size);
 

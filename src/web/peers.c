@@ -117,7 +117,7 @@ static void condemn(struct web_peers *peers, struct web_peer *peer)
 	shutdown(peer->fd, SHUT_RDWR); /* libmicrohttpd sees the hang-up and cleans up by its own rules */
 }
 
-/* Oldest first, and whoever waits before whoever is being answered. */
+/* Oldest first; idle connections before those that are being answered. */
 static bool goes_before(const struct web_peer *a, const struct web_peer *b)
 {
 	if (!b || a->is_answering != b->is_answering)

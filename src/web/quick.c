@@ -37,7 +37,7 @@ static bool cut(char *text, size_t n, char **target, char **host)
 	return !strpbrk(*host, "\r\n") && !strpbrk(*target, "\r\n ");
 }
 
-/* Whoever needs a token shows it in a third line. */
+/* A client that needs a token shows it in a third line. */
 static bool may_ask(const struct web_site *site, const struct web_peer *peer, const char *host)
 {
 	return peer->is_unix || (!site->token.is_set && web_host_is_allowed(host));
@@ -53,7 +53,7 @@ static void send_answer(int fd, const struct web_answer *answer)
 	const struct iovec parts[] = { { head, (size_t)n }, { answer->body, answer->length } };
 	const struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = 2 };
 
-	/* An empty send buffer has room for it; whoever is gone does not miss it. */
+	/* An empty send buffer has room for the answer; a client that is gone does not miss it. */
 	if (sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return;
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * A small HTTP/1.1 server, GET and HEAD only, for the agent's single-threaded epoll loop. It has no threads
- * and never blocks: wait on web_fd() for at most web_timeout_ms(), then call web_turn(). It knows nothing of
- * what it serves. An answer that takes long is deferred: the connection waits, nobody else does.
+ * A small HTTP/1.1 server, GET and HEAD only, for the agent's single-threaded epoll loop. It has no threads and never
+ * blocks: wait on web_fd() for at most web_timeout_ms(), then call web_turn(). It knows nothing of what it serves. A
+ * slow answer is deferred: its connection waits, no other does.
  *
- * Before the handler sees a request, the server has refused: other methods (405), a Host on TCP that is
- * neither an IP address nor localhost (403), a missing or wrong token on TCP (401), a query that is too long,
- * has too many parameters or is not decodable (400). Every error is {"error":{"code","message"}}, except what
- * libmicrohttpd itself says to a head larger than WEB_HEAD_BYTES (431 or 414, as HTML).
+ * Before the handler sees a request, the server has refused other methods (405), a Host on TCP that is neither an IP
+ * address nor localhost (403), a missing or wrong token on TCP (401), and a query that is too long, has too many
+ * parameters or cannot be decoded (400). Every error is {"error":{"code","message"}}, except what libmicrohttpd itself
+ * says to a head larger than WEB_HEAD_BYTES (431 or 414, as HTML).
  */
 #ifndef REQMETER_WEB_SERVER_H
 #define REQMETER_WEB_SERVER_H
@@ -56,8 +56,8 @@ pid_t web_peer_process(struct web_peer *peer);
 typedef void (*web_handler)(void *context, const struct web_request *request, struct web_answer *answer);
 
 /*
- * For a handler that has no answer yet: it leaves *answer as it is and gives the ticket to somebody who calls
- * web_resolve with it, once, in any thread. The connection's fd stays open until then, even if the client has gone.
+ * For a handler that has no answer yet: the handler leaves *answer as it is and passes the ticket on; web_resolve() is
+ * called with it once, in any thread. The connection's fd stays open until then, even if the client has gone.
  */
 struct web_ticket *web_defer(const struct web_request *request);
 /* The answer is the server's from here on; *answer is emptied. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c
- * and bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. The arithmetic of costs, of
+ * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c and
+ * bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. The arithmetic of costs, of
  * a response's last bytes and of a read's first ones is not copied: it is the kernel side's own. When the rest of it
  * changes, so must this. A thread that does not run is blocked. No test framework in here: fuzz targets use it too.
  */

@@ -206,7 +206,7 @@ static int read_status_code(struct cursor *c, struct http_response *ret)
 	return ret->status >= 100 ? 1 : -EINVAL;
 }
 
-/* The reason phrase is nobody's business but its end is; without a blank before it the code was none. */
+/* The reason phrase has no meaning, but its end has; without a blank before it the code was no code. */
 static int read_reason(struct cursor *c)
 {
 	if (c->at < c->end && !http_is_blank(*c->at) && *c->at != '\r' && *c->at != '\n')

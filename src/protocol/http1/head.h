@@ -70,9 +70,8 @@ int http_response_parse(const char *bytes, size_t n, bool cut, const struct http
 			struct http_response *ret);
 
 /*
- * Where the response's body ends, given what was asked. NONE after HEAD and for 1xx, 204 and 304 whatever the
- * fields say; TUNNEL for 101 and for 2xx to CONNECT. An empty method is one that nobody knows: then the
- * fields count.
+ * Return where the response's body ends, given the request. NONE after HEAD and for 1xx, 204 and 304 whatever the
+ * fields say; TUNNEL for 101 and for 2xx to CONNECT. An empty method means that it is not known: then the fields count.
  */
 enum http_framing http_response_framing(const struct http_response *response, struct http_view method);
 

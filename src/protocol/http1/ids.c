@@ -158,7 +158,7 @@ void http_id_consider(struct http_id *best, const struct http_field *field, cons
 		found.source = HTTP_ID_CUSTOM;
 	if (rank(&found) >= rank(best))
 		return;
-	/* No id is written over two lines; whoever folds one hides a line end in it. */
+	/* No id is written over two lines; a folded one hides a line end. */
 	found.length = (uint8_t)take(http_view_trim(http_view_until(field->value, "\r\n")), found.text);
 	if (found.length && !memchr(found.text, 0, found.length))
 		*best = found;

@@ -51,7 +51,7 @@ void receiver_done(struct receiver *);
  */
 void receiver_resume(struct receiver *, uint64_t begin);
 
-/* Bytes went by of which nobody knows how many. */
+/* An unknown number of bytes was read. */
 void receiver_lose(struct receiver *);
 
 /* Is it between two requests, so that what comes next is a new one? */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Views into bytes somebody else owns, and the few things HTTP asks of text. ASCII only and without the
- * locale: what a byte means must not depend on the machine the agent runs on. Pure, no allocation; a view
- * is never NUL-terminated and may hold any byte, NUL and control characters included.
+ * Views into bytes that the caller owns, and the few things HTTP asks of text. ASCII only and without the locale: what
+ * a byte means must not depend on the machine the agent runs on. Pure, no allocation; a view is never NUL-terminated
+ * and may hold any byte, NUL and control characters included.
  */
 #ifndef REQMETER_PROTOCOL_HTTP1_VIEW_H
 #define REQMETER_PROTOCOL_HTTP1_VIEW_H

@@ -16,9 +16,9 @@ void calls_close(void *object);
 void *calls_target(void *object, const char *name);
 
 /*
- * Leads the object's calls of `name` to `to`. `from` is the function they go to now.
- * 0. -ENOENT: it calls no such function. -EBUSY: the calls go elsewhere already, so somebody else follows
- * them. -ENOTSUP: another machine. Else what mprotect says. Nothing is changed on errors.
+ * Redirect the object's calls of `name` to `to`. `from` is the function that they call now. 0. -ENOENT: it calls no
+ * such function. -EBUSY: the calls are redirected already, by another extension. -ENOTSUP: another machine. Else
+ * mprotect's error. Nothing is changed on errors.
  */
 int calls_lead(void *object, const char *name, void *from, void *to);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* From CPython 3.14 on: it tells itself that a thread has entered or left a context, whoever asked for it. */
+/*
+ * From CPython 3.14 on: the interpreter itself reports that a thread has entered or left a context, whatever code asked
+ * for it.
+ */
 #include "edges.h"
 
 #if PY_VERSION_HEX >= 0x030E0000
