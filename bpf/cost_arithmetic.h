@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Arithmetic of struct cost, without any kernel type: the BPF programs and the unit tests compile the same lines. It
- * keeps two identities: the parts of a cost sum to its wall time, and no part is negative.
+ * Pure arithmetic of struct cost: no kernel type, no BPF helper, no map. The BPF programs and the unit tests compile the
+ * same lines. Two identities hold: the parts of a cost sum to its wall time, and no part is negative. Times are ns.
  */
 #ifndef REQMETER_BPF_COST_ARITHMETIC_H
 #define REQMETER_BPF_COST_ARITHMETIC_H
 
 #include "shared/record.h"
+
+#ifndef __VMLINUX_H__
+#include <stdbool.h>
+#endif
 
 #ifdef __bpf__
 #define COST_UNROLL _Pragma("unroll")
@@ -42,17 +46,34 @@ static __always_inline __u64 saturating_take(__u64 *part, __u64 amount)
 	return amount - taken;
 }
 
-/* A wait off the CPU and the slice on the CPU behind it, if there was one: what became of the time, in ns. */
+/* How a thread spent a stretch of time: first off the CPU, then in one slice on it, if there was one. */
 struct stretch {
 	__u64 runqueue, throttled, blocked;
 	__u64 run, stolen;
 };
 
 /*
- * Account for a slice of `wall` ns on the CPU for which the scheduler booked `run` ns. A lower booking is stolen time:
- * hypervisor steal, and interrupts where the kernel counts them apart. A higher booking began before the switch: when
- * an idle CPU wakes up, the scheduler starts to book some 5 us early. Subtract that from the wait before, so that time
- * closes.
+ * Split `off` ns off the CPU. `delay`: the part that the scheduler counts as queued (sched_info.run_delay, which
+ * /proc/PID/schedstat shows); with that account neither wake-ups nor the switch back to the CPU need a hook. The account
+ * keeps running while a CPU quota holds the thread back, so `throttled` ns of the delay are split off. A thread that has
+ * not `blocked`, that is, left the CPU by its own will, was runnable for all of `off`.
+ */
+static __always_inline void stretch_off(struct stretch *t, bool blocked, __u64 off, __u64 delay, __u64 throttled)
+{
+	__u64 waited = blocked ? min_u64(delay, off) : off;
+
+	t->throttled = min_u64(throttled, waited);
+	t->runqueue = waited - t->throttled;
+	t->blocked = off - waited;
+	t->run = t->stolen = 0;
+}
+
+/*
+ * Account for a slice of `wall` ns on the CPU for which the scheduler booked `run` ns.
+ *
+ * run < wall: the difference is stolen time: hypervisor steal, and interrupts where the kernel counts them apart.
+ * run > wall: the scheduler began to book before the switch, while the thread still waited: when an idle CPU wakes up,
+ * booking starts some 5 us early. Subtract the excess from the wait before the slice, so that time closes.
  */
 static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
 {
@@ -63,6 +84,17 @@ static __always_inline void stretch_on(struct stretch *t, __u64 wall, __u64 run)
 	early = saturating_take(&t->runqueue, early);
 	early = saturating_take(&t->throttled, early);
 	saturating_take(&t->blocked, early);
+}
+
+/* Add a stretch, without its wall time. `kind`: enum blocked; a larger number: the stretch has no blocked time. */
+static __always_inline void cost_add_stretch(struct cost *c, const struct stretch *t, __u32 kind)
+{
+	c->cpu_ns += t->run;
+	c->stolen_ns += t->stolen;
+	c->runqueue_ns += t->runqueue;
+	c->throttled_ns += t->throttled;
+	if (kind < BLOCKED_KINDS)
+		c->blocked_ns[kind] += t->blocked;
 }
 
 static __always_inline __s64 below_zero(__s64 x)
@@ -81,9 +113,10 @@ static __always_inline __u64 grown(__u64 a, __u64 b, __s64 *debt)
 
 /*
  * Store the cost between two readings of a thread's sums in *ret: no part is negative, and the parts sum to the wall
- * time. A reading inside a slice is an estimate. If the earlier one booked too little CPU, another part has too much
- * and shrinks now: subtract that from CPU. If it booked too much (steal that was not known yet), CPU shrinks: subtract
- * that from stolen time, and let the mark go back, since later requests would pay for it otherwise.
+ * time. A reading inside a slice is an estimate, so a part may shrink from one reading to the next. If the earlier
+ * reading booked too little CPU, another part has too much and shrinks now: subtract that from CPU. If it booked too
+ * much (steal that was not known yet), CPU shrinks: subtract that from stolen time, and let the mark go back, since
+ * later requests would pay for it otherwise.
  *
  * Global, so that the verifier follows it once and not on every path of every caller; in a stack frame of its own,
  * because a chain of calls has 512 bytes of stack. Global functions must check their pointers.
@@ -131,6 +164,13 @@ static __always_inline void cost_add(struct cost *sum, const struct cost *c)
 		sum->blocked_ns[kind] += c->blocked_ns[kind];
 	sum->voluntary_switches += c->voluntary_switches;
 	sum->involuntary_switches += c->involuntary_switches;
+}
+
+/* Keep the waits of a stretch, clear the rest. */
+static __always_inline void cost_keep_waits(struct cost *c)
+{
+	c->wall_ns = c->cpu_ns = c->stolen_ns = 0;
+	c->voluntary_switches = c->involuntary_switches = 0;
 }
 
 #define COST_WORDS (sizeof(struct cost) / sizeof(__u64))

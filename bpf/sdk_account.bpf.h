@@ -12,13 +12,6 @@
 #include "thread_time.bpf.h"
 #include "shared/sdk_table.h"
 
-/* Of a stretch: what it was not on the CPU. */
-static __always_inline void cost_keep_waits(struct cost *c)
-{
-	c->wall_ns = c->cpu_ns = c->stolen_ns = 0;
-	c->voluntary_switches = c->involuntary_switches = 0;
-}
-
 /* The beginning of struct sdk_thread. */
 struct sdk_look {
 	__u64 handle, since_ns, origin_ns, worked_ns;

@@ -74,7 +74,7 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 
 	if (queued && cpu && cpu->switch_ns)
 		delay += saturating_sub(now, clock_to_ns(cpu, queued));
-	stretch_off(&t, s, saturating_sub(now, s->off_ns), delay, throttled_until(s, task, now));
+	thread_off(&t, s, saturating_sub(now, s->off_ns), delay, throttled_until(s, task, now));
 	cost_extend(c, s, task, &t, now);
 }
 

@@ -88,6 +88,27 @@ Test(bpf_arithmetic, what_was_booked_before_the_switch_is_taken_from_the_wait)
 	cr_expect_eq(t.blocked, 8000);
 }
 
+/* The scheduler's account of queued time may exceed the wait, and throttling the queued time. */
+Test(bpf_arithmetic, a_stretch_closes)
+{
+	srandom(13);
+	for (int i = 0; i < 10000; i++) {
+		__u64 off = (__u64)random() % 5000, wall = (__u64)random() % 5000, run = (__u64)random() % 5000;
+		bool blocked = random() % 2;
+		struct cost c = { 0 };
+		struct stretch t;
+
+		stretch_off(&t, blocked, off, (__u64)random() % 6000, (__u64)random() % 6000);
+		cr_assert_eq(t.runqueue + t.throttled + t.blocked, off);
+		cr_assert(blocked || !t.blocked);
+		stretch_on(&t, wall, run);
+		cost_add_stretch(&c, &t, blocked ? BLOCKED_LOCK : (__u32)-1);
+		cr_assert_eq(c.blocked_ns[BLOCKED_LOCK], t.blocked);
+		cr_assert(parts_of(&c) == off + wall || run > off + wall,
+			  "only a booking beyond all time is not closed");
+	}
+}
+
 Test(bpf_arithmetic, a_limit_takes_waits_first)
 {
 	srandom(11);
