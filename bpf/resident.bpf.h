@@ -288,4 +288,10 @@ static __always_inline bool owns_memory(struct task_struct *task)
 	return task->group_leader == task;
 }
 
+/* Does the task change its own address space? Not where a kernel thread borrows one. */
+static __always_inline bool is_own_space(struct mm_struct *mm, struct task_struct *task)
+{
+	return task->mm == mm && !(task->flags & PF_KTHREAD);
+}
+
 #endif

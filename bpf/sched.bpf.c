@@ -5,6 +5,7 @@
  */
 #include "handoff_account.bpf.h"
 #include "cgroup_sums.bpf.h"
+#include "process_sums.bpf.h"
 #include "waits.bpf.h"
 
 /* A wait for a socket by other means is no place, and tells that the next request may come from there. */
