@@ -61,8 +61,8 @@ static void take_cost(struct request *r, const struct sdk_query_input *f)
 	struct sdk_account account = f->account;
 
 	add_unsettled(f, &account);
-	sdk_account_settle(&r->live, &account.off, wall < most ? wall : most);
-	r->live_memory = account.memory;
+	sdk_account_settle(&r->live.cost, &account.off, wall < most ? wall : most);
+	r->live.memory = account.memory;
 }
 
 static void take_process(struct request *r, const struct sdk_query_input *f)
@@ -74,27 +74,27 @@ static void take_process(struct request *r, const struct sdk_query_input *f)
 			leader = &f->rows[i];
 	if (!leader)
 		return;
-	memcpy(r->comm, leader->comm, sizeof(r->comm));
-	memcpy(r->lineage, leader->lineage, sizeof(r->lineage));
-	r->cgroup_id = leader->cgroup_id;
+	memcpy(r->server.comm, leader->comm, sizeof(r->server.comm));
+	memcpy(r->server.lineage, leader->lineage, sizeof(r->server.lineage));
+	r->server.cgroup_id = leader->cgroup_id;
 }
 
 /* The texts are NUL-terminated unless they fill their places. */
 static bool take_words(struct request *r, const struct sdk_request *slot)
 {
-	snprintf(r->method, sizeof(r->method), "%.*s", (int)sizeof(slot->method), slot->method);
+	snprintf(r->identity.method, sizeof(r->identity.method), "%.*s", (int)sizeof(slot->method), slot->method);
 	if (slot->trace.valid) {
-		hex_put(r->trace_id, slot->trace.trace_id, sizeof(slot->trace.trace_id));
-		hex_put(r->span_id, slot->trace.span_id, sizeof(slot->trace.span_id));
+		hex_put(r->identity.trace_id, slot->trace.trace_id, sizeof(slot->trace.trace_id));
+		hex_put(r->identity.span_id, slot->trace.span_id, sizeof(slot->trace.span_id));
 	}
 	if (slot->id[0])
 		r->id = strndup(slot->id, sizeof(slot->id));
-	r->id_source = slot->id[0] ? "sdk" : NULL;
+	r->identity.id_source = slot->id[0] ? "sdk" : NULL;
 	if (slot->route[0])
-		r->route = strndup(slot->route, sizeof(slot->route));
-	r->route_source = slot->route[0] ? "framework" : NULL;
+		r->identity.route = strndup(slot->route, sizeof(slot->route));
+	r->identity.route_source = slot->route[0] ? "framework" : NULL;
 	r->status = slot->status <= 999 ? (int)slot->status : 0;
-	return (r->id || !slot->id[0]) && (r->route || !slot->route[0]);
+	return (r->id || !slot->id[0]) && (r->identity.route || !slot->route[0]);
 }
 
 bool sdk_query_cost(struct request *r, const struct sdk_query_input *f)
@@ -105,12 +105,12 @@ bool sdk_query_cost(struct request *r, const struct sdk_query_input *f)
 	    slot->start_ns > f->now_ns)
 		return false;
 	r->handle = r->queue_ns = UNKNOWN;
-	r->told = true;
-	r->sdk_key = SDK_KEY(f->pid, slot->handle);
-	r->pid = f->pid;
+	r->sdk.reported = true;
+	r->sdk.key = SDK_KEY(f->pid, slot->handle);
+	r->server.pid = f->pid;
 	r->start_ns = slot->start_ns;
 	r->end_ns = f->now_ns;
-	r->n_threads = (uint16_t)__builtin_popcountll(slot->threads);
+	r->threads.n = (uint16_t)__builtin_popcountll(slot->threads);
 	if (!take_words(r, slot))
 		return false;
 	take_process(r, f);

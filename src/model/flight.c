@@ -91,7 +91,7 @@ bool flight_keep_response(struct connection *c, const char *bytes, size_t n)
 void flight_drop_response(struct connection *c)
 {
 	if (c->response.of)
-		c->response.of->head_coming = false;
+		c->response.of->framing.head_coming = false;
 	c->receiver.budget->bytes -= c->response.n;
 	free(c->response.bytes);
 	c->response = (struct response_head){ 0 };
@@ -110,7 +110,7 @@ void flight_add(struct join *j, struct connection *c, struct request *r)
 	c->n_pending++;
 	j->counts.started++;
 	j->counts.in_flight++;
-	j->n_unix += r->is_unix;
+	j->n_unix += r->server.is_unix;
 }
 
 static void flight_remove(struct join *j, struct request *r)
@@ -120,7 +120,7 @@ static void flight_remove(struct join *j, struct request *r)
 		r->older->newer = r->newer;
 	r->newer = r->older = NULL;
 	j->counts.in_flight--;
-	j->n_unix -= r->is_unix;
+	j->n_unix -= r->server.is_unix;
 }
 
 void flight_dequeue(struct connection *c, struct request *r)
@@ -158,26 +158,26 @@ void flight_begun_by(struct join *j, struct request *r, uint32_t tid)
 {
 	uintptr_t n = n_begun(j, tid);
 
-	r->shared |= n != 0 || multiplexes(j, r->pid);
+	r->doubts.shared |= n != 0 || multiplexes(j, r->server.pid);
 	if (map_set(&j->begun, tid, (void *)(n + 1)) == 0)
-		r->begun_by = tid;
+		r->threads.begun_by = tid;
 }
 
 void flight_answered_by(struct join *j, const struct request *r, const struct record *record)
 {
-	if (r->begun_by && r->begun_by != record->tid && n_begun(j, record->tid))
-		map_set(&j->multiplexers, r->pid, (void *)(uintptr_t)record->time_ns);
+	if (r->threads.begun_by && r->threads.begun_by != record->tid && n_begun(j, record->tid))
+		map_set(&j->multiplexers, r->server.pid, (void *)(uintptr_t)record->time_ns);
 }
 
 void flight_left(struct join *j, struct request *r)
 {
-	uintptr_t n = n_begun(j, r->begun_by);
+	uintptr_t n = n_begun(j, r->threads.begun_by);
 
-	if (r->begun_by && n > 1)
-		map_set(&j->begun, r->begun_by, (void *)(n - 1));
-	else if (r->begun_by)
-		map_remove(&j->begun, r->begun_by);
-	r->begun_by = 0;
+	if (r->threads.begun_by && n > 1)
+		map_set(&j->begun, r->threads.begun_by, (void *)(n - 1));
+	else if (r->threads.begun_by)
+		map_remove(&j->begun, r->threads.begun_by);
+	r->threads.begun_by = 0;
 }
 
 uint64_t flight_received_end(const struct connection *c, uint64_t received_bytes)
@@ -188,18 +188,18 @@ uint64_t flight_received_end(const struct connection *c, uint64_t received_bytes
 void flight_note_bytes(struct request *r, const struct connection *c, uint64_t received_bytes, uint64_t sent_bytes)
 {
 	if (!c)
-		r->received_to = most(r->received_to, received_bytes);
+		r->framing.received_to = most(r->framing.received_to, received_bytes);
 	else if (r == c->last)
-		r->received_to = most(r->received_to, flight_received_end(c, received_bytes));
-	r->sent_to = most(r->sent_to, r->next ? request_sent_end(r, sent_bytes) : sent_bytes);
+		r->framing.received_to = most(r->framing.received_to, flight_received_end(c, received_bytes));
+	r->framing.sent_to = most(r->framing.sent_to, r->next ? request_sent_end(r, sent_bytes) : sent_bytes);
 }
 
 void flight_note_missed(struct connection *c, struct request *r)
 {
 	if (r)
-		r->inferred = true;
+		r->doubts.inferred = true;
 	for (r = c ? c->first : NULL; r; r = r->next)
-		r->inferred = true;
+		r->doubts.inferred = true;
 }
 
 /* Where the body of the connection's last request is known to go on. */
@@ -214,7 +214,7 @@ bool flight_has_answered(const struct connection *c, const struct request *r, ui
 {
 	if (!c || (r == c->last && has_body_left(&c->receiver, received_bytes)))
 		return false;
-	return r->status || (r == c->first && sent_bytes > c->answered_to && sent_bytes > r->sent_from);
+	return r->status || (r == c->first && sent_bytes > c->answered_to && sent_bytes > r->framing.sent_from);
 }
 
 struct request *flight_first_unanswered(const struct connection *c)
@@ -329,7 +329,7 @@ void exchange_written_by(struct exchange *e, uint32_t tid)
 	if (e->n_writers < EXCHANGE_WRITERS_MAX)
 		e->writers[e->n_writers++] = tid;
 	else if (e->current) /* no request waits for this exchange's end */
-		e->current->inferred = true;
+		e->current->doubts.inferred = true;
 }
 
 void exchange_ended_by(struct exchange *e, uint32_t tid)
@@ -395,18 +395,18 @@ enum death flight_death(const struct record *record)
  */
 static bool exit_cuts(const struct request *r)
 {
-	return !r->status || r->framing == HTTP_LENGTH || r->framing == HTTP_CHUNKED;
+	return !r->status || r->framing.kind == HTTP_LENGTH || r->framing.kind == HTTP_CHUNKED;
 }
 
 enum outcome flight_outcome(const struct request *r, const struct connection *c, enum death death)
 {
-	if (request_complete(r, r->sent_to))
+	if (request_complete(r, r->framing.sent_to))
 		return OUTCOME_COMPLETED;
 	if (death == DEATH_KILLED || (death == DEATH_EXIT && exit_cuts(r) && !(c && c->reset)))
 		return OUTCOME_PROCESS_DIED;
 	if (c && (c->reset || (c->peer_eof && !r->status)))
 		return OUTCOME_CLIENT_GONE;
-	if (c && c->peer_eof && (r->framing == HTTP_LENGTH || r->framing == HTTP_CHUNKED))
+	if (c && c->peer_eof && (r->framing.kind == HTTP_LENGTH || r->framing.kind == HTTP_CHUNKED))
 		return OUTCOME_CLIENT_GONE;
 	return OUTCOME_COMPLETED;
 }
@@ -425,19 +425,20 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 	if (c) {
 		flight_dequeue(c, r);
 		if (!r->status && !r->over) /* interim responses, and those of others before it, are not its answer */
-			r->sent_from = most(r->sent_from, c->answered_to);
-		r->sent_to = most(r->sent_to, r->sent_from);
-		c->answered_to = most(c->answered_to, r->sent_to);
+			r->framing.sent_from = most(r->framing.sent_from, c->answered_to);
+		r->framing.sent_to = most(r->framing.sent_to, r->framing.sent_from);
+		c->answered_to = most(c->answered_to, r->framing.sent_to);
 	}
 	flight_remove(j, r);
 	flight_left(j, r);
 	if (!r->over)
 		r->outcome = outcome;
 	/* Bytes whose status line was not seen are an answer. */
-	if (r->outcome == OUTCOME_COMPLETED && r->connection && !r->status && r->sent_to == r->sent_from)
+	if (r->outcome == OUTCOME_COMPLETED && r->connection && !r->status &&
+	    r->framing.sent_to == r->framing.sent_from)
 		r->outcome = OUTCOME_UNANSWERED;
-	r->live = (struct cost){ 0 };
-	r->live_memory = (struct memory){ 0 };
+	r->live.cost = (struct cost){ 0 };
+	r->live.memory = (struct memory){ 0 };
 	if (r->lost) {
 		j->counts.rows++;
 		request_free(r);

@@ -33,15 +33,15 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 		return;
 	}
 	r->start_ns = r->end_ns = begin_ns;
-	r->received_from = r->received_to = offset;
-	r->sent_from = r->sent_to = j->record->sent_bytes;
-	r->inferred = r->inferred && (!c->answered || !r->path);
+	r->framing.received_from = r->framing.received_to = offset;
+	r->framing.sent_from = r->framing.sent_to = j->record->sent_bytes;
+	r->doubts.inferred = r->doubts.inferred && (!c->answered || !r->identity.path);
 	r->queue_ns = c->queue_ns;
 	c->queue_ns = UNKNOWN;
-	r->shared |= e->multiplexed;
+	r->doubts.shared |= e->multiplexed;
 	if (e->current) /* two requests, one stretch of work: where one ends and the other begins is a guess */
-		e->current->shared = r->shared = true;
-	flight_speaks_http(j, c, r->pid);
+		e->current->doubts.shared = r->doubts.shared = true;
+	flight_speaks_http(j, c, r->server.pid);
 	/*
 	 * The bytes before the head in this exchange were the end of an earlier request's body: their cost is
 	 * background. Known where the head comes in one read.
@@ -50,10 +50,10 @@ static void begin_request(struct join *j, struct exchange *e, struct request *r,
 		if (begin_ns == j->record->time_ns)
 			exchange_give(e, &j->record->cost, &j->record->memory, j->record->tid);
 		else
-			r->shared = true;
+			r->doubts.shared = true;
 	}
 	if (c->last)
-		c->last->received_to = offset;
+		c->last->framing.received_to = offset;
 	flight_add(j, c, r);
 	flight_begun_by(j, r, j->record->tid);
 	if (!e->current)
@@ -117,14 +117,14 @@ static void feed(struct join *j, struct connection *c, const struct record *reco
 		flight_speaks_other(j, c, record->pid, !(record->flags & (RECORD_INFERRED | RECORD_MISSED)));
 	c->received_bytes = record->received_bytes;
 	if (c->last)
-		c->last->received_to = flight_received_end(c, record->received_bytes);
+		c->last->framing.received_to = flight_received_end(c, record->received_bytes);
 }
 
 /* Its response was written and its status line not seen (sendfile, or behind another in one large write). */
 static void answer_unseen(struct request *r, const struct connection *c)
 {
-	r->sent_from = most(r->sent_from, c->answered_to);
-	r->sent_to = most(r->sent_from, c->sent_bytes);
+	r->framing.sent_from = most(r->framing.sent_from, c->answered_to);
+	r->framing.sent_to = most(r->framing.sent_from, c->sent_bytes);
 	r->last_send_ns = most(r->last_send_ns, c->last_send_ns);
 	r->end_ns = most(r->end_ns, r->last_send_ns);
 }
@@ -158,7 +158,7 @@ static void note_unseen(struct join *j, struct connection *c, struct exchange *e
 		on_unread_head(j, c, record);
 	receiver_lose(&c->receiver);
 	if (c->last)
-		c->last->received_unseen = c->last->inferred = c->last->shared = true;
+		c->last->doubts.received_unseen = c->last->doubts.inferred = c->last->doubts.shared = true;
 }
 
 static void on_open(struct join *j, const struct record *record, const char *bytes)
@@ -223,8 +223,8 @@ static void on_join(struct join *j, const struct record *record)
 	c->sent_bytes = most(c->sent_bytes, record->sent_bytes);
 	c->last_send_ns = most(c->last_send_ns, record->last_send_ns);
 	exchange_written_by(e, record->tid);
-	r->shared = true;
-	r->last_chunk = r->reads_on = false;
+	r->doubts.shared = true;
+	r->framing.last_chunk = r->framing.reads_on = false;
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	request_seen_by(r, record->tid);
@@ -234,14 +234,14 @@ static void note_end(struct request *r, const struct connection *c, const struct
 {
 	r->end_ns = most(r->end_ns, record->end_ns);
 	if (record->flags & RECORD_SENT && record->last_send_ns >= r->last_send_ns) {
-		r->last_chunk = record->flags & RECORD_LAST_CHUNK;
-		r->reads_on = record->flags & RECORD_ANSWERED &&
-			      flight_has_answered(c, r, record->received_bytes, record->sent_bytes);
+		r->framing.last_chunk = record->flags & RECORD_LAST_CHUNK;
+		r->framing.reads_on = record->flags & RECORD_ANSWERED &&
+				      flight_has_answered(c, r, record->received_bytes, record->sent_bytes);
 	}
 	r->last_send_ns = most(r->last_send_ns, record->last_send_ns);
 	if (record->flags & RECORD_SHARED)
-		r->shared = true;
-	r->has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
+		r->doubts.shared = true;
+	r->doubts.has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
 	flight_note_bytes(r, c, record->received_bytes, record->sent_bytes);
 	r->oom_killed |= (record->flags & RECORD_OOM_KILLED) != 0;
 	request_seen_by(r, record->tid);
@@ -255,14 +255,14 @@ static bool is_last_end(const struct request *r, const struct connection *c, con
 	if (record->flags & (RECORD_CLOSED | RECORD_KILLED))
 		return true;
 	/* A child that wrote some of it for its parent, and exits, leaves it to that. */
-	if (record->flags & RECORD_EXITED && record->pid == r->pid)
+	if (record->flags & RECORD_EXITED && record->pid == r->server.pid)
 		return true;
-	if (r->over || request_complete(r, r->sent_to))
+	if (r->over || request_complete(r, r->framing.sent_to))
 		return true;
 	if (c && c->closed)
 		return true;
 	/* Unix sockets do not tell when they close; a thread that served one request and left is the best sign. */
-	return c && c->is_unix && !r->shared && r->framing == HTTP_UNTIL_CLOSE;
+	return c && c->is_unix && !r->doubts.shared && r->framing.kind == HTTP_UNTIL_CLOSE;
 }
 
 static void on_end(struct join *j, const struct record *record)
@@ -311,7 +311,7 @@ static void on_end(struct join *j, const struct record *record)
  */
 static enum death close_by_death(const struct connection *c, const struct record *record)
 {
-	bool serves = c->first && (c->first->pid == record->pid || request_was_seen_by(c->first, record->tid));
+	bool serves = c->first && (c->first->server.pid == record->pid || request_was_seen_by(c->first, record->tid));
 
 	return serves ? flight_death(record) : DEATH_NONE;
 }
@@ -335,9 +335,9 @@ static void on_close(struct join *j, const struct record *record)
 		 */
 		cost_accumulate(&e->current->cost, &record->cost);
 		memory_append(&e->current->memory, &record->memory);
-		e->current->has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
+		e->current->doubts.has_handoff |= (record->flags & RECORD_HANDOFF) != 0;
 		if (e->current->status)
-			e->current->shared = true;
+			e->current->doubts.shared = true;
 		else
 			e->ended = true;
 	}
@@ -370,7 +370,7 @@ static void note_confidence(struct join *j, const struct record *record)
 		return;
 	e = map_get(&j->exchanges, record->exchange);
 	if (e && e->current)
-		e->current->woken |= (record->flags & RECORD_WOKEN) != 0;
+		e->current->doubts.woken |= (record->flags & RECORD_WOKEN) != 0;
 	if (record->flags & RECORD_MISSED)
 		flight_note_missed(map_get(&j->connections, record->connection), e ? e->current : NULL);
 }
@@ -440,8 +440,9 @@ size_t join_unix_namespaces(const struct join *j, struct unix_namespace *ret, si
 
 	map_init(&seen, UNIX_NAMESPACES_MAX);
 	for (const struct request *r = j->n_unix ? j->newest_request : NULL; r && n < max; r = r->older)
-		if (r->is_unix && !map_get(&seen, r->netns) && map_set(&seen, r->netns, &seen) == 0)
-			ret[n++] = (struct unix_namespace){ r->netns, r->pid };
+		if (r->server.is_unix && !map_get(&seen, r->server.netns) &&
+		    map_set(&seen, r->server.netns, &seen) == 0)
+			ret[n++] = (struct unix_namespace){ r->server.netns, r->server.pid };
 	map_done(&seen);
 	return n;
 }

@@ -23,7 +23,7 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 		if (!e->given.tid || e->given.tid == e->response_by)
 			exchange_give(e, &e->at_response, &e->memory_at_response, e->response_by);
 		from->end_ns = from->last_send_ns = e->response_ns;
-		from->sent_to = request_sent_end(from, sent_upto);
+		from->framing.sent_to = request_sent_end(from, sent_upto);
 		flight_finish(j, from, c, OUTCOME_COMPLETED);
 	}
 	exchange_turn(e, to);
@@ -44,10 +44,10 @@ struct response_write {
 /* More of its response has been written. */
 static void note_sent(struct request *r, const struct record *record)
 {
-	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
+	r->framing.sent_to = r->next ? request_sent_end(r, record->sent_bytes) : record->sent_bytes;
 	r->last_send_ns = record->time_ns;
 	request_seen_by(r, record->tid);
-	r->shared |= (record->flags & RECORD_SHARED) != 0;
+	r->doubts.shared |= (record->flags & RECORD_SHARED) != 0;
 }
 
 /* The final response of a request begins `at` bytes in. */
@@ -57,14 +57,14 @@ static void answer(const struct response_write *w, struct request *r, const stru
 
 	pass_on(w->j, w->c, w->e, r, w->from + at);
 	if (record->sdk)
-		r->sdk_key = SDK_KEY(record->pid, record->sdk);
+		r->sdk.key = SDK_KEY(record->pid, record->sdk);
 	request_answer(r, response, w->from + at, w->bytes + at, w->n - at, record->sent_bytes - w->from - at,
 		       w->j->extra);
 	flight_answered_by(w->j, r, record);
 	note_sent(r, record);
 	r->answered_ns = record->time_ns;
 	w->c->answered = true;
-	if (r->framing == HTTP_TUNNEL)
+	if (r->framing.kind == HTTP_TUNNEL)
 		w->c->receiver.state = RECEIVE_TUNNEL;
 	w->e->at_response = record->cost;
 	w->e->memory_at_response = record->memory;
@@ -80,7 +80,7 @@ static void keep_rest(const struct response_write *w, size_t at, struct request 
 	w->c->response.offset = w->from + at;
 	w->c->response.of = of;
 	if (of)
-		of->head_coming = true;
+		of->framing.head_coming = true;
 }
 
 /* An interim response ends at `end`: what it moved is no response's. */
@@ -91,8 +91,8 @@ static void skip_interim(const struct response_write *w, uint64_t end)
 	w->c->answered_to = end;
 	if (!r)
 		return;
-	r->sent_from = most(r->sent_from, end);
-	r->sent_to = most(r->sent_to, r->sent_from);
+	r->framing.sent_from = most(r->framing.sent_from, end);
+	r->framing.sent_to = most(r->framing.sent_to, r->framing.sent_from);
 }
 
 /* The response at `at`. Where the next may begin; the end of what is shown, if none can. */
@@ -165,7 +165,7 @@ static void take_more(const struct response_write *w, struct request *r)
 
 	if (http_response_parse(w->bytes, w->n, false, w->j->extra, &response) == 0)
 		keep_rest(w, 0, r);
-	if (!r->head_coming && http_response_parse(w->bytes, w->n, true, w->j->extra, &response) == 1)
+	if (!r->framing.head_coming && http_response_parse(w->bytes, w->n, true, w->j->extra, &response) == 1)
 		request_frame(r, &response, w->bytes, w->n, w->record->sent_bytes - w->from, w->j->extra);
 	note_sent(r, w->record);
 	end = request_known_end(r);
@@ -228,10 +228,11 @@ void flight_on_tail(struct join *j, const struct record *record, const char *byt
 	struct connection *c = map_get(&j->connections, record->connection);
 	struct request *r = c ? last_answered(c) : NULL;
 
-	if (!r || r->framing != HTTP_CHUNKED || !http_last_chunk(bytes, record->head_bytes))
+	if (!r || r->framing.kind != HTTP_CHUNKED || !http_last_chunk(bytes, record->head_bytes))
 		return;
 	c->sent_bytes = most(c->sent_bytes, record->sent_bytes);
-	r->tail_end = record->sent_bytes;
-	r->sent_to = r->next ? request_sent_end(r, record->sent_bytes) : most(r->sent_to, record->sent_bytes);
+	r->framing.tail_end = record->sent_bytes;
+	r->framing.sent_to =
+		r->next ? request_sent_end(r, record->sent_bytes) : most(r->framing.sent_to, record->sent_bytes);
 	r->last_send_ns = most(r->last_send_ns, record->time_ns);
 }

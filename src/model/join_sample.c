@@ -69,7 +69,7 @@ static void mark_parked(struct join *j, const struct sample *sample)
 			note_unclaimed(j, sample->parked[i].exchange);
 		} else if (!e->parked && e->ended_ns <= sample->now_ns) {
 			e->parked = true;
-			e->current->shared = true;
+			e->current->doubts.shared = true;
 			cost_accumulate(&e->seen, &sample->parked[i].cost);
 			memory_append(&e->seen_memory, &sample->parked[i].memory);
 		}
@@ -89,14 +89,14 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 	cost_accumulate(&e->seen, &row->work);
 	memory_append(&e->seen_memory, &row->work_memory);
 	r->end_ns = row->end_ns ? row->end_ns : row->now_ns;
-	r->shared |= (row->flags & THREAD_SHARED) != 0;
-	r->woken |= (row->flags & THREAD_WOKEN) != 0;
+	r->doubts.shared |= (row->flags & THREAD_SHARED) != 0;
+	r->doubts.woken |= (row->flags & THREAD_WOKEN) != 0;
 	if (row->flags & THREAD_MISSED)
 		flight_note_missed(c, r);
 	if (row->flags & THREAD_SENT && row->last_send_ns >= r->last_send_ns) {
-		r->last_chunk = row->flags & THREAD_LAST_CHUNK;
-		r->reads_on = row->end_ns && row->flags & THREAD_ANSWERED &&
-			      flight_has_answered(c, r, row->received_bytes, row->sent_bytes);
+		r->framing.last_chunk = row->flags & THREAD_LAST_CHUNK;
+		r->framing.reads_on = row->end_ns && row->flags & THREAD_ANSWERED &&
+				      flight_has_answered(c, r, row->received_bytes, row->sent_bytes);
 	}
 	r->last_send_ns = most(r->last_send_ns, row->last_send_ns);
 	flight_note_bytes(r, c, row->received_bytes, row->sent_bytes);
@@ -131,7 +131,7 @@ static void mark_handoffs(struct join *j, const struct sample *sample)
 			note_unclaimed(j, sample->handoffs[i].exchange);
 		} else if (sample->handoffs[i].cost.wall_ns && e->ended_ns <= sample->now_ns) {
 			cost_accumulate(&e->seen, &sample->handoffs[i].cost);
-			e->current->has_handoff = e->current->shared = true;
+			e->current->doubts.has_handoff = e->current->doubts.shared = true;
 		}
 	}
 }
@@ -162,15 +162,15 @@ static void credit_live(struct join *j)
 
 		if (!r)
 			continue;
-		cost_accumulate(&r->live, &part);
+		cost_accumulate(&r->live.cost, &part);
 		/* One of which nothing is seen now: what it has given is not taken back. */
 		if (all[i]->held || all[i]->parked)
-			memory_append(&r->live_memory, &memory);
+			memory_append(&r->live.memory, &memory);
 	}
 	free(all);
 	for (struct request *r = j->newest_request, *older; r; r = older) {
 		older = r->older;
-		if (rests(r) && (r->over || request_complete(r, r->sent_to)))
+		if (rests(r) && (r->over || request_complete(r, r->framing.sent_to)))
 			settle(j, r);
 	}
 }
@@ -228,7 +228,7 @@ static void release_parked(struct join *j, const struct request *r)
 static void sweep_request(struct join *j, struct request *r, const struct sample *sample)
 {
 	struct connection *c = map_get(&j->connections, r->connection);
-	bool died = !map_get(&j->pids, r->pid), doubtful = false;
+	bool died = !map_get(&j->pids, r->server.pid), doubtful = false;
 
 	if (has_worker(r, sample))
 		return;
@@ -269,7 +269,7 @@ static void connection_gone(struct join *j, struct connection *c, const struct s
 static bool was_looked_for(const struct sample *sample, const struct connection *c)
 {
 	for (size_t i = 0; i < sample->n_unix_seen; i++)
-		if (sample->unix_seen[i] == c->first->netns)
+		if (sample->unix_seen[i] == c->first->server.netns)
 			return true;
 	return sample->has_open_unix;
 }

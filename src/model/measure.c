@@ -5,12 +5,12 @@
 
 const struct cost *request_cost(const struct request *r)
 {
-	return r->seq ? &r->cost : &r->live;
+	return r->seq ? &r->cost : &r->live.cost;
 }
 
 const struct memory *request_memory(const struct request *r)
 {
-	return r->seq ? &r->memory : &r->live_memory;
+	return r->seq ? &r->memory : &r->live.memory;
 }
 
 uint64_t request_duration_ns(const struct request *r, uint64_t now_ns)

@@ -24,12 +24,13 @@ struct model {
 
 static void count_for_clients(struct model *m, const struct request *r)
 {
-	struct served_by by = { .cgroup_id = r->cgroup_id, .pid = r->pid };
+	struct served_by by = { .cgroup_id = r->server.cgroup_id, .pid = r->server.pid };
 
-	memcpy(by.comm, r->comm, sizeof(by.comm));
-	memcpy(by.lineage, r->lineage, sizeof(by.lineage));
+	memcpy(by.comm, r->server.comm, sizeof(by.comm));
+	memcpy(by.lineage, r->server.lineage, sizeof(by.lineage));
 	/* Of a request that no socket shows, the route is all that is known of the path. */
-	clients_ended(m->clients, &by, request_served_ns(r), prediction_path(r->path ? r->path : r->route));
+	clients_ended(m->clients, &by, request_served_ns(r),
+		      prediction_path(r->identity.path ? r->identity.path : r->identity.route));
 }
 
 static void keep(void *context, struct request *r)

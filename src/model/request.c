@@ -10,14 +10,14 @@
 
 void request_begin_live(struct request *r)
 {
-	r->live = r->cost;
-	r->live_memory = r->memory;
+	r->live.cost = r->cost;
+	r->live.memory = r->memory;
 }
 
 void request_take_live(struct request *r)
 {
-	r->cost = r->live;
-	r->memory = r->live_memory;
+	r->cost = r->live.cost;
+	r->memory = r->live.memory;
 }
 
 static char *copy(struct http_view view, size_t max)
@@ -53,15 +53,15 @@ static struct request *request_begin(const struct record *opened, uint64_t handl
 		return NULL;
 	r->handle = handle;
 	r->connection = opened->connection;
-	r->pid = opened->pid;
-	memcpy(r->comm, opened->comm, sizeof(r->comm));
-	memcpy(r->lineage, opened->lineage, sizeof(r->lineage));
-	r->cgroup_id = opened->cgroup_id;
-	r->port = opened->port;
-	r->is_unix = opened->flags & RECORD_UNIX;
-	r->netns = opened->netns;
-	r->inferred = opened->flags & RECORD_INFERRED;
-	r->shared = opened->flags & RECORD_SHARED;
+	r->server.pid = opened->pid;
+	memcpy(r->server.comm, opened->comm, sizeof(r->server.comm));
+	memcpy(r->server.lineage, opened->lineage, sizeof(r->server.lineage));
+	r->server.cgroup_id = opened->cgroup_id;
+	r->server.port = opened->port;
+	r->server.is_unix = opened->flags & RECORD_UNIX;
+	r->server.netns = opened->netns;
+	r->doubts.inferred = opened->flags & RECORD_INFERRED;
+	r->doubts.shared = opened->flags & RECORD_SHARED;
 	r->has_memory = opened->flags & RECORD_MEMORY;
 	r->queue_ns = UNKNOWN;
 	request_seen_by(r, opened->tid);
@@ -76,16 +76,16 @@ struct request *request_new(const struct http_request *head, const struct http_i
 
 	if (!r)
 		return NULL;
-	copy_fixed(r->method, sizeof(r->method), head->method);
-	copy_fixed(r->trace_id, sizeof(r->trace_id), head->trace_id);
-	copy_fixed(r->parent_span_id, sizeof(r->parent_span_id), head->parent_span_id);
-	r->path = copy(head->path, REQUEST_PATH_MAX);
+	copy_fixed(r->identity.method, sizeof(r->identity.method), head->method);
+	copy_fixed(r->identity.trace_id, sizeof(r->identity.trace_id), head->trace_id);
+	copy_fixed(r->identity.parent_span_id, sizeof(r->identity.parent_span_id), head->parent_span_id);
+	r->identity.path = copy(head->path, REQUEST_PATH_MAX);
 	http_route_fold(head->path.at, head->path.length, route, sizeof(route));
-	r->route = strdup(route);
+	r->identity.route = strdup(route);
 	r->id = id_of(head, r->handle);
-	r->id_made = head->id.source == HTTP_ID_NONE;
-	r->id_source = r->id_made ? "generated" : http_id_source_name(&head->id, extra);
-	if (!r->path || !r->route || !r->id) {
+	r->identity.id_made = head->id.source == HTTP_ID_NONE;
+	r->identity.id_source = r->identity.id_made ? "generated" : http_id_source_name(&head->id, extra);
+	if (!r->identity.path || !r->identity.route || !r->id) {
 		request_free(r);
 		return NULL;
 	}
@@ -99,9 +99,9 @@ struct request *request_unread(const struct record *opened, uint64_t handle)
 
 	if (!r)
 		return NULL;
-	r->inferred = true;
-	r->id_made = true;
-	r->id_source = "generated";
+	r->doubts.inferred = true;
+	r->identity.id_made = true;
+	r->identity.id_source = "generated";
 	r->id = id_of(&nothing, handle);
 	if (!r->id) {
 		request_free(r);
@@ -114,10 +114,10 @@ void request_free(struct request *r)
 {
 	if (!r || __atomic_fetch_sub(&r->n_readers, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	free(r->path);
-	free(r->route);
+	free(r->identity.path);
+	free(r->identity.route);
 	free(r->id);
-	free(r->response_id);
+	free(r->identity.response_id);
 	free(r);
 }
 
@@ -144,12 +144,12 @@ struct request *request_copy(const struct request *r)
 	*ret = *r;
 	ret->next = ret->newer = ret->older = NULL;
 	ret->exchanges = NULL;
-	ret->same_reader = NULL;
+	ret->sdk.same_reader = NULL;
 	ret->n_readers = 0;
-	whole = copy_text(&ret->path, r->path);
-	whole = copy_text(&ret->route, r->route) && whole;
+	whole = copy_text(&ret->identity.path, r->identity.path);
+	whole = copy_text(&ret->identity.route, r->identity.route) && whole;
 	whole = copy_text(&ret->id, r->id) && whole;
-	whole = copy_text(&ret->response_id, r->response_id) && whole;
+	whole = copy_text(&ret->identity.response_id, r->identity.response_id) && whole;
 	if (whole)
 		return ret;
 	request_free(ret);
@@ -161,16 +161,16 @@ static void take_response_id(struct request *r, const struct http_id *id, const 
 {
 	char *text;
 
-	if (id->source == HTTP_ID_NONE || r->response_id)
+	if (id->source == HTTP_ID_NONE || r->identity.response_id)
 		return;
-	r->response_id = copy(http_id_view(id), REQUEST_ID_MAX);
-	text = r->id_made ? copy(http_id_view(id), REQUEST_ID_MAX) : NULL;
+	r->identity.response_id = copy(http_id_view(id), REQUEST_ID_MAX);
+	text = r->identity.id_made ? copy(http_id_view(id), REQUEST_ID_MAX) : NULL;
 	if (!text)
 		return;
 	free(r->id);
 	r->id = text;
-	r->id_source = http_id_source_name(id, extra);
-	r->id_made = false;
+	r->identity.id_source = http_id_source_name(id, extra);
+	r->identity.id_made = false;
 }
 
 /* Follows a chunked body as far as it is shown. */
@@ -183,25 +183,26 @@ static void walk_chunks(struct request *r, const char *bytes, size_t shown, uint
 	http_chunked_init(&body);
 	rc = http_chunked_feed(&body, bytes, shown, &used);
 	if (rc == 1) {
-		r->chunks_seen = true;
-		r->sent_end += used;
+		r->framing.chunks_seen = true;
+		r->framing.sent_end += used;
 	} else if (rc == 0 && http_chunked_skip(&body, written - shown) == 0) {
-		r->chunked_beyond = r->sent_end + written + (http_chunked_in_data(&body) ? body.left : 0);
+		r->framing.chunked_beyond =
+			r->framing.sent_end + written + (http_chunked_in_data(&body) ? body.left : 0);
 	}
 }
 
 void request_frame(struct request *r, const struct http_response *response, const char *bytes, size_t shown,
 		   uint64_t written, const struct http_id_headers *extra)
 {
-	struct http_view method = { r->method, strlen(r->method) };
+	struct http_view method = { r->identity.method, strlen(r->identity.method) };
 	size_t head = response->head_bytes ? response->head_bytes : shown;
 
-	r->framing = http_response_framing(response, method);
-	r->head_whole = response->head_bytes != 0;
-	r->sent_end = r->sent_from + head;
-	if (r->framing == HTTP_LENGTH)
-		r->sent_end += response->content_length;
-	if (r->framing == HTTP_CHUNKED && r->head_whole)
+	r->framing.kind = http_response_framing(response, method);
+	r->framing.head_whole = response->head_bytes != 0;
+	r->framing.sent_end = r->framing.sent_from + head;
+	if (r->framing.kind == HTTP_LENGTH)
+		r->framing.sent_end += response->content_length;
+	if (r->framing.kind == HTTP_CHUNKED && r->framing.head_whole)
 		walk_chunks(r, bytes + head, shown - head, written - head);
 	take_response_id(r, &response->id, extra);
 }
@@ -210,17 +211,17 @@ void request_answer(struct request *r, const struct http_response *response, uin
 		    size_t shown, uint64_t written, const struct http_id_headers *extra)
 {
 	r->status = response->status;
-	r->sent_from = sent_from;
-	r->last_chunk = r->reads_on = false;
+	r->framing.sent_from = sent_from;
+	r->framing.last_chunk = r->framing.reads_on = false;
 	request_frame(r, response, bytes, shown, written, extra);
 }
 
 uint64_t request_known_end(const struct request *r)
 {
-	bool counted =
-		r->framing == HTTP_NONE || r->framing == HTTP_LENGTH || (r->framing == HTTP_CHUNKED && r->chunks_seen);
+	bool counted = r->framing.kind == HTTP_NONE || r->framing.kind == HTTP_LENGTH ||
+		       (r->framing.kind == HTTP_CHUNKED && r->framing.chunks_seen);
 
-	return r->status && counted && r->head_whole ? r->sent_end : UNKNOWN;
+	return r->status && counted && r->framing.head_whole ? r->framing.sent_end : UNKNOWN;
 }
 
 uint64_t request_sent_end(const struct request *r, uint64_t sent_bytes)
@@ -233,49 +234,49 @@ uint64_t request_sent_end(const struct request *r, uint64_t sent_bytes)
 /* A chunked body whose end was not followed to. Data may look like its end, but what lies inside a chunk is none. */
 static bool chunks_complete(const struct request *r, uint64_t sent_bytes)
 {
-	return sent_bytes > r->chunked_beyond && sent_bytes > r->sent_end &&
-	       (r->last_chunk || r->tail_end == sent_bytes || r->reads_on);
+	return sent_bytes > r->framing.chunked_beyond && sent_bytes > r->framing.sent_end &&
+	       (r->framing.last_chunk || r->framing.tail_end == sent_bytes || r->framing.reads_on);
 }
 
 bool request_complete(const struct request *r, uint64_t sent_bytes)
 {
-	if (r->head_coming)
+	if (r->framing.head_coming)
 		return false;
 	if (request_known_end(r) != UNKNOWN)
-		return sent_bytes >= r->sent_end;
-	switch (r->status ? r->framing : HTTP_UNKNOWN) {
+		return sent_bytes >= r->framing.sent_end;
+	switch (r->status ? r->framing.kind : HTTP_UNKNOWN) {
 	case HTTP_NONE:
 	case HTTP_LENGTH:
-		return sent_bytes >= r->sent_end || r->reads_on;
+		return sent_bytes >= r->framing.sent_end || r->framing.reads_on;
 	case HTTP_CHUNKED:
 		return chunks_complete(r, sent_bytes);
 	case HTTP_TUNNEL:
 		return false;
 	default:
-		return r->reads_on;
+		return r->framing.reads_on;
 	}
 }
 
 bool request_was_seen_by(const struct request *r, uint32_t tid)
 {
-	for (uint16_t i = 0; i < r->n_threads; i++)
-		if (r->tids[i] == tid)
+	for (uint16_t i = 0; i < r->threads.n; i++)
+		if (r->threads.tids[i] == tid)
 			return true;
 	return false;
 }
 
 void request_seen_by(struct request *r, uint32_t tid)
 {
-	if (!request_was_seen_by(r, tid) && r->n_threads < REQUEST_TIDS_SEEN)
-		r->tids[r->n_threads++] = tid;
+	if (!request_was_seen_by(r, tid) && r->threads.n < REQUEST_TIDS_SEEN)
+		r->threads.tids[r->threads.n++] = tid;
 }
 
 uint64_t request_served_ns(const struct request *r)
 {
 	uint64_t end_ns = r->last_send_ns ? r->last_send_ns : r->end_ns;
 
-	if (r->told)
-		return r->handled_ns;
+	if (r->sdk.reported)
+		return r->sdk.handled_ns;
 	return end_ns > r->start_ns ? end_ns - r->start_ns : 0;
 }
 
@@ -288,18 +289,18 @@ const char *request_outcome_name(enum outcome outcome)
 
 const char *request_confidence(const struct request *r)
 {
-	if (r->told)
+	if (r->sdk.reported)
 		return "exact";
-	if (r->inferred || r->has_handoff)
+	if (r->doubts.inferred || r->doubts.has_handoff)
 		return "inferred";
-	if (r->woken)
+	if (r->doubts.woken)
 		return "inherited";
-	return r->shared ? "boundary" : "exact";
+	return r->doubts.shared ? "boundary" : "exact";
 }
 
 const char *request_source(const struct request *r)
 {
-	if (r->told)
+	if (r->sdk.reported)
 		return "sdk";
-	return r->has_handoff || r->woken ? "inherited" : "socket";
+	return r->doubts.has_handoff || r->doubts.woken ? "inherited" : "socket";
 }

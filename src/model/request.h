@@ -26,88 +26,116 @@ enum outcome {
 	OUTCOME_UNANSWERED, /* its server gave the connection up and had written nothing */
 };
 
+/* What names a request. Strings are the request's own. */
+struct request_identity {
+	char method[HTTP_METHOD_MAX + 1];
+	char trace_id[33], parent_span_id[17], span_id[17]; /* "": none */
+	char *path, *route;                                 /* NULL: the head could not be read */
+	char *response_id;                                  /* NULL: none */
+	const char *id_source;                              /* a static string */
+	const char *route_source;                           /* a static string; NULL: folded from the path */
+	bool id_made;                                       /* no header gave the id */
+};
+
+/* The process that serves it, and the socket at which it came. */
+struct request_server {
+	uint32_t pid;
+	char comm[COMM_BYTES];
+	uint32_t lineage[LINEAGE_MAX]; /* of the process: parent, its parent, … */
+	uint64_t cgroup_id;
+	uint16_t port;
+	bool is_unix;
+	uint32_t netns; /* network namespace of a Unix connection */
+};
+
+/* Where its bytes lie in the connection's streams, and where its response ends as far as framing says. */
+struct request_framing {
+	uint64_t received_from, received_to; /* stream offsets on the connection */
+	uint64_t sent_from, sent_to;
+	enum http_framing kind; /* of the response's body */
+	bool head_coming;       /* more of the response's head is expected: the members below are not known yet */
+	/* the response's head was seen whole, so sent_end is exact; else sent_end is the lowest value that it can have */
+	bool head_whole;
+	bool chunks_seen; /* a chunked body was seen whole: sent_end is its end; else sent_end is its beginning */
+	uint64_t sent_end;
+	uint64_t chunked_beyond; /* bytes that are written at least before a chunked body can be over */
+	uint64_t tail_end;       /* offset where the last bytes end like a chunked body with trailers; 0: none did */
+	bool reads_on;           /* the thread that wrote the response waits in a read of its connection */
+	bool last_chunk;         /* its last write ended as a chunked body ends */
+};
+
+/* Its cost as of the last sample while it is in flight: what is credited, and what is seen beyond. */
+struct request_live {
+	struct cost cost;
+	struct memory memory;
+};
+
+/* The threads that worked for it. */
+struct request_threads {
+	uint32_t tids[REQUEST_TIDS_SEEN];
+	uint16_t n;        /* above REQUEST_TIDS_SEEN: at least as many */
+	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
+};
+
+/* Why its row may not be `exact`: see request_confidence(). */
+struct request_doubts {
+	bool shared;          /* its threads served other requests in between, or several worked on it */
+	bool inferred;        /* the connection is older than the agent, or bytes of it were moved unseen */
+	bool received_unseen; /* an unknown number of its bytes was read unseen */
+	bool has_handoff; /* with --infer-handoff: its cost contains that of threads guessed to have worked for it */
+	bool woken;       /* its cost contains what a thread did between its wake-up and its first edge */
+};
+
+/* What its program reports by libreqmeter, and the search for the socket's request that is the same (sdk_match.h). */
+struct request_sdk {
+	uint64_t key;        /* SDK_KEY(); 0: not known */
+	bool reported;       /* its cost and its names are the program's */
+	uint64_t handled_ns; /* if reported: from the program's begin to the begin of its response */
+	bool waits, claimed;
+	uint64_t missing_ns; /* time of the first sample in a row that should have reported it and did not; 0: none */
+	/* Which thread read its head, and what the program began then. */
+	uint32_t head_tid;
+	uint64_t head_ns, head_before_ns; /* when that thread read this head, and the one before */
+	uint64_t window_key;              /* request that the program began between this head and the thread's next */
+	uint64_t window_closed_ns;        /* time of the first sample in which that window was over */
+	bool window_unsure;               /* several requests began in it, or it may be another head's */
+	struct request *same_reader;      /* in this sample */
+	struct request *newer, *older;    /* among those that no socket shows */
+};
+
 struct request {
-	/* First, and next to each other, what a walk through all rows looks at: two cache lines each. */
+	/* First and next to each other: the members that a walk through all rows reads, two cache lines each. */
 	struct request *newer, *older; /* among those in flight, later among the rows that are kept */
-	uint64_t seq;                  /* of its end; 0 while in flight */
-	char *id;                      /* never NULL; generated when no header gave one */
+	uint64_t seq;                  /* number of its end; 0 while in flight */
+	char *id;                      /* never NULL; generated if no header gave one */
 	unsigned kept;                 /* why its row is kept: the retention's bits */
 	unsigned n_readers;            /* references beyond the owner's; counted atomically */
 	int status;                    /* 0: not seen */
 	enum outcome outcome;
 	uint64_t start_ns, start_unix_ns;
 	struct cost cost;      /* credited so far */
-	uint64_t last_send_ns; /* 0: nothing written */
-	uint64_t end_ns;       /* of attribution; of one in flight: when it was last seen */
+	uint64_t last_send_ns; /* 0: nothing was written */
+	uint64_t end_ns;       /* end of attribution; while in flight: when it was last seen */
 
 	struct request *next; /* on its connection, in order of arrival */
 	uint64_t handle;
-	struct exchange *exchanges; /* in which it is worked on: the join's */
+	struct exchange *exchanges; /* in which it is worked on; the join's */
 	uint64_t connection;
 
-	char method[HTTP_METHOD_MAX + 1];
-	char trace_id[33], parent_span_id[17], span_id[17]; /* empty: none */
-	char *path, *route;                                 /* NULL: the head could not be read */
-	char *response_id;
-	const char *id_source;
-	const char *route_source; /* NULL: folded from the path */
-	bool id_made;             /* no header gave it */
-
-	uint32_t pid;
-	char comm[COMM_BYTES];
-	uint32_t lineage[LINEAGE_MAX]; /* of the process: parent, its parent, … */
-	uint64_t cgroup_id;
-	uint16_t port;
-
-	struct cost live;                    /* of one in flight: what is not credited yet */
-	struct memory memory, live_memory;   /* the same */
-	uint64_t received_from, received_to; /* stream offsets on the connection */
-	uint64_t sent_from, sent_to;
-
-	/* Where its response ends, as far as framing says. */
-	enum http_framing framing;
-	bool head_coming; /* more of the response's head is waited for: nothing below is known yet */
-	/* the response's head was seen whole, so sent_end holds; else it is the least that it can be */
-	bool head_whole;
-	bool chunks_seen; /* of a chunked body, all: sent_end is where they end; else where they begin */
-	uint64_t sent_end;
-	uint64_t chunked_beyond; /* more than so much is written before a chunked body can be over */
-	/* the last bytes up to here end as a chunked body with trailers does; 0: none were seen that do */
-	uint64_t tail_end;
-	bool reads_on; /* the thread that wrote the response waits in a read of its connection: it has answered */
-
-	uint32_t tids[REQUEST_TIDS_SEEN];
-	uint16_t n_threads;
-	uint32_t begun_by; /* the thread that began it and has not left it for good; 0: none */
-	bool shared;       /* its threads served others meanwhile, or several worked on it */
-	bool is_unix;
-	uint32_t netns;       /* of a Unix connection: its network namespace */
-	bool has_memory;      /* it is measured */
-	bool oom_killed;      /* its process, while one of its threads was at it */
-	bool inferred;        /* the connection is older than the agent, or bytes of it were moved unseen */
-	bool received_unseen; /* some of its bytes were read unseen: their number is not known */
-	/* --infer-handoff: some of its cost is that of threads of which it is guessed that they worked for it */
-	bool has_handoff;
-	bool woken; /* some of its cost is what a thread did since it woke, before its first edge of this request */
-	bool lost;  /* some of its cost could not be kept: it must not become a row */
-	uint64_t queue_ns;    /* UNKNOWN: not told */
+	struct request_identity identity;
+	struct request_server server;
+	struct request_framing framing;
+	struct memory memory; /* credited so far */
+	bool has_memory;      /* memory is measured */
+	struct request_live live;
+	struct request_threads threads;
+	struct request_doubts doubts;
+	struct request_sdk sdk;
+	uint64_t queue_ns;    /* UNKNOWN: not known */
 	uint64_t answered_ns; /* when the first bytes of its final response had been written; 0: not seen */
-	bool last_chunk;      /* its last write ended as a chunked body ends */
-	/* What its program tells of it by libreqmeter. */
-	uint64_t sdk_key;    /* the program's name for it; 0: not known */
-	bool told;           /* its cost and words are the program's */
-	uint64_t handled_ns; /* with that: from where the program began it to where its response begins */
-	bool waits, claimed;
-	uint64_t sdk_missing_ns; /* the first sample of late that told nothing of it, though it might have; 0: none */
-	/* Who read its head and what was begun then: see sdk_match.h. */
-	uint32_t head_tid;
-	uint64_t head_ns, head_before_ns; /* and when that thread had read the one before */
-	uint64_t window_key;         /* of the request that a program began between this head and the thread's next */
-	uint64_t window_closed_ns;   /* the sample in which that was first seen to be over */
-	bool window_unsure;          /* there are several, or it may be another's */
-	struct request *same_reader; /* in the sample at hand */
-	struct request *sdk_newer, *sdk_older;
-	bool over; /* but for threads that have yet to tell what it cost; the outcome is known */
+	bool oom_killed;      /* its process, while one of its threads worked for it */
+	bool lost;            /* some of its cost could not be kept: it must not become a row */
+	bool over;            /* only threads that have yet to report its cost are missing; the outcome is known */
 };
 
 /* A request from a parsed head. NULL without memory. The handle gives the id where no header does. */

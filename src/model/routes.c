@@ -116,11 +116,11 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t n)
 
 static uint64_t hash_of(const struct routes *rt, const struct request *r)
 {
-	uint64_t hash = hash_bytes(0xcbf29ce484222325ull, r->method, strlen(r->method) + 1);
+	uint64_t hash = hash_bytes(0xcbf29ce484222325ull, r->identity.method, strlen(r->identity.method) + 1);
 
-	hash = r->route ? hash_bytes(hash, r->route, strlen(r->route) + 1) : hash;
+	hash = r->identity.route ? hash_bytes(hash, r->identity.route, strlen(r->identity.route) + 1) : hash;
 	if (rt->by_process)
-		hash = hash_bytes(hash, &r->pid, sizeof(r->pid));
+		hash = hash_bytes(hash, &r->server.pid, sizeof(r->server.pid));
 	return hash ? hash : 1;
 }
 
@@ -132,15 +132,16 @@ static bool same_text(const char *a, const char *b)
 /* A process may move between cgroups, change its name, or give its pid to another: another series. */
 static bool same_source(const struct route_source *s, const struct request *r)
 {
-	return s->pid == r->pid && s->cgroup_id == r->cgroup_id && memcmp(s->comm, r->comm, COMM_BYTES) == 0 &&
-	       memcmp(s->lineage, r->lineage, sizeof(s->lineage)) == 0;
+	return s->pid == r->server.pid && s->cgroup_id == r->server.cgroup_id &&
+	       memcmp(s->comm, r->server.comm, COMM_BYTES) == 0 &&
+	       memcmp(s->lineage, r->server.lineage, sizeof(s->lineage)) == 0;
 }
 
 static struct series *find(const struct routes *rt, const struct request *r, uint64_t hash)
 {
 	struct series *s = map_get(&rt->series, hash);
 
-	while (s && !(strcmp(s->method, r->method) == 0 && same_text(s->route, r->route) &&
+	while (s && !(strcmp(s->method, r->identity.method) == 0 && same_text(s->route, r->identity.route) &&
 		      (!rt->by_process || same_source(&s->source, r))))
 		s = s->next;
 	return s;
@@ -187,14 +188,14 @@ static struct series *series_new(struct routes *rt, const struct request *r, uin
 		return NULL;
 	s->hash = hash;
 	s->next = map_get(&rt->series, hash);
-	memcpy(s->method, r->method, sizeof(s->method));
-	s->route = r->route ? strdup(r->route) : NULL;
+	memcpy(s->method, r->identity.method, sizeof(s->method));
+	s->route = r->identity.route ? strdup(r->identity.route) : NULL;
 	if (rt->by_process) {
-		s->source = (struct route_source){ .pid = r->pid, .cgroup_id = r->cgroup_id };
-		memcpy(s->source.lineage, r->lineage, sizeof(s->source.lineage));
-		memcpy(s->source.comm, r->comm, COMM_BYTES);
+		s->source = (struct route_source){ .pid = r->server.pid, .cgroup_id = r->server.cgroup_id };
+		memcpy(s->source.lineage, r->server.lineage, sizeof(s->source.lineage));
+		memcpy(s->source.comm, r->server.comm, COMM_BYTES);
 	}
-	if ((r->route && !s->route) || map_set(&rt->series, hash, s)) {
+	if ((r->identity.route && !s->route) || map_set(&rt->series, hash, s)) {
 		free(s->route);
 		free(s);
 		return NULL;

@@ -74,7 +74,7 @@ void sdk_join_free(struct sdk_join *t)
 	if (!t)
 		return;
 	for (struct request *r = t->newest, *older; r; r = older) {
-		older = r->sdk_older;
+		older = r->sdk.older;
 		request_free(r);
 	}
 	for (struct request *r = t->ended, *next; r; r = next) {
@@ -109,12 +109,12 @@ void sdk_join_foreign(struct sdk_join *t, uint32_t pid)
 
 void sdk_join_socket_ended(struct sdk_join *t, struct request *r)
 {
-	if (!map_get(&t->pids, r->pid) || t->n_ended >= SDK_JOIN_WAITING_MAX) {
+	if (!map_get(&t->pids, r->server.pid) || t->n_ended >= SDK_JOIN_WAITING_MAX) {
 		t->sink(t->context, r);
 		return;
 	}
 	r->next = NULL;
-	r->waits = true;
+	r->sdk.waits = true;
 	*t->ended_tail = r;
 	t->ended_tail = &r->next;
 	t->n_ended++;
@@ -135,26 +135,26 @@ static void take_text(char **to, const char *text)
 /* What the program says goes before what was seen, but for status, bytes and path. */
 static void take_words(struct request *r, const struct sdk_sample *told)
 {
-	r->told = true;
+	r->sdk.reported = true;
 	r->has_memory = told->has_memory;
-	r->sdk_key = told->key;
+	r->sdk.key = told->key;
 	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
 		take_text(&r->id, told->id);
-		r->id_source = "sdk";
-		r->id_made = false;
+		r->identity.id_source = "sdk";
+		r->identity.id_made = false;
 	}
 	if (told->route[0]) {
-		take_text(&r->route, told->route);
-		r->route_source = "framework";
+		take_text(&r->identity.route, told->route);
+		r->identity.route_source = "framework";
 	}
-	if (!r->method[0])
-		snprintf(r->method, sizeof(r->method), "%s", told->method);
-	if (!r->trace_id[0])
-		memcpy(r->trace_id, told->trace_id, sizeof(r->trace_id));
-	memcpy(r->span_id, told->span_id, sizeof(r->span_id));
+	if (!r->identity.method[0])
+		snprintf(r->identity.method, sizeof(r->identity.method), "%s", told->method);
+	if (!r->identity.trace_id[0])
+		memcpy(r->identity.trace_id, told->trace_id, sizeof(r->identity.trace_id));
+	memcpy(r->identity.span_id, told->span_id, sizeof(r->identity.span_id));
 	if (!r->status)
 		r->status = (int)told->status;
-	r->n_threads = (uint16_t)told->n_threads;
+	r->threads.n = (uint16_t)told->n_threads;
 }
 
 /* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
@@ -167,17 +167,17 @@ static uint64_t handled_ns(const struct request *r, const struct sdk_sample *tol
 
 static void take_live(struct request *r, const struct sdk_sample *told)
 {
-	r->live = told->cost;
-	r->live_memory = told->memory;
+	r->live.cost = told->cost;
+	r->live.memory = told->memory;
 }
 
 static void take_cost(struct request *r, const struct sdk_sample *told)
 {
-	r->handled_ns = handled_ns(r, told);
+	r->sdk.handled_ns = handled_ns(r, told);
 	r->cost = told->cost;
 	r->memory = told->memory;
-	r->live = (struct cost){ 0 };
-	r->live_memory = (struct memory){ 0 };
+	r->live.cost = (struct cost){ 0 };
+	r->live.memory = (struct memory){ 0 };
 	if (told->start_ns < r->start_ns)
 		r->start_ns = told->start_ns;
 	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
@@ -191,16 +191,16 @@ static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sampl
 	if (!r)
 		return NULL;
 	r->handle = TOLD_HANDLES + ++t->n_handles;
-	r->pid = told->pid;
-	memcpy(r->comm, told->comm, sizeof(r->comm));
-	memcpy(r->lineage, told->lineage, sizeof(r->lineage));
-	r->cgroup_id = told->cgroup_id;
+	r->server.pid = told->pid;
+	memcpy(r->server.comm, told->comm, sizeof(r->server.comm));
+	memcpy(r->server.lineage, told->lineage, sizeof(r->server.lineage));
+	r->server.cgroup_id = told->cgroup_id;
 	r->queue_ns = UNKNOWN;
 	r->start_ns = told->start_ns;
 	snprintf(made, sizeof(made), "reqmeter-%llu", (unsigned long long)r->handle);
 	r->id = strdup(told->id[0] ? told->id : made);
-	r->id_source = told->id[0] ? "sdk" : "generated";
-	r->id_made = !told->id[0];
+	r->identity.id_source = told->id[0] ? "sdk" : "generated";
+	r->identity.id_made = !told->id[0];
 	if (!r->id) {
 		free(r);
 		return NULL;
@@ -212,11 +212,11 @@ static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sampl
 
 static void open_remove(struct sdk_join *t, struct request *r)
 {
-	map_remove(&t->open, r->sdk_key);
-	*(r->sdk_newer ? &r->sdk_newer->sdk_older : &t->newest) = r->sdk_older;
-	if (r->sdk_older)
-		r->sdk_older->sdk_newer = r->sdk_newer;
-	r->sdk_newer = r->sdk_older = r->older = NULL;
+	map_remove(&t->open, r->sdk.key);
+	*(r->sdk.newer ? &r->sdk.newer->sdk.older : &t->newest) = r->sdk.older;
+	if (r->sdk.older)
+		r->sdk.older->sdk.newer = r->sdk.newer;
+	r->sdk.newer = r->sdk.older = r->older = NULL;
 	t->counts.in_flight--;
 }
 
@@ -230,10 +230,10 @@ static struct request *open_add(struct sdk_join *t, const struct sdk_sample *tol
 		request_free(r);
 		return NULL;
 	}
-	r->sdk_key = told->key;
-	r->sdk_older = t->newest;
+	r->sdk.key = told->key;
+	r->sdk.older = t->newest;
 	if (t->newest)
-		t->newest->sdk_newer = r;
+		t->newest->sdk.newer = r;
 	t->newest = r;
 	t->counts.in_flight++;
 	t->counts.started++;
@@ -246,7 +246,7 @@ static void on_open(struct sdk_join *t, const struct sdk_sample *told)
 
 	map_set(&t->seen, told->key, t);
 	if (r) {
-		r->claimed = true;
+		r->sdk.claimed = true;
 		take_words(r, told);
 		take_live(r, told);
 		if (alone) { /* its socket shows it by now */
@@ -269,22 +269,22 @@ static void on_open(struct sdk_join *t, const struct sdk_sample *told)
 static bool untold(const struct sdk_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
 {
 	if (map_get(&t->seen, key)) {
-		r->sdk_missing_ns = 0;
+		r->sdk.missing_ns = 0;
 		return false;
 	}
-	if (!r->sdk_missing_ns) {
-		r->sdk_missing_ns = now_ns;
+	if (!r->sdk.missing_ns) {
+		r->sdk.missing_ns = now_ns;
 		return false;
 	}
-	return now_ns - r->sdk_missing_ns >= patience_ns;
+	return now_ns - r->sdk.missing_ns >= patience_ns;
 }
 
 /* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
 static void open_sweep(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->newest, *older; r; r = older) {
-		older = r->sdk_older;
-		if (!untold(t, r, r->sdk_key, now_ns, SDK_JOIN_LATE_NS))
+		older = r->sdk.older;
+		if (!untold(t, r, r->sdk.key, now_ns, SDK_JOIN_LATE_NS))
 			continue;
 		open_remove(t, r);
 		request_free(r);
@@ -306,7 +306,7 @@ static void ended_unlink(struct sdk_join *t, struct request *r)
 	if (t->ended_tail == &r->next)
 		t->ended_tail = at;
 	r->next = NULL;
-	r->waits = false;
+	r->sdk.waits = false;
 	t->n_ended--;
 }
 
@@ -344,7 +344,7 @@ static void finish_joined(struct sdk_join *t, struct request *r, const struct sd
 	ended_unlink(t, r);
 	if (told->lost) {
 		t->counts.rows++;
-		r->told = false;
+		r->sdk.reported = false;
 	} else {
 		take_words(r, told);
 		take_cost(r, told);
@@ -357,12 +357,12 @@ static bool on_ended(struct sdk_join *t, const struct sdk_sample *told, uint64_t
 {
 	struct request *r = sdk_match_find(&t->match, told);
 
-	if (r && r->waits) {
+	if (r && r->sdk.waits) {
 		finish_joined(t, r, told);
 		return true;
 	}
 	if (r) {
-		r->claimed = true;
+		r->sdk.claimed = true;
 		take_live(r, told);
 		take_words(r, told);
 		return false;
@@ -423,7 +423,7 @@ static void release_ended(struct sdk_join *t, uint64_t now_ns)
 		if (!untold(t, r, key, now_ns, key ? SDK_JOIN_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
 			continue;
 		ended_unlink(t, r);
-		r->told = false; /* its live cost was the program's; of its end nothing came */
+		r->sdk.reported = false; /* its live cost was the program's; of its end nothing came */
 		t->sink(t->context, r);
 	}
 }
@@ -432,7 +432,7 @@ static void candidates_list(struct sdk_join *t, const struct sample *sample, str
 {
 	sdk_match_begin(&t->match, sample);
 	for (struct request *r = in_flight; r; r = r->older)
-		if (map_get(&t->pids, r->pid))
+		if (map_get(&t->pids, r->server.pid))
 			sdk_match_add(&t->match, r);
 	for (struct request *r = t->ended; r; r = r->next)
 		sdk_match_add(&t->match, r);
@@ -487,8 +487,8 @@ const struct request *sdk_join_active(struct sdk_join *t, struct request *others
 {
 	struct request *r;
 
-	for (r = t->newest; r; r = r->sdk_older)
-		r->older = r->sdk_older ? r->sdk_older : others;
+	for (r = t->newest; r; r = r->sdk.older)
+		r->older = r->sdk.older ? r->sdk.older : others;
 	return t->newest ? t->newest : others;
 }
 

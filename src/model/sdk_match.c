@@ -37,9 +37,9 @@ void sdk_match_read(struct sdk_match *m, struct request *r, uint32_t tid, uint64
 {
 	if (m->heads.n >= SDK_MATCH_HEADS_MAX)
 		map_clear(&m->heads);
-	r->head_tid = tid;
-	r->head_ns = now_ns;
-	r->head_before_ns = last_head_ns(m, tid);
+	r->sdk.head_tid = tid;
+	r->sdk.head_ns = now_ns;
+	r->sdk.head_before_ns = last_head_ns(m, tid);
 	map_set(&m->heads, tid, (void *)(uintptr_t)now_ns);
 }
 
@@ -109,19 +109,19 @@ void sdk_match_begin(struct sdk_match *m, const struct sample *sample)
 
 void sdk_match_add(struct sdk_match *m, struct request *r)
 {
-	r->claimed = false;
-	map_set(&m->serving, r->pid, m);
-	if (r->sdk_key)
-		candidate_add(m, r->sdk_key, r);
-	if (r->window_key && r->window_key != r->sdk_key)
-		candidate_add(m, r->window_key, r);
-	if (!r->id_made)
-		candidate_add(m, id_name(r->pid, r->id), r);
-	if (r->response_id && strcmp(r->response_id, r->id) != 0)
-		candidate_add(m, id_name(r->pid, r->response_id), r);
-	if (r->head_tid) {
-		r->same_reader = map_get(&m->readers, r->head_tid);
-		map_set(&m->readers, r->head_tid, r);
+	r->sdk.claimed = false;
+	map_set(&m->serving, r->server.pid, m);
+	if (r->sdk.key)
+		candidate_add(m, r->sdk.key, r);
+	if (r->sdk.window_key && r->sdk.window_key != r->sdk.key)
+		candidate_add(m, r->sdk.window_key, r);
+	if (!r->identity.id_made)
+		candidate_add(m, id_name(r->server.pid, r->id), r);
+	if (r->identity.response_id && strcmp(r->identity.response_id, r->id) != 0)
+		candidate_add(m, id_name(r->server.pid, r->identity.response_id), r);
+	if (r->sdk.head_tid) {
+		r->sdk.same_reader = map_get(&m->readers, r->sdk.head_tid);
+		map_set(&m->readers, r->sdk.head_tid, r);
 	}
 }
 
@@ -135,7 +135,7 @@ bool sdk_match_serves(const struct sdk_match *m, uint32_t pid)
 /* Was it over, or its response begun, at that instant? */
 static bool was_answered(const struct request *r, uint64_t at_ns)
 {
-	return (r->answered_ns && r->answered_ns <= at_ns) || (r->waits && r->end_ns <= at_ns);
+	return (r->answered_ns && r->answered_ns <= at_ns) || (r->sdk.waits && r->end_ns <= at_ns);
 }
 
 /*
@@ -148,27 +148,28 @@ static struct request *read_before(const struct sdk_match *m, const struct sdk_s
 	bool next_known;
 	size_t n = 0;
 
-	for (struct request *r = first; r; r = r->same_reader) {
+	for (struct request *r = first; r; r = r->sdk.same_reader) {
 		if (++n > READ_MAX)
 			return NULL;
-		if (r->pid == told->pid && r->head_ns <= told->start_ns && (!last || r->head_ns > last->head_ns))
+		if (r->server.pid == told->pid && r->sdk.head_ns <= told->start_ns &&
+		    (!last || r->sdk.head_ns > last->sdk.head_ns))
 			last = r;
 	}
 	if (!last || was_answered(last, told->start_ns))
 		return NULL;
 	/* Nothing was read between the two: what came next is there, or nothing did. */
-	next_known = last_head_ns(m, told->tid) == last->head_ns;
-	for (struct request *r = first; r && !next_known; r = r->same_reader)
-		next_known = r->head_before_ns == last->head_ns;
+	next_known = last_head_ns(m, told->tid) == last->sdk.head_ns;
+	for (struct request *r = first; r && !next_known; r = r->sdk.same_reader)
+		next_known = r->sdk.head_before_ns == last->sdk.head_ns;
 	return next_known ? last : NULL;
 }
 
 /* Another head that its thread has read before and that nothing was begun for: the told one may be that. */
 static bool others_wait(const struct sdk_match *m, const struct request *r, const struct sdk_sample *told)
 {
-	for (const struct request *o = map_get(&m->readers, r->head_tid); o; o = o->same_reader)
-		if (o != r && o->pid == r->pid && o->head_ns <= told->start_ns && !was_answered(o, told->start_ns) &&
-		    !o->sdk_key && (!o->window_key || o->window_unsure))
+	for (const struct request *o = map_get(&m->readers, r->sdk.head_tid); o; o = o->sdk.same_reader)
+		if (o != r && o->server.pid == r->server.pid && o->sdk.head_ns <= told->start_ns &&
+		    !was_answered(o, told->start_ns) && !o->sdk.key && (!o->sdk.window_key || o->sdk.window_unsure))
 			return true;
 	return false;
 }
@@ -188,13 +189,14 @@ static bool ends_with(const char *text, const char *end)
 /* Does nothing that is known of both speak against it? */
 static bool agrees(const struct request *r, const struct sdk_sample *told)
 {
-	if (told->id[0] && (!r->id_made || r->response_id))
+	if (told->id[0] && (!r->identity.id_made || r->identity.response_id))
 		return false;
-	if (told->method[0] && r->method[0] && strcmp(told->method, r->method) != 0)
+	if (told->method[0] && r->identity.method[0] && strcmp(told->method, r->identity.method) != 0)
 		return false;
 	if (told->status && r->status && told->status != (uint32_t)r->status)
 		return false;
-	return !told->route[0] || !r->path || is_template(told->route) || ends_with(r->path, told->route);
+	return !told->route[0] || !r->identity.path || is_template(told->route) ||
+	       ends_with(r->identity.path, told->route);
 }
 
 void sdk_match_news(struct sdk_match *m, const struct sdk_sample *told, size_t n, bool (*is_old)(void *, uint64_t key),
@@ -206,15 +208,15 @@ void sdk_match_news(struct sdk_match *m, const struct sdk_sample *told, size_t n
 		if (!told[i].tid || is_old(context, told[i].key) || map_get(&m->foreign, told[i].pid))
 			continue;
 		read[i] = read_before(m, &told[i]);
-		if (!read[i] || read[i]->sdk_key)
+		if (!read[i] || read[i]->sdk.key)
 			continue;
-		read[i]->window_unsure |= read[i]->window_key && read[i]->window_key != told[i].key;
-		read[i]->window_key = told[i].key;
+		read[i]->sdk.window_unsure |= read[i]->sdk.window_key && read[i]->sdk.window_key != told[i].key;
+		read[i]->sdk.window_key = told[i].key;
 	}
 	for (size_t i = 0; read && i < n; i++) {
-		if (!read[i] || read[i]->window_key != told[i].key)
+		if (!read[i] || read[i]->sdk.window_key != told[i].key)
 			continue;
-		read[i]->window_unsure |= others_wait(m, read[i], &told[i]);
+		read[i]->sdk.window_unsure |= others_wait(m, read[i], &told[i]);
 		candidate_add(m, told[i].key, read[i]);
 	}
 	free(read);
@@ -226,23 +228,24 @@ void sdk_match_news(struct sdk_match *m, const struct sdk_sample *told, size_t n
  */
 static bool window_is_over(const struct sdk_match *m, struct request *r)
 {
-	bool closed = r->answered_ns || r->waits || last_head_ns(m, r->head_tid) != r->head_ns;
+	bool closed = r->answered_ns || r->sdk.waits || last_head_ns(m, r->sdk.head_tid) != r->sdk.head_ns;
 
-	if (closed && !r->window_closed_ns)
-		r->window_closed_ns = m->now_ns;
-	return r->window_closed_ns && r->window_closed_ns < m->now_ns;
+	if (closed && !r->sdk.window_closed_ns)
+		r->sdk.window_closed_ns = m->now_ns;
+	return r->sdk.window_closed_ns && r->sdk.window_closed_ns < m->now_ns;
 }
 
 static bool by_thread(const struct request *r, const struct sdk_sample *told)
 {
-	return r->window_key == told->key && !r->window_unsure && !r->claimed && !r->sdk_key;
+	return r->sdk.window_key == told->key && !r->sdk.window_unsure && !r->sdk.claimed && !r->sdk.key;
 }
 
 /* What is known by now may speak against it. */
 static void look_again(const struct sdk_match *m, struct request *r, const struct sdk_sample *told)
 {
-	if (r->window_key == told->key && !r->sdk_key)
-		r->window_unsure |= r->head_ns <= m->doubt_ns || map_get(&m->foreign, told->pid) || !agrees(r, told);
+	if (r->sdk.window_key == told->key && !r->sdk.key)
+		r->sdk.window_unsure |=
+			r->sdk.head_ns <= m->doubt_ns || map_get(&m->foreign, told->pid) || !agrees(r, told);
 }
 
 bool sdk_match_may_come(const struct sdk_match *m, const struct sdk_sample *told)
@@ -255,16 +258,18 @@ bool sdk_match_may_come(const struct sdk_match *m, const struct sdk_sample *told
 
 uint64_t sdk_match_expected(const struct request *r)
 {
-	return r->sdk_key ? r->sdk_key : r->window_unsure ? 0 : r->window_key;
+	return r->sdk.key ? r->sdk.key : r->sdk.window_unsure ? 0 : r->sdk.window_key;
 }
 
 /* --- all three --- */
 
 static bool bears_id(const struct request *r, const struct sdk_sample *told)
 {
-	return r->pid == told->pid && !r->sdk_key &&
-	       (strcmp(r->id, told->id) == 0 || (r->response_id && strcmp(r->response_id, told->id) == 0)) &&
-	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) && (!r->waits || r->end_ns >= told->start_ns);
+	return r->server.pid == told->pid && !r->sdk.key &&
+	       (strcmp(r->id, told->id) == 0 ||
+		(r->identity.response_id && strcmp(r->identity.response_id, told->id) == 0)) &&
+	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
+	       (!r->sdk.waits || r->end_ns >= told->start_ns);
 }
 
 struct request *sdk_match_find(const struct sdk_match *m, const struct sdk_sample *told)
@@ -272,11 +277,11 @@ struct request *sdk_match_find(const struct sdk_match *m, const struct sdk_sampl
 	const struct candidate *c;
 
 	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c))
-		if (c->request->sdk_key == told->key && !c->request->claimed)
+		if (c->request->sdk.key == told->key && !c->request->sdk.claimed)
 			return c->request;
 	if (told->id[0])
 		for (c = candidate_first(m, id_name(told->pid, told->id)); c; c = candidate_next(m, c))
-			if (!c->request->claimed && bears_id(c->request, told))
+			if (!c->request->sdk.claimed && bears_id(c->request, told))
 				return c->request;
 	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c)) {
 		look_again(m, c->request, told);

@@ -23,8 +23,9 @@ static bool status_fits(const struct query *q, int status)
 
 static bool id_fits(const char *wanted, const struct request *r)
 {
-	return strcmp(wanted, r->id) == 0 || (r->response_id && strcmp(wanted, r->response_id) == 0) ||
-	       strcmp(wanted, r->trace_id) == 0;
+	return strcmp(wanted, r->id) == 0 ||
+	       (r->identity.response_id && strcmp(wanted, r->identity.response_id) == 0) ||
+	       strcmp(wanted, r->identity.trace_id) == 0;
 }
 
 /* What is not known is not above a limit. */
@@ -48,8 +49,8 @@ static bool measures_fit(const struct picking *p, const struct request *r)
 
 static bool names_fit(const struct query *q, const struct request *r)
 {
-	return (!q->route[0] || (r->route && strcmp(q->route, r->route) == 0)) &&
-	       (!q->method[0] || strcmp(q->method, r->method) == 0) && !q->service[0];
+	return (!q->route[0] || (r->identity.route && strcmp(q->route, r->identity.route) == 0)) &&
+	       (!q->method[0] || strcmp(q->method, r->identity.method) == 0) && !q->service[0];
 }
 
 static uint64_t start_unix_ns(const struct picking *p, const struct request *r)

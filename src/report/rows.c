@@ -34,7 +34,7 @@ static uint64_t start_unix_ns(const struct request *r, const struct row_clock *c
 /* One of which only its program tells was seen at no socket. */
 static bool has_socket(const struct request *r)
 {
-	return !r->told || r->connection;
+	return !r->sdk.reported || r->connection;
 }
 
 static const char *or_null(const char *text)
@@ -46,27 +46,27 @@ static const char *or_null(const char *text)
 	F("handle", U64(r->handle), "the agent's number for it")                                                                                                                                                                                   \
 	F("seq", U64(in_flight(r) ? UNKNOWN : r->seq), "number of its end, without gaps; null in flight")                                                                                                                                          \
 	F("id", STRING(r->id), "what people search by")                                                                                                                                                                                            \
-	F("id_source", STRING(r->id_source), "the header that gave the id, or generated")                                                                                                                                                          \
-	F("response_id", STRING(r->response_id), "the id that the response carried")                                                                                                                                                               \
-	F("trace_id", STRING(or_null(r->trace_id)), "of the request's traceparent")                                                                                                                                                                \
-	F("parent_span_id", STRING(or_null(r->parent_span_id)), "of the request's traceparent")                                                                                                                                                    \
-	F("span_id", STRING(or_null(r->span_id)), "the server's own span, where the program says it")                                                                                                                                              \
-	F("method", STRING(or_null(r->method)), "as written")                                                                                                                                                                                      \
-	F("route", STRING(r->route), "the path with its variable parts folded")                                                                                                                                                                    \
+	F("id_source", STRING(r->identity.id_source), "the header that gave the id, or generated")                                                                                                                                                 \
+	F("response_id", STRING(r->identity.response_id), "the id that the response carried")                                                                                                                                                      \
+	F("trace_id", STRING(or_null(r->identity.trace_id)), "of the request's traceparent")                                                                                                                                                       \
+	F("parent_span_id", STRING(or_null(r->identity.parent_span_id)), "of the request's traceparent")                                                                                                                                           \
+	F("span_id", STRING(or_null(r->identity.span_id)), "the server's own span, where the program says it")                                                                                                                                     \
+	F("method", STRING(or_null(r->identity.method)), "as written")                                                                                                                                                                             \
+	F("route", STRING(r->identity.route), "the path with its variable parts folded")                                                                                                                                                           \
 	F("route_source",                                                                                                                                                                                                                          \
-	  STRING(!r->route         ? NULL                                                                                                                                                                                                          \
-		 : r->route_source ? r->route_source                                                                                                                                                                                               \
-				   : "folded"),                                                                                                                                                                                                    \
+	  STRING(!r->identity.route         ? NULL                                                                                                                                                                                                 \
+		 : r->identity.route_source ? r->identity.route_source                                                                                                                                                                             \
+					    : "folded"),                                                                                                                                                                                           \
 	  "who says the route")                                                                                                                                                                                                                    \
-	F("path", STRING(r->path), "without query string, at most 256 bytes")                                                                                                                                                                      \
+	F("path", STRING(r->identity.path), "without query string, at most 256 bytes")                                                                                                                                                             \
 	F("status", U64(r->status ? (uint64_t)r->status : UNKNOWN), "of the final response; null when none was seen")                                                                                                                              \
 	F("outcome", STRING(request_outcome_name(r->outcome)),                                                                                                                                                                                     \
 	  "completed, client-gone, process-died, unanswered (its server closed the connection and had written nothing), open")                                                                                                                     \
 	F("service", NOTHING, "the name of the service, once names are known")                                                                                                                                                                     \
-	F("pid", U64(r->pid), "process that served it")                                                                                                                                                                                            \
+	F("pid", U64(r->server.pid), "process that served it")                                                                                                                                                                                     \
 	F("comm", STRING(comm), "its name")                                                                                                                                                                                                        \
-	F("cgroup_id", U64(r->cgroup_id), "the serving thread's cgroup when the request began")                                                                                                                                                    \
-	F("n_threads", U64(r->n_threads), "threads seen at its socket")                                                                                                                                                                            \
+	F("cgroup_id", U64(r->server.cgroup_id), "the serving thread's cgroup when the request began")                                                                                                                                             \
+	F("n_threads", U64(r->threads.n), "threads seen at its socket")                                                                                                                                                                            \
 	F("start_unix_ns", U64(start_unix_ns(r, clock)), "when the first byte of its head had been read")                                                                                                                                          \
 	F("duration_ns", U64(request_duration_ns(r, clock->now_ns)), "from then to the last byte of the response")                                                                                                                                 \
 	F("occupied_ns", U64(occupied_ns(r, clock)), "from then to the end of attribution")                                                                                                                                                        \
@@ -82,9 +82,10 @@ static const char *or_null(const char *text)
 	F("io.read_bytes", NOTHING, "read from storage")                                                                                                                                                                                           \
 	F("io.write_bytes", NOTHING, "written to storage")                                                                                                                                                                                         \
 	F("net.received_bytes",                                                                                                                                                                                                                    \
-	  U64(has_socket(r) && !r->received_unseen ? r->received_to - r->received_from : UNKNOWN),                                                                                                                                                 \
+	  U64(has_socket(r) && !r->doubts.received_unseen ? r->framing.received_to - r->framing.received_from                                                                                                                                      \
+							  : UNKNOWN),                                                                                                                                                                              \
 	  "of the request, head and body; null where some were spliced unseen")                                                                                                                                                                    \
-	F("net.sent_bytes", U64(has_socket(r) ? r->sent_to - r->sent_from : UNKNOWN),                                                                                                                                                              \
+	F("net.sent_bytes", U64(has_socket(r) ? r->framing.sent_to - r->framing.sent_from : UNKNOWN),                                                                                                                                              \
 	  "of the response, head and body")                                                                                                                                                                                                        \
 	F("attribution.source", STRING(request_source(r)),                                                                                                                                                                                         \
 	  "who said which thread worked for it: sdk (its program), socket (its edges), inherited (its answer, by one who had not read it)")                                                                                                        \
@@ -108,7 +109,7 @@ void row_request_named(struct json *j, const char *name, const struct request *r
 	const struct memory_sources *measured = &clock->memory;
 	char comm[COMM_BYTES + 1] = { 0 };
 
-	memcpy(comm, r->comm, COMM_BYTES);
+	memcpy(comm, r->server.comm, COMM_BYTES);
 	{
 		const struct value values[] = { REQUEST_FIELDS(FIELD_VALUE) };
 

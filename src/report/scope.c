@@ -48,7 +48,7 @@ bool scope_has_thread(const struct report_scope *scope, const struct thread_row 
 
 bool scope_has_request(const struct report_scope *scope, const struct request *r)
 {
-	const struct scope_subject subject = { r->pid, r->lineage, r->cgroup_id, r->comm };
+	const struct scope_subject subject = { r->server.pid, r->server.lineage, r->server.cgroup_id, r->server.comm };
 
 	return scope_means(scope->kind, scope->pid, scope->text, scope->ledger, &subject);
 }

@@ -31,7 +31,8 @@ static void take_row(void *context, struct request *r)
 	struct world *w = context;
 
 	assert(r->cost.cpu_ns <= w->k.now_ns && r->cost.wall_ns <= w->k.now_ns * THREADS);
-	assert(r->received_to >= r->received_from && r->sent_to >= r->sent_from && r->id);
+	assert(r->framing.received_to >= r->framing.received_from && r->framing.sent_to >= r->framing.sent_from &&
+	       r->id);
 	w->row_cpu_ns += r->cost.cpu_ns;
 	w->n_rows++;
 	request_free(r);

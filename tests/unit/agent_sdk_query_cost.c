@@ -50,18 +50,18 @@ Test(sdk_query_cost, asks_itself)
 	f.n_threads = f.n_rows = 1;
 	f.rows = rows;
 	cr_assert(sdk_query_cost(&r, &f));
-	cr_assert_eq(r.live.wall_ns, 75 * MS);
-	cr_assert_eq(r.live.cpu_ns, 45 * MS);
-	cr_assert_eq(cost_blocked_ns(&r.live), 10 * MS);
+	cr_assert_eq(r.live.cost.wall_ns, 75 * MS);
+	cr_assert_eq(r.live.cost.cpu_ns, 45 * MS);
+	cr_assert_eq(cost_blocked_ns(&r.live.cost), 10 * MS);
 	cr_assert_str_eq(r.id, "a");
-	cr_assert_str_eq(r.id_source, "sdk");
-	cr_assert_str_eq(r.method, "GET");
-	cr_assert_str_eq(r.route, "/r/{x}");
-	cr_assert_str_eq(r.comm, "app");
+	cr_assert_str_eq(r.identity.id_source, "sdk");
+	cr_assert_str_eq(r.identity.method, "GET");
+	cr_assert_str_eq(r.identity.route, "/r/{x}");
+	cr_assert_str_eq(r.server.comm, "app");
 	cr_assert_eq(r.handle, UNKNOWN);
 	cr_assert_str_eq(request_confidence(&r), "exact");
 	free(r.id);
-	free(r.route);
+	free(r.identity.route);
 }
 
 /* The thread works for another by now; what it waited for this one is not on the account yet. */
@@ -83,9 +83,9 @@ Test(sdk_query_cost, turned_away)
 	f.n_threads = f.n_rows = 2;
 	f.rows = rows;
 	cr_assert(sdk_query_cost(&r, &f));
-	cr_assert_eq(r.live.cpu_ns, 11 * MS);
+	cr_assert_eq(r.live.cost.cpu_ns, 11 * MS);
 	free(r.id);
-	free(r.route);
+	free(r.identity.route);
 }
 
 /* A table is a stranger's. */
@@ -99,7 +99,7 @@ Test(sdk_query_cost, lies)
 	slot.route[0] = slot.id[0] = 0;
 	memset(slot.method, 'X', sizeof(slot.method));
 	cr_assert(sdk_query_cost(&r, &f));
-	cr_assert_eq(r.live.cpu_ns, 100 * MS);
+	cr_assert_eq(r.live.cost.cpu_ns, 100 * MS);
 	cr_assert_null(r.id);
 	slot.state = 0;
 	cr_assert_not(sdk_query_cost(&r, &f));

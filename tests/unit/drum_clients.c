@@ -28,14 +28,17 @@ static struct client_scope pid_scope(uint32_t pid)
 
 static void end_request(struct clients *c, const struct request *r)
 {
-	struct served_by by = { .pid = r->pid, .cgroup_id = r->cgroup_id, .comm = "server" };
+	struct served_by by = { .pid = r->server.pid, .cgroup_id = r->server.cgroup_id, .comm = "server" };
 
-	clients_ended(c, &by, request_served_ns(r), prediction_path(r->path ? r->path : r->route));
+	clients_ended(c, &by, request_served_ns(r),
+		      prediction_path(r->identity.path ? r->identity.path : r->identity.route));
 }
 
 static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t duration_ns, const char *path)
 {
-	struct request r = { .pid = pid, .cgroup_id = cgroup_id, .comm = "server", .path = (char *)path };
+	struct request r = {
+		.server.pid = pid, .server.cgroup_id = cgroup_id, .server.comm = "server", .identity.path = (char *)path
+	};
 
 	r.start_ns = 1000;
 	r.last_send_ns = 1000 + duration_ns;
@@ -45,11 +48,15 @@ static void end(struct clients *c, uint32_t pid, uint64_t cgroup_id, uint64_t du
 
 static void end_sent(struct clients *c, uint64_t handled_ns, const char *path, const char *route)
 {
-	struct request r = { .pid = 1, .comm = "server", .path = (char *)path, .route = (char *)route, .told = true };
+	struct request r = { .server.pid = 1,
+			     .server.comm = "server",
+			     .identity.path = (char *)path,
+			     .identity.route = (char *)route,
+			     .sdk.reported = true };
 
 	r.start_ns = 1000;
 	r.last_send_ns = r.end_ns = 1000 + 2 * handled_ns;
-	r.handled_ns = handled_ns;
+	r.sdk.handled_ns = handled_ns;
 	end_request(c, &r);
 }
 

@@ -34,7 +34,7 @@ static inline void keep(void *context, struct request *r)
 	struct bench *b = context;
 
 	cr_assert_lt(b->n_rows, ROWS);
-	cr_assert_eq(r->live.cpu_ns + r->live.wall_ns, 0);
+	cr_assert_eq(r->live.cost.cpu_ns + r->live.cost.wall_ns, 0);
 	b->rows[b->n_rows++] = r;
 }
 
@@ -130,7 +130,7 @@ static inline void row_is(const struct bench *b, size_t i, struct expected e, in
 
 	cr_assert_lt(i, b->n_rows, "line %d: there are %zu rows", line, b->n_rows);
 	r = b->rows[i];
-	cr_expect_str_eq(r->path, e.path, "line %d: path %s", line, r->path);
+	cr_expect_str_eq(r->identity.path, e.path, "line %d: path %s", line, r->identity.path);
 	cr_expect_eq(r->status, e.status, "line %d: status %d", line, r->status);
 	cr_expect_eq(r->outcome, e.outcome ? e.outcome : OUTCOME_COMPLETED, "line %d: %s", line,
 		     request_outcome_name(r->outcome));
@@ -141,13 +141,13 @@ static inline void row_is(const struct bench *b, size_t i, struct expected e, in
 	cr_expect_eq(r->start_ns, e.start_ns, "line %d: start %lu", line, (unsigned long)r->start_ns);
 	cr_expect_eq(r->last_send_ns, e.last_send_ns, "line %d: last send %lu", line, (unsigned long)r->last_send_ns);
 	cr_expect_eq(r->end_ns, e.end_ns, "line %d: end %lu", line, (unsigned long)r->end_ns);
-	cr_expect_eq(r->received_to - r->received_from, e.received, "line %d: received %lu", line,
-		     (unsigned long)(r->received_to - r->received_from));
-	cr_expect_eq(r->sent_to - r->sent_from, e.sent, "line %d: sent %lu", line,
-		     (unsigned long)(r->sent_to - r->sent_from));
+	cr_expect_eq(r->framing.received_to - r->framing.received_from, e.received, "line %d: received %lu", line,
+		     (unsigned long)(r->framing.received_to - r->framing.received_from));
+	cr_expect_eq(r->framing.sent_to - r->framing.sent_from, e.sent, "line %d: sent %lu", line,
+		     (unsigned long)(r->framing.sent_to - r->framing.sent_from));
 	cr_expect_str_eq(request_confidence(r), e.confidence ? e.confidence : "exact", "line %d: %s", line,
 			 request_confidence(r));
-	cr_expect_eq(r->n_threads, e.n_threads ? e.n_threads : 1, "line %d: %u threads", line, r->n_threads);
+	cr_expect_eq(r->threads.n, e.n_threads ? e.n_threads : 1, "line %d: %u threads", line, r->threads.n);
 }
 #define ROW(b, i, ...) row_is(b, i, (struct expected){ __VA_ARGS__ }, __LINE__)
 

@@ -143,7 +143,7 @@ Test(model_join, head_cut_anywhere)
 			cr_assert_eq(b.rows[0]->cost.cpu_ns, wanted, "cut at %zu and %zu: %lu", c, d,
 				     (unsigned long)b.rows[0]->cost.cpu_ns);
 			cr_assert_str_eq(b.rows[0]->id, "id-1");
-			cr_assert_eq(b.rows[0]->received_to, n, "cut at %zu and %zu", c, d);
+			cr_assert_eq(b.rows[0]->framing.received_to, n, "cut at %zu and %zu", c, d);
 			END(&b, 1);
 		}
 	}
@@ -171,7 +171,7 @@ Test(model_join, large_head_in_pieces)
 	ROW(&b, 0, .path = "/big", .status = 200, .cpu_ns = 30, .start_ns = start, .last_send_ns = b.k.now_ns,
 	    .end_ns = b.k.now_ns, .received = sizeof(head), .sent = LEN(OK5));
 	cr_expect_str_eq(b.rows[0]->id, "at-the-end");
-	cr_expect_str_eq(b.rows[0]->id_source, "x-request-id");
+	cr_expect_str_eq(b.rows[0]->identity.id_source, "x-request-id");
 	cr_expect_eq(join_counts(b.join)->heads_cut, 0);
 	END(&b, 1);
 }
@@ -197,7 +197,7 @@ Test(model_join, head_beyond_the_copy)
 	cr_expect_eq(join_counts(b.join)->heads_cut, 2);
 	for (size_t i = 0; i < b.n_rows; i++) {
 		cr_expect_eq(b.rows[i]->cost.cpu_ns, 10);
-		cr_expect_eq(b.rows[i]->received_to - b.rows[i]->received_from, sizeof(head));
+		cr_expect_eq(b.rows[i]->framing.received_to - b.rows[i]->framing.received_from, sizeof(head));
 	}
 	END(&b, 2);
 }
@@ -311,17 +311,17 @@ static void early_response(const char *body, bool looks)
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
-	cr_expect_str_eq(b.rows[0]->path, "/early");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/early");
 	cr_expect_eq(b.rows[0]->status, 413);
 	cr_expect_eq(b.rows[0]->start_ns, start);
 	cr_expect_eq(b.rows[0]->last_send_ns, answered);
 	cr_expect_eq(b.rows[0]->outcome, OUTCOME_COMPLETED);
-	cr_expect_str_eq(b.rows[1]->path, "/next");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/next");
 	cr_expect_eq(b.rows[1]->status, 200);
 	/* The read of the old body opened the exchange: what it cost until the head came is not told apart. */
-	cr_expect(b.rows[1]->cost.cpu_ns == 50 || (b.rows[1]->cost.cpu_ns == 53 && b.rows[1]->shared), "%lu, %s",
+	cr_expect(b.rows[1]->cost.cpu_ns == 50 || (b.rows[1]->cost.cpu_ns == 53 && b.rows[1]->doubts.shared), "%lu, %s",
 		  (unsigned long)b.rows[1]->cost.cpu_ns, request_confidence(b.rows[1]));
-	cr_expect_eq(b.rows[1]->sent_to - b.rows[1]->sent_from, LEN(OK5));
+	cr_expect_eq(b.rows[1]->framing.sent_to - b.rows[1]->framing.sent_from, LEN(OK5));
 	END(&b, 2);
 }
 
@@ -359,7 +359,7 @@ static void response_ends(const char *head, const char *response, bool over, enu
 	cr_expect_eq(b.rows[0]->outcome, at_close, "%s: %s", response, request_outcome_name(b.rows[0]->outcome));
 	/* It slept after its last byte: what comes later is background, whenever that is known. */
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 10, "%s: %lu", response, (unsigned long)b.rows[0]->cost.cpu_ns);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, strlen(response));
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, strlen(response));
 	END(&b, 1);
 }
 
@@ -450,7 +450,7 @@ Test(model_join, sendfile_body)
 	look(&b);
 	cr_assert_eq(b.n_rows, 1);
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 20);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from,
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from,
 		     100000 + LEN("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"));
 	END(&b, 1);
 }
@@ -477,7 +477,7 @@ Test(model_join, response_head_beyond_the_copy)
 	look(&b);
 	cr_assert_eq(b.n_rows, 1);
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 100);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, sizeof(head) + 50000);
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, sizeof(head) + 50000);
 	END(&b, 1);
 }
 
@@ -499,10 +499,10 @@ Test(model_join, response_not_seen)
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
-	cr_expect_str_eq(b.rows[0]->path, "/blind");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/blind");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 10);
 	cr_expect_eq(b.rows[0]->status, 0);
-	cr_expect_str_eq(b.rows[1]->path, "/seen");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/seen");
 	cr_expect_eq(b.rows[1]->cost.cpu_ns, 20);
 	END(&b, 2);
 }
@@ -523,13 +523,13 @@ Test(model_join, spliced_body)
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
-	cr_expect_str_eq(b.rows[0]->path, "/up");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/up");
 	cr_expect_eq(b.rows[0]->status, 200);
-	cr_expect(b.rows[0]->received_unseen);
+	cr_expect(b.rows[0]->doubts.received_unseen);
 	cr_expect_str_eq(request_confidence(b.rows[0]), "inferred");
-	cr_expect_str_eq(b.rows[1]->path, "/next");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/next");
 	cr_expect_eq(b.rows[1]->status, 200);
-	cr_expect_not(b.rows[1]->received_unseen);
+	cr_expect_not(b.rows[1]->doubts.received_unseen);
 	cr_expect_eq(b.rows[1]->cost.cpu_ns, 20);
 	END(&b, 2);
 }
@@ -550,10 +550,10 @@ Test(model_join, spliced_whole)
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 3);
 	for (int i = 0; i < 3; i++) {
-		cr_expect_null(b.rows[i]->path);
+		cr_expect_null(b.rows[i]->identity.path);
 		cr_expect_eq(b.rows[i]->status, 0);
-		cr_expect(b.rows[i]->received_unseen);
-		cr_expect_eq(b.rows[i]->sent_to - b.rows[i]->sent_from, 200);
+		cr_expect(b.rows[i]->doubts.received_unseen);
+		cr_expect_eq(b.rows[i]->framing.sent_to - b.rows[i]->framing.sent_from, 200);
 		cr_expect_str_eq(request_confidence(b.rows[i]), "inferred");
 	}
 	END(&b, 3);
@@ -592,7 +592,7 @@ Test(model_join, websocket_is_one_long_request)
 	cr_expect_eq(b.rows[0]->start_ns, start);
 	cr_expect_eq(b.rows[0]->last_send_ns, sent);
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 210, "%lu", (unsigned long)b.rows[0]->cost.cpu_ns);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, b.s->sent_bytes);
-	cr_expect_eq(b.rows[0]->received_to, b.s->received_bytes);
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, b.s->sent_bytes);
+	cr_expect_eq(b.rows[0]->framing.received_to, b.s->received_bytes);
 	END(&b, 1);
 }

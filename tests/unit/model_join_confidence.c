@@ -19,13 +19,14 @@ Test(model_join_confidence, the_least_sure_wins)
 	static const char *const words[] = { "exact", "boundary", "inherited", "inherited" };
 
 	for (unsigned bits = 0; bits < 16; bits++) {
-		struct request r = {
-			.shared = bits & 1, .woken = bits & 2, .inferred = bits & 4, .has_handoff = bits & 8
-		};
+		struct request r = { .doubts.shared = bits & 1,
+				     .doubts.woken = bits & 2,
+				     .doubts.inferred = bits & 4,
+				     .doubts.has_handoff = bits & 8 };
 
 		cr_expect_str_eq(request_confidence(&r), bits & 12 ? "inferred" : words[bits & 3], "%u", bits);
 		cr_expect_str_eq(request_source(&r), bits & 10 ? "inherited" : "socket", "%u", bits);
-		r.told = true;
+		r.sdk.reported = true;
 		cr_expect_str_eq(request_confidence(&r), "exact", "%u", bits);
 		cr_expect_str_eq(request_source(&r), "sdk", "%u", bits);
 	}
@@ -209,7 +210,7 @@ Test(model_join_confidence, process_that_does_not_multiplex)
 		k_write(&b.k, b.u, other, OK5);
 		k_read_nothing(&b.k, b.u, other, false);
 		n = b.n_rows;
-		cr_assert_str_eq(b.rows[n - 1]->path, "/last", "%d", how);
+		cr_assert_str_eq(b.rows[n - 1]->identity.path, "/last", "%d", how);
 		cr_expect_str_eq(request_confidence(b.rows[n - 1]), "exact", "%d", how);
 		row_says(&b, n - 1, "socket", "exact");
 		k_close(&b.k, b.t, b.s, false);

@@ -96,7 +96,8 @@ Test(model_join_exit, child_writes_and_exits)
 	k_close_by(&b.k, b.t, b.s, RECORD_EXITED);
 	one_row(&b, OUTCOME_COMPLETED, false, "script");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 15, "%lu", (unsigned long)b.rows[0]->cost.cpu_ns);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, LEN("HTTP/1.0 200 OK\r\n\r\nfrom catthe end"));
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from,
+		     LEN("HTTP/1.0 200 OK\r\n\r\nfrom catthe end"));
 	END(&b, 1);
 }
 
@@ -119,7 +120,7 @@ Test(model_join_exit, exits_while_parked)
 	cr_assert_eq(b.n_rows, 2);
 	for (size_t i = 0; i < 2; i++)
 		cr_expect_eq(b.rows[i]->outcome,
-			     strcmp(b.rows[i]->path, "/a") ? OUTCOME_COMPLETED : OUTCOME_PROCESS_DIED);
+			     strcmp(b.rows[i]->identity.path, "/a") ? OUTCOME_COMPLETED : OUTCOME_PROCESS_DIED);
 	END(&b, 2);
 }
 
@@ -154,7 +155,7 @@ Test(model_join_exit, closed_without_an_answer)
 /* What only its program tells has no status where the program says none: that is no error. */
 Test(model_join_exit, told_without_a_status)
 {
-	struct request r = { .told = true, .outcome = OUTCOME_COMPLETED };
+	struct request r = { .sdk.reported = true, .outcome = OUTCOME_COMPLETED };
 
 	cr_expect_not(request_is_error(&r));
 	r.outcome = OUTCOME_PROCESS_DIED;

@@ -234,7 +234,7 @@ Test(model_join_gone, killed_while_parked)
 	cr_assert_eq(b.n_rows, 2);
 	for (size_t i = 0; i < 2; i++) {
 		cr_expect_eq(b.rows[i]->outcome, OUTCOME_PROCESS_DIED);
-		cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->path, "/a") ? 20 : 10);
+		cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->identity.path, "/a") ? 20 : 10);
 	}
 	END(&b, 2);
 }
@@ -263,7 +263,7 @@ static void unix_killed(bool parked)
 	cr_assert_eq(b.n_rows, parked ? 2 : 1, "%zu rows, parked %d", b.n_rows, parked);
 	for (size_t i = 0; i < b.n_rows; i++) {
 		cr_expect_eq(b.rows[i]->outcome, OUTCOME_PROCESS_DIED);
-		cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->path, "/a") ? 20 : 10);
+		cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->identity.path, "/a") ? 20 : 10);
 	}
 	END(&b, b.n_rows);
 }

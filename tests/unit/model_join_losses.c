@@ -27,7 +27,7 @@ Test(model_join_losses, above_the_row_limit)
 	k_write(&b.k, b.t, other, OK5);
 	k_close(&b.k, b.t, other, false);
 	cr_assert_eq(b.n_rows, 1, "%zu rows", b.n_rows);
-	cr_expect_str_eq(b.rows[0]->path, "/c");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/c");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 40);
 	cr_expect_eq(join_counts(b.join)->ends_unclaimed, 0);
 	END(&b, 1);
@@ -80,12 +80,12 @@ Test(model_join_losses, unread_head)
 	}
 	cr_assert_eq(b.n_rows, 2, "%zu rows", b.n_rows);
 	for (size_t i = 0; i < 2; i++) {
-		cr_expect_null(b.rows[i]->path);
-		cr_expect_null(b.rows[i]->route);
+		cr_expect_null(b.rows[i]->identity.path);
+		cr_expect_null(b.rows[i]->identity.route);
 		cr_expect_str_eq(request_confidence(b.rows[i]), "inferred");
 		cr_expect_eq(b.rows[i]->status, 200);
 		cr_expect_eq(b.rows[i]->cost.cpu_ns, 10);
-		cr_expect_eq(b.rows[i]->received_to - b.rows[i]->received_from, 40);
+		cr_expect_eq(b.rows[i]->framing.received_to - b.rows[i]->framing.received_from, 40);
 	}
 	END(&b, 2);
 }
@@ -164,7 +164,7 @@ static void lost_record(uint32_t type, size_t rows)
 	k_close(&b.k, b.t, b.s, false);
 	cr_expect_eq(b.n_rows, rows, "type %u: %zu rows", type, b.n_rows);
 	for (size_t i = 0; i < b.n_rows; i++)
-		cr_expect_eq(b.rows[i]->cost.cpu_ns, 110, "type %u: %s has %lu", type, b.rows[i]->path,
+		cr_expect_eq(b.rows[i]->cost.cpu_ns, 110, "type %u: %s has %lu", type, b.rows[i]->identity.path,
 			     (unsigned long)b.rows[i]->cost.cpu_ns);
 	END(&b, b.n_rows);
 }

@@ -45,10 +45,10 @@ Test(model_join_pipelines, pipelined_bodies_apart)
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
 	cr_expect_eq(b.rows[0]->cost.cpu_ns + b.rows[1]->cost.cpu_ns, 180);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, LEN(OK5), "%lu",
-		     (unsigned long)(b.rows[0]->sent_to - b.rows[0]->sent_from));
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, LEN(OK5), "%lu",
+		     (unsigned long)(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from));
 	cr_expect_leq(b.rows[0]->last_send_ns, first);
-	cr_expect_eq(b.rows[1]->sent_to - b.rows[1]->sent_from, LEN(OK5));
+	cr_expect_eq(b.rows[1]->framing.sent_to - b.rows[1]->framing.sent_from, LEN(OK5));
 	END(&b, 2);
 }
 
@@ -69,9 +69,9 @@ Test(model_join_pipelines, pipelined_and_looked_at)
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 2);
-	cr_expect_str_eq(b.rows[0]->path, "/a");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/a");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 100, "%lu", (unsigned long)b.rows[0]->cost.cpu_ns);
-	cr_expect_str_eq(b.rows[1]->path, "/b");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/b");
 	cr_expect_eq(b.rows[1]->cost.cpu_ns, 30, "%lu", (unsigned long)b.rows[1]->cost.cpu_ns);
 	cr_expect_str_eq(request_confidence(b.rows[1]), "boundary");
 	END(&b, 2);
@@ -140,9 +140,9 @@ static void pipelined_rest_later(const char *a, const char *rest, bool looks)
 	k_sleep(&b.k, b.t, 9);
 	look(&b);
 	cr_assert_eq(b.n_rows, 2, "%s|%s: %zu rows", a, rest, b.n_rows);
-	cr_expect_str_eq(b.rows[0]->path, "/a");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/a");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 100);
-	cr_expect_str_eq(b.rows[1]->path, "/b");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/b");
 	cr_expect_eq(b.rows[1]->cost.cpu_ns, 30, "looks %d: %lu", looks, (unsigned long)b.rows[1]->cost.cpu_ns);
 	END(&b, 2);
 }

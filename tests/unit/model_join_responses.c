@@ -13,7 +13,7 @@ static void serve_next(struct bench *b)
 	k_close(&b->k, b->t, b->s, false);
 	cr_assert_eq(b->n_rows, 2, "%zu rows", b->n_rows);
 	cr_expect_eq(b->rows[1]->cost.cpu_ns, 20);
-	cr_expect_eq(b->rows[1]->sent_to - b->rows[1]->sent_from, LEN(OK5));
+	cr_expect_eq(b->rows[1]->framing.sent_to - b->rows[1]->framing.sent_from, LEN(OK5));
 }
 
 /* A response's head cut into three writes anywhere, its body behind it: framing and id are those of the whole head. */
@@ -46,7 +46,7 @@ Test(model_join_responses, head_cut_anywhere)
 			cr_assert_eq(b.n_rows, 1, "cut at %zu and %zu", c, d);
 			cr_assert_eq(b.rows[0]->status, 200);
 			cr_assert_str_eq(b.rows[0]->id, "r-1");
-			cr_assert_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, n);
+			cr_assert_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, n);
 			END(&b, 1);
 		}
 	}
@@ -72,8 +72,8 @@ Test(model_join_responses, heads_line_by_line)
 	look(&b);
 	cr_assert_eq(b.n_rows, 2);
 	cr_expect_eq(b.rows[0]->status, 200);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, LEN(OK5));
-	cr_expect_eq(b.rows[1]->sent_to - b.rows[1]->sent_from, LEN(OK5));
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, LEN(OK5));
+	cr_expect_eq(b.rows[1]->framing.sent_to - b.rows[1]->framing.sent_from, LEN(OK5));
 	cr_expect_eq(b.rows[0]->cost.cpu_ns + b.rows[1]->cost.cpu_ns, 60);
 	END(&b, 2);
 }
@@ -183,9 +183,9 @@ Test(model_join_responses, chunked_pipeline_in_one_write)
 	look(&b);
 	look(&b);
 	cr_assert_eq(b.n_rows, 3, "%zu rows", b.n_rows);
-	cr_expect_eq(b.rows[0]->sent_to - b.rows[0]->sent_from, LEN(CHUNKED_OK));
-	cr_expect_eq(b.rows[1]->sent_to - b.rows[1]->sent_from, LEN(CHUNKED_HEAD "0\r\nT: 1\r\n\r\n"));
-	cr_expect_eq(b.rows[2]->sent_to - b.rows[2]->sent_from, LEN(OK5));
+	cr_expect_eq(b.rows[0]->framing.sent_to - b.rows[0]->framing.sent_from, LEN(CHUNKED_OK));
+	cr_expect_eq(b.rows[1]->framing.sent_to - b.rows[1]->framing.sent_from, LEN(CHUNKED_HEAD "0\r\nT: 1\r\n\r\n"));
+	cr_expect_eq(b.rows[2]->framing.sent_to - b.rows[2]->framing.sent_from, LEN(OK5));
 	cr_expect_eq(b.rows[0]->cost.cpu_ns + b.rows[1]->cost.cpu_ns + b.rows[2]->cost.cpu_ns, 90);
 	END(&b, 3);
 }

@@ -37,16 +37,16 @@ Test(model_join_samples, ids)
 	k_close(&b.k, b.t, b.s, false);
 	cr_assert_eq(b.n_rows, 3);
 	cr_expect_str_eq(b.rows[0]->id, "mine");
-	cr_expect_str_eq(b.rows[0]->id_source, "x-request-id");
-	cr_expect_str_eq(b.rows[0]->response_id, "theirs");
-	cr_expect_str_eq(b.rows[0]->trace_id, "0af7651916cd43dd8448eb211c80319c");
-	cr_expect_str_eq(b.rows[0]->parent_span_id, "b7ad6b7169203331");
-	cr_expect_str_eq(b.rows[0]->path, "/a");
+	cr_expect_str_eq(b.rows[0]->identity.id_source, "x-request-id");
+	cr_expect_str_eq(b.rows[0]->identity.response_id, "theirs");
+	cr_expect_str_eq(b.rows[0]->identity.trace_id, "0af7651916cd43dd8448eb211c80319c");
+	cr_expect_str_eq(b.rows[0]->identity.parent_span_id, "b7ad6b7169203331");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/a");
 	/* The contract: the first present on the request, else on the response, else generated. */
 	cr_expect_str_eq(b.rows[1]->id, "only-theirs", "%s", b.rows[1]->id);
-	cr_expect_str_eq(b.rows[1]->id_source, "x-request-id", "%s", b.rows[1]->id_source);
-	cr_expect_str_eq(b.rows[2]->id_source, "generated");
-	cr_expect_null(b.rows[2]->response_id);
+	cr_expect_str_eq(b.rows[1]->identity.id_source, "x-request-id", "%s", b.rows[1]->identity.id_source);
+	cr_expect_str_eq(b.rows[2]->identity.id_source, "generated");
+	cr_expect_null(b.rows[2]->identity.response_id);
 	END(&b, 3);
 }
 
@@ -64,8 +64,8 @@ Test(model_join_samples, live_cost)
 		look(&b);
 		r = join_newest(b.join);
 		cr_assert(r);
-		cr_expect_eq(r->live.cpu_ns, (uint64_t)i * 10);
-		cr_expect_eq(r->live.wall_ns, (uint64_t)i * 10);
+		cr_expect_eq(r->live.cost.cpu_ns, (uint64_t)i * 10);
+		cr_expect_eq(r->live.cost.wall_ns, (uint64_t)i * 10);
 		cr_expect_eq(r->outcome, OUTCOME_OPEN);
 		cr_expect_eq(r->seq, 0);
 	}

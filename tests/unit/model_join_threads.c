@@ -18,12 +18,12 @@ Test(model_join_threads, parked_and_ended_by_another)
 	k_run(&b.k, b.t, 10);
 	k_read(&b.k, b.t, other, GET("/b"));
 	look(&b);
-	cr_expect_eq(join_newest(b.join)->older->live.cpu_ns, 10, "parked cost shows while it waits");
+	cr_expect_eq(join_newest(b.join)->older->live.cost.cpu_ns, 10, "parked cost shows while it waits");
 	k_run(&b.k, b.u, 500); /* B's background until it writes */
 	k_write(&b.k, b.u, b.s, OK5_HEAD);
 	k_run(&b.k, b.u, 30);
 	look(&b);
-	cr_expect_eq(join_newest(b.join)->older->live.cpu_ns, 40);
+	cr_expect_eq(join_newest(b.join)->older->live.cost.cpu_ns, 40);
 	k_write(&b.k, b.u, b.s, "hello");
 	sent = b.k.now_ns;
 	k_run(&b.k, b.u, 2);
@@ -103,9 +103,9 @@ Test(model_join_threads, event_loop_alternates)
 	k_block(&b.k, b.t);
 	look(&b);
 	cr_assert_eq(b.n_rows, 2);
-	cr_expect_str_eq(b.rows[0]->path, "/a");
+	cr_expect_str_eq(b.rows[0]->identity.path, "/a");
 	cr_expect_eq(b.rows[0]->cost.cpu_ns, 10101, "%lu", (unsigned long)b.rows[0]->cost.cpu_ns);
-	cr_expect_str_eq(b.rows[1]->path, "/b");
+	cr_expect_str_eq(b.rows[1]->identity.path, "/b");
 	cr_expect_eq(b.rows[1]->cost.cpu_ns, 101010, "%lu", (unsigned long)b.rows[1]->cost.cpu_ns);
 	cr_expect_str_eq(request_confidence(b.rows[0]), "boundary");
 	END(&b, 2);
@@ -157,7 +157,8 @@ Test(model_join_threads, live_cost_after_an_undone_end)
 	k_write(&b.k, b.t, b.s, "he");
 	k_run(&b.k, b.t, 3);
 	look(&b);
-	cr_expect_eq(join_newest(b.join)->live.cpu_ns, 13 + 0, "%lu", (unsigned long)join_newest(b.join)->live.cpu_ns);
+	cr_expect_eq(join_newest(b.join)->live.cost.cpu_ns, 13 + 0, "%lu",
+		     (unsigned long)join_newest(b.join)->live.cost.cpu_ns);
 	k_write(&b.k, b.t, b.s, "llo");
 	k_close(&b.k, b.t, b.s, false);
 	END(&b, 1);
@@ -181,7 +182,8 @@ Test(model_join_threads, sample_older_than_the_records)
 	k_read_nothing(&b.k, b.t, b.s, false); /* an end that is not the last */
 	take_sample(&b, &sample);
 	cr_assert(join_newest(b.join));
-	cr_expect_eq(join_newest(b.join)->live.cpu_ns, 15, "%lu", (unsigned long)join_newest(b.join)->live.cpu_ns);
+	cr_expect_eq(join_newest(b.join)->live.cost.cpu_ns, 15, "%lu",
+		     (unsigned long)join_newest(b.join)->live.cost.cpu_ns);
 	k_write(&b.k, b.t, b.s, "hello");
 	k_close(&b.k, b.t, b.s, false);
 	END(&b, 1);
@@ -348,7 +350,8 @@ Test(model_join_threads, next_request_by_another_thread_other_ends)
 			k_read_nothing(&b.k, b.t, b.s, false);
 		cr_assert_eq(b.n_rows, 2, "%d: %zu rows", how, b.n_rows);
 		for (size_t i = 0; i < 2; i++)
-			cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->path, "/a") ? 50 : 13, "%d", how);
+			cr_expect_eq(b.rows[i]->cost.cpu_ns, strcmp(b.rows[i]->identity.path, "/a") ? 50 : 13, "%d",
+				     how);
 		END(&b, 2);
 	}
 }
@@ -404,13 +407,14 @@ Test(model_join_threads, loop_waits_are_unattended)
 	k_run(&b.k, b.t, 2);
 	k_loop(&b.k, b.t, 100);
 	look(&b);
-	cr_expect_eq(join_newest(b.join)->live.cpu_ns, 12);
+	cr_expect_eq(join_newest(b.join)->live.cost.cpu_ns, 12);
 	cr_expect_eq(join_counts(b.join)->in_flight, 1, "a wait for anybody before the answer ends nothing");
 	k_run(&b.k, b.t, 1000); /* timers */
 	k_read(&b.k, b.t, upstream, "result");
 	k_run(&b.k, b.t, 30);
 	look(&b);
-	cr_expect_eq(join_newest(b.join)->live.cpu_ns, 42, "%lu", (unsigned long)join_newest(b.join)->live.cpu_ns);
+	cr_expect_eq(join_newest(b.join)->live.cost.cpu_ns, 42, "%lu",
+		     (unsigned long)join_newest(b.join)->live.cost.cpu_ns);
 	k_write(&b.k, b.t, b.s, OK5);
 	k_run(&b.k, b.t, 3);
 	k_loop(&b.k, b.t, 100);
@@ -445,23 +449,24 @@ Test(model_join_threads, back_by_an_upstream)
 	k_run(&b.k, b.t, 20);
 	look(&b);
 	r = join_newest(b.join);
-	while (r && strcmp(r->path, "/2"))
+	while (r && strcmp(r->identity.path, "/2"))
 		r = r->older;
 	cr_assert(r);
-	cr_expect_eq(r->sent_to - r->sent_from, LEN(OK5_HEAD), "%lu", (unsigned long)(r->sent_to - r->sent_from));
-	cr_expect_eq(r->received_to - r->received_from, LEN(GET("/2")), "%lu",
-		     (unsigned long)(r->received_to - r->received_from));
-	cr_expect_eq(r->live.cpu_ns, 30);
+	cr_expect_eq(r->framing.sent_to - r->framing.sent_from, LEN(OK5_HEAD), "%lu",
+		     (unsigned long)(r->framing.sent_to - r->framing.sent_from));
+	cr_expect_eq(r->framing.received_to - r->framing.received_from, LEN(GET("/2")), "%lu",
+		     (unsigned long)(r->framing.received_to - r->framing.received_from));
+	cr_expect_eq(r->live.cost.cpu_ns, 30);
 	k_exit(&b.k, b.u, true);
 	k_exit(&b.k, b.t, true);
 	k_close(&b.k, b.t, b.s, true);
 	k_close(&b.k, b.t, other, true);
 	cr_assert_eq(b.n_rows, 3);
 	for (size_t i = 0; i < 3; i++) {
-		if (strcmp(b.rows[i]->path, "/2"))
+		if (strcmp(b.rows[i]->identity.path, "/2"))
 			continue;
-		cr_expect_eq(b.rows[i]->sent_to - b.rows[i]->sent_from, LEN(OK5_HEAD), "%lu",
-			     (unsigned long)(b.rows[i]->sent_to - b.rows[i]->sent_from));
+		cr_expect_eq(b.rows[i]->framing.sent_to - b.rows[i]->framing.sent_from, LEN(OK5_HEAD), "%lu",
+			     (unsigned long)(b.rows[i]->framing.sent_to - b.rows[i]->framing.sent_from));
 		cr_expect_eq(b.rows[i]->cost.cpu_ns, 30);
 		cr_expect_eq(b.rows[i]->outcome, OUTCOME_PROCESS_DIED);
 	}

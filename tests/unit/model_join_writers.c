@@ -122,7 +122,7 @@ Test(model_join_writers, many_in_any_order)
 		}
 		cr_assert_eq(b.n_rows, 1, "order %u", order);
 		cr_expect_eq(b.rows[0]->cost.cpu_ns, 30, "order %u: %lu", order, (unsigned long)b.rows[0]->cost.cpu_ns);
-		cr_expect_eq(b.rows[0]->n_threads, 4);
+		cr_expect_eq(b.rows[0]->threads.n, 4);
 		END(&b, 1);
 	}
 }

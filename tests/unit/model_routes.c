@@ -18,11 +18,11 @@ static struct request *on_route(uint64_t *state, uint64_t seq, uint64_t end_ns, 
 {
 	struct request *r = random_request(state, seq, end_ns);
 
-	free(r->route);
-	cr_assert(asprintf(&r->route, "/r%u", route) > 0);
-	strcpy(r->method, method);
-	r->pid = pid;
-	r->lineage[0] = pid / 10;
+	free(r->identity.route);
+	cr_assert(asprintf(&r->identity.route, "/r%u", route) > 0);
+	strcpy(r->identity.method, method);
+	r->server.pid = pid;
+	r->server.lineage[0] = pid / 10;
 	return r;
 }
 
@@ -125,7 +125,7 @@ Test(model_routes, of_one_process)
 		struct request *r = on_route(&state, seq, seq * SECOND_NS, "GET", 1, (uint32_t)(50 + seq % 3));
 
 		routes_add(rt, r);
-		if (r->pid == pid)
+		if (r->server.pid == pid)
 			add_expected(&e, r);
 		request_free(r);
 	}
@@ -222,9 +222,9 @@ Test(model_routes, without_a_route)
 	struct routes *rt;
 	size_t n;
 
-	free(r->route);
-	r->route = NULL;
-	r->method[0] = 0;
+	free(r->identity.route);
+	r->identity.route = NULL;
+	r->identity.method[0] = 0;
 	cr_assert_eq(routes_new(&rt, false), 0);
 	routes_add(rt, r);
 	cr_assert_eq(routes_read(rt, 0, NULL, NULL, &rows, &n), 0);

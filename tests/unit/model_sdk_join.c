@@ -61,14 +61,14 @@ static struct request *seen(uint64_t key, const char *id)
 
 	r->handle = 5;
 	r->connection = 9;
-	r->pid = PID;
+	r->server.pid = PID;
 	r->id = strdup(id);
-	r->path = strdup("/seen/1");
-	r->route = strdup("/seen/{id}");
-	strcpy(r->method, "GET");
+	r->identity.path = strdup("/seen/1");
+	r->identity.route = strdup("/seen/{id}");
+	strcpy(r->identity.method, "GET");
 	r->status = 200;
-	r->sdk_key = key;
-	r->shared = true;
+	r->sdk.key = key;
+	r->doubts.shared = true;
 	r->start_ns = now_ns - 25 * MS;
 	r->last_send_ns = r->end_ns = now_ns - MS;
 	r->cost.cpu_ns = 9 * MS;
@@ -90,7 +90,7 @@ static void sample(const struct sdk_sample *list, size_t n, struct request *in_f
 static void expect_one(bool is_told)
 {
 	cr_assert_eq(n_out, 1);
-	cr_assert_eq(out[0]->told, is_told);
+	cr_assert_eq(out[0]->sdk.reported, is_told);
 	cr_assert_eq(out[0]->cost.cpu_ns, (is_told ? 4 : 9) * MS);
 }
 
@@ -101,9 +101,9 @@ Test(model_sdk_sample, alone)
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 1);
 	cr_assert_str_eq(out[0]->id, "alone");
-	cr_assert_str_eq(out[0]->id_source, "sdk");
-	cr_assert_str_eq(out[0]->route, "/told");
-	cr_assert_null(out[0]->path);
+	cr_assert_str_eq(out[0]->identity.id_source, "sdk");
+	cr_assert_str_eq(out[0]->identity.route, "/told");
+	cr_assert_null(out[0]->identity.path);
 	cr_assert_eq(out[0]->status, 201);
 	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
 	cr_assert_str_eq(request_confidence(out[0]), "exact");
@@ -120,7 +120,7 @@ Test(model_sdk_sample, goes_on_then_ends_under_one_handle)
 	sample(&t, 1, NULL, 0);
 	active = sdk_join_active(join, NULL);
 	cr_assert_str_eq(active->id, "long");
-	cr_assert_eq(active->live.cpu_ns, 4 * MS);
+	cr_assert_eq(active->live.cost.cpu_ns, 4 * MS);
 	cr_assert_null(active->older);
 	handle = active->handle;
 	t.ended = true;
@@ -141,12 +141,12 @@ Test(model_sdk_sample, joined_by_the_response)
 	cr_assert_eq(n_out, 1);
 	cr_assert_eq(out[0]->handle, 5);
 	cr_assert_str_eq(out[0]->id, "header");
-	cr_assert_str_eq(out[0]->path, "/seen/1");
-	cr_assert_str_eq(out[0]->route, "/told");
-	cr_assert_str_eq(out[0]->method, "GET");
+	cr_assert_str_eq(out[0]->identity.path, "/seen/1");
+	cr_assert_str_eq(out[0]->identity.route, "/told");
+	cr_assert_str_eq(out[0]->identity.method, "GET");
 	cr_assert_eq(out[0]->status, 200);
 	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
-	cr_assert_eq(out[0]->n_threads, 2);
+	cr_assert_eq(out[0]->threads.n, 2);
 	cr_assert_eq(out[0]->end_ns, t.end_ns);
 	cr_assert_str_eq(request_confidence(out[0]), "exact");
 	cr_assert_eq(sdk_join_counts(join)->started, 0);
@@ -162,7 +162,7 @@ Test(model_sdk_sample, from_entry_to_response)
 	r->answered_ns = t.start_ns + 9 * MS;
 	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
-	cr_assert_eq(out[0]->handled_ns, 7 * MS);
+	cr_assert_eq(out[0]->sdk.handled_ns, 7 * MS);
 
 	t = told(4, "", true);
 	r = seen(t.key, "seen");
@@ -170,11 +170,11 @@ Test(model_sdk_sample, from_entry_to_response)
 	r->last_send_ns = r->end_ns = t.end_ns + 5 * MS;
 	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
-	cr_assert_eq(out[1]->handled_ns, 23 * MS, "written after the program was done with it");
+	cr_assert_eq(out[1]->sdk.handled_ns, 23 * MS, "written after the program was done with it");
 
 	t = told(5, "no socket", true);
 	sample(&t, 1, NULL, 0);
-	cr_assert_eq(out[2]->handled_ns, 20 * MS);
+	cr_assert_eq(out[2]->sdk.handled_ns, 20 * MS);
 }
 
 Test(model_sdk_sample, joined_by_id_of_the_response)
@@ -182,8 +182,8 @@ Test(model_sdk_sample, joined_by_id_of_the_response)
 	struct sdk_sample t = told(3, "made-by-the-program", true);
 	struct request *r = seen(0, "reqmeter-5");
 
-	r->id_made = true;
-	r->response_id = strdup("made-by-the-program");
+	r->identity.id_made = true;
+	r->identity.response_id = strdup("made-by-the-program");
 	sdk_join_socket_ended(join, r);
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 1);
@@ -197,7 +197,7 @@ Test(model_sdk_sample, told_first_waits_for_its_socket)
 
 	sample(&t, 1, r, 0);
 	cr_assert_eq(n_out, 0);
-	cr_assert_eq(r->live.cpu_ns, 4 * MS);
+	cr_assert_eq(r->live.cost.cpu_ns, 4 * MS);
 	sdk_join_socket_ended(join, r);
 	sample(NULL, 0, NULL, 10);
 	expect_one(true);
@@ -225,8 +225,8 @@ Test(model_sdk_sample, one_id_twice)
 	sdk_join_socket_ended(join, seen(0, "retry"));
 	sample(both, 2, NULL, 0);
 	cr_assert_eq(n_out, 2);
-	cr_assert(out[0]->told && out[1]->told);
-	cr_assert_neq(out[0]->sdk_key, out[1]->sdk_key);
+	cr_assert(out[0]->sdk.reported && out[1]->sdk.reported);
+	cr_assert_neq(out[0]->sdk.key, out[1]->sdk.key);
 }
 
 Test(model_sdk_sample, nobody_tells)
@@ -244,7 +244,7 @@ Test(model_sdk_sample, another_process_is_another_request)
 	struct sdk_sample t = told(3, "same", true);
 	struct request *r = seen(0, "same");
 
-	r->pid = PID + 1;
+	r->server.pid = PID + 1;
 	sdk_join_socket_ended(join, r);
 	cr_assert_eq(n_out, 1, "its process tells nothing: at once");
 	sample(&t, 1, NULL, 0);
@@ -292,7 +292,7 @@ Test(model_sdk_sample, missing_while_it_is_being_ended)
 	struct request *r = seen(0, "same");
 
 	sample(both, 2, r, 0);
-	cr_assert_eq(r->sdk_key, t.key);
+	cr_assert_eq(r->sdk.key, t.key);
 	sdk_join_socket_ended(join, r);
 	for (int i = 0; i < 15; i++)
 		sample(NULL, 0, NULL, 100);
@@ -301,7 +301,7 @@ Test(model_sdk_sample, missing_while_it_is_being_ended)
 	sample(both, 2, NULL, 100);
 	cr_assert_eq(n_out, 2);
 	cr_assert_str_eq(out[0]->id, "same");
-	cr_assert(out[0]->told);
+	cr_assert(out[0]->sdk.reported);
 	cr_assert_eq(out[0]->handle, 5);
 	cr_assert_str_eq(out[1]->id, "alone");
 	cr_assert_eq(sdk_join_counts(join)->rows, 0);

@@ -58,12 +58,12 @@ static struct request *reads(uint32_t tid)
 	struct request *r = calloc(1, sizeof(*r));
 
 	r->handle = r->connection = later();
-	r->pid = PID;
+	r->server.pid = PID;
 	r->id = strdup("reqmeter-1");
-	r->id_made = true;
-	r->path = strdup("/items/4");
-	r->route = strdup("/items/{id}");
-	strcpy(r->method, "GET");
+	r->identity.id_made = true;
+	r->identity.path = strdup("/items/4");
+	r->identity.route = strdup("/items/{id}");
+	strcpy(r->identity.method, "GET");
 	r->start_ns = now_ns;
 	r->cost.cpu_ns = 9 * MS;
 	r->older = in_flight;
@@ -131,7 +131,7 @@ static void expect_one(const struct request *r)
 {
 	cr_assert_eq(n_out, 1, "%zu rows", n_out);
 	cr_assert_eq(out[0], r);
-	cr_assert(out[0]->told);
+	cr_assert(out[0]->sdk.reported);
 	cr_assert_eq(out[0]->cost.cpu_ns, 4 * MS);
 	cr_assert_eq(sdk_join_counts(join)->finished, 0);
 	cr_assert_eq(sdk_join_counts(join)->in_flight, 0);
@@ -142,7 +142,7 @@ static void expect_apart(size_t n)
 {
 	cr_assert_eq(n_out, n, "%zu rows", n_out);
 	for (size_t i = 0; i < n; i++)
-		cr_assert(!out[i]->told || !out[i]->connection, "joined");
+		cr_assert(!out[i]->sdk.reported || !out[i]->connection, "joined");
 }
 
 Test(model_told_match, answered_after_it_was_left)
@@ -194,8 +194,8 @@ Test(model_told_match, one_after_the_other_on_one_thread)
 	samples(3);
 	cr_assert_eq(n_out, 3);
 	for (int i = 0; i < 3; i++)
-		cr_assert(out[i]->told && out[i]->connection);
-	cr_assert_neq(out[0]->sdk_key, out[1]->sdk_key);
+		cr_assert(out[i]->sdk.reported && out[i]->connection);
+	cr_assert_neq(out[0]->sdk.key, out[1]->sdk.key);
 }
 
 Test(model_told_match, each_begun_before_the_next_is_read)
@@ -212,8 +212,8 @@ Test(model_told_match, each_begun_before_the_next_is_read)
 	answers(a);
 	samples(3);
 	cr_assert_eq(n_out, 2);
-	cr_assert_eq(a->sdk_key, SDK_KEY(PID, 3));
-	cr_assert_eq(b->sdk_key, SDK_KEY(PID, 4));
+	cr_assert_eq(a->sdk.key, SDK_KEY(PID, 3));
+	cr_assert_eq(b->sdk.key, SDK_KEY(PID, 4));
 }
 
 Test(model_told_match, two_are_read_before_one_is_begun)
@@ -331,7 +331,7 @@ Test(model_told_match, another_id)
 
 	free(r->id);
 	r->id = strdup("header");
-	r->id_made = false;
+	r->identity.id_made = false;
 	strcpy(t->id, "of its own");
 	ends(t);
 	answers(r);
@@ -381,14 +381,14 @@ Test(model_told_match, another_wrote_its_response)
 {
 	struct request *r = reads(TID);
 
-	r->sdk_key = SDK_KEY(PID, 9);
+	r->sdk.key = SDK_KEY(PID, 9);
 	ends(begins(3, TID));
 	ends(begins(9, TID + 1));
 	answers(r);
 	samples(4);
 	cr_assert_eq(n_out, 2);
-	cr_assert_eq(r->sdk_key, SDK_KEY(PID, 9));
-	cr_assert(r->told);
+	cr_assert_eq(r->sdk.key, SDK_KEY(PID, 9));
+	cr_assert(r->sdk.reported);
 }
 
 /* A program that began to tell while the sample was taken is one that tells. */

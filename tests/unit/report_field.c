@@ -271,17 +271,17 @@ static struct request an_ended_request(void)
 	return (struct request){
 		.handle = 11,
 		.seq = 3,
-		.method = "GET",
-		.path = "/a",
-		.route = "/a",
+		.identity.method = "GET",
+		.identity.path = "/a",
+		.identity.route = "/a",
 		.id = "an-id",
-		.id_source = "x-request-id",
+		.identity.id_source = "x-request-id",
 		.status = 200,
 		.outcome = OUTCOME_COMPLETED,
-		.pid = 4,
-		.comm = "sixteen-bytes-16",
-		.cgroup_id = 9,
-		.n_threads = 1,
+		.server.pid = 4,
+		.server.comm = "sixteen-bytes-16",
+		.server.cgroup_id = 9,
+		.threads.n = 1,
 		.start_ns = 1000,
 		.start_unix_ns = 5000001000,
 		.last_send_ns = 1400,
@@ -299,11 +299,11 @@ static struct request an_ended_request(void)
 					  [BLOCKED_OTHER] = 20 },
 			  .voluntary_switches = 2,
 			  .involuntary_switches = 1 },
-		.live = { .cpu_ns = 99999 },
-		.received_from = 100,
-		.received_to = 180,
-		.sent_from = 50,
-		.sent_to = 90,
+		.live.cost = { .cpu_ns = 99999 },
+		.framing.received_from = 100,
+		.framing.received_to = 180,
+		.framing.sent_from = 50,
+		.framing.sent_to = 90,
 	};
 }
 
@@ -389,7 +389,7 @@ Test(report_field, request_in_flight_row)
 	r.seq = 0;
 	r.status = 0;
 	r.outcome = OUTCOME_OPEN;
-	r.shared = true;
+	r.doubts.shared = true;
 	row = row_of(&r);
 	cr_expect(cJSON_IsNull(lookup(row, "seq")));
 	cr_expect(cJSON_IsNull(lookup(row, "status")));

@@ -240,15 +240,15 @@ Test(report_lists, filters)
 		r->cost.cpu_ns = seq * 10;
 		r->status = seq % 2 ? 200 : seq % 4 ? 404 : 500;
 		if (seq == 3)
-			r->response_id = strdup("answered");
+			r->identity.response_id = strdup("answered");
 		if (seq == 4)
-			strcpy(r->trace_id, "0123456789abcdef0123456789abcdef");
+			strcpy(r->identity.trace_id, "0123456789abcdef0123456789abcdef");
 		if (seq == 5) {
-			free(r->route);
-			r->route = NULL;
+			free(r->identity.route);
+			r->identity.route = NULL;
 		}
 		if (seq == 6)
-			strcpy(r->method, "PUT");
+			strcpy(r->identity.method, "PUT");
 		retention_add(rt, r);
 	}
 	cr_expect_eq(n_fitting(rt, NULL, NULL), 20);
@@ -287,7 +287,7 @@ Test(report_lists, rows_in_flight_are_copies)
 	request_free(newer);
 	cr_assert_eq(lists.active.n, 2);
 	cr_expect_eq(lists.active.rows[0].request->handle, 1, "it runs for longer");
-	cr_expect_str_eq(lists.active.rows[0].request->path, "/a/1");
+	cr_expect_str_eq(lists.active.rows[0].request->identity.path, "/a/1");
 	cr_expect_null(lists.active.rows[0].because);
 	lists_done(&lists);
 	retention_free(rt);

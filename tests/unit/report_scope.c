@@ -60,9 +60,9 @@ Test(report_scope, processes_and_their_descendants)
 	static const uint32_t lineage[] = { 50, 40, 30 }, full[LINEAGE_MAX] = { 9, 8, 7, 6, 5, 4, 3, 2 };
 	struct report_scope scope = { .kind = SELECTOR_PID, .pid = 40 };
 	struct thread_row t = thread(60, lineage, 3);
-	struct request r = { .pid = 60 };
+	struct request r = { .server.pid = 60 };
 
-	memcpy(r.lineage, lineage, sizeof(lineage));
+	memcpy(r.server.lineage, lineage, sizeof(lineage));
 	cr_expect(scope_has_thread(&scope, &t, "x"));
 	cr_expect(scope_has_request(&scope, &r));
 	for (uint32_t pid = 0; pid < 100; pid++) {
@@ -87,15 +87,15 @@ Test(report_scope, names)
 {
 	struct report_scope scope = { .kind = SELECTOR_COMM, .text = "nginx" };
 	struct thread_row t = thread(1, NULL, 0);
-	struct request r = { .pid = 1, .comm = "nginx" };
+	struct request r = { .server.pid = 1, .server.comm = "nginx" };
 
 	cr_expect(scope_has_request(&scope, &r));
 	cr_expect(scope_has_thread(&scope, &t, "nginx"));
 	cr_expect_not(scope_has_thread(&scope, &t, "thread-name"));
-	memcpy(r.comm, "nginx: worker", 14);
+	memcpy(r.server.comm, "nginx: worker", 14);
 	cr_expect_not(scope_has_request(&scope, &r));
 	snprintf(scope.text, sizeof(scope.text), "fifteen-bytes-x");
-	memcpy(r.comm, "fifteen-bytes-x\0", 16);
+	memcpy(r.server.comm, "fifteen-bytes-x\0", 16);
 	cr_expect(scope_has_request(&scope, &r));
 	snprintf(scope.text, sizeof(scope.text), "fifteen-bytes-");
 	cr_expect_not(scope_has_request(&scope, &r));
@@ -115,7 +115,7 @@ Test(report_scope, threads_by_cgroup)
 	struct report_scope scope = { .kind = SELECTOR_CGROUP, .text = "/one" };
 	struct thread_row t = thread(60, NULL, 0);
 	struct sample sample = { .threads = &t, .n_threads = 1 };
-	struct request r = { .pid = 60 };
+	struct request r = { .server.pid = 60 };
 	struct cgroup_tree *tree;
 	struct ledger *ledger;
 
@@ -126,7 +126,7 @@ Test(report_scope, threads_by_cgroup)
 	cr_assert_eq(cgroup_tree_open(&tree, tree_root), 0);
 	cgroup_walk(tree, CGROUP_CPUACCT, keep_id, &t.cgroup_id);
 	cr_assert_neq(t.cgroup_id, 0);
-	r.cgroup_id = t.cgroup_id;
+	r.server.cgroup_id = t.cgroup_id;
 	cr_assert_eq(ledger_new(&ledger, tree), 0);
 	ledger_update(ledger, &sample);
 	scope.ledger = ledger;
@@ -138,7 +138,7 @@ Test(report_scope, threads_by_cgroup)
 	cr_expect_not(scope_has_request(&scope, &r));
 	snprintf(scope.text, sizeof(scope.text), "/on");
 	cr_expect_not(scope_has_request(&scope, &r));
-	r.cgroup_id = 999999999;
+	r.server.cgroup_id = 999999999;
 	snprintf(scope.text, sizeof(scope.text), "/one");
 	cr_expect_not(scope_has_request(&scope, &r));
 	ledger_free(ledger);
