@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Who wakes whom, where hand-offs are to be guessed: see handoff.bpf.h. */
+/* Hook of wake-ups, from which hand-offs are guessed: see handoff_account.bpf.h. */
 #include "attribution.bpf.h"
 #include "waits.bpf.h"
 
 /*
- * Is the running thread in a call that may hand work on or give it back: a futex, or a write to a pipe or an eventfd?
- * An interrupt that comes in between wakes whom it will; hardly one in a million does. In all other calls an edge's
- * program may be what it interrupted, and that one's scratch is not to be touched.
+ * Is the running thread in a call that may hand work on or give it back: a futex call, or a write to a pipe or an
+ * eventfd? An interrupt within the call may wake any thread; fewer than one wake-up in a million is such. In all other
+ * calls the wake-up may have interrupted the program of an edge, whose scratch must not be changed.
  */
-static __always_inline bool may_hand_on(struct task_struct *task, bool *futex)
+static __always_inline bool call_may_hand_on(struct task_struct *task, bool *futex)
 {
 	__u8 rule = call_rule(task_call(task)) & RULE_MASK;
 
@@ -16,8 +16,8 @@ static __always_inline bool may_hand_on(struct task_struct *task, bool *futex)
 	return *futex || (rule == RULE_FILE && !is_socket(task, task_regs(task)->di));
 }
 
-/* It has not begun to answer: what it wakes then is for a log, or the next request. */
-static __always_inline bool has_work(const struct thread_state *s)
+/* Work to hand on: the thread has not begun to answer. After that, a wake-up is for a log, or for the next request. */
+static __always_inline bool has_work_to_hand_on(const struct thread_state *s)
 {
 	return s->exchange && !s->ended && !s->sent && !s->rate_limited && !s->sdk_at;
 }
@@ -32,7 +32,7 @@ static __always_inline void hand_on(struct thread_state *s, struct task_struct *
 {
 	struct thread_state *to_state;
 
-	/* One that is still on its way off the CPU has not told what it waits for. */
+	/* What a thread waits for is known only once it is off the CPU. */
 	if (to == task || to->tgid != task->tgid || to->on_cpu)
 		return;
 	to_state = bpf_task_storage_get(&threads, to, 0, 0);
@@ -43,7 +43,7 @@ static __always_inline void hand_on(struct thread_state *s, struct task_struct *
 	s->shared = 1;
 }
 
-/* Does an heir wake the one that works for what was handed to it? Then it gives it back. */
+/* Does the thread wake the thread from which its handoff work came? Then it gives the work back. */
 static __always_inline bool gives_back(const struct thread_state *s, struct task_struct *woken)
 {
 	const struct thread_state *to = bpf_task_storage_get(&threads, woken, 0, 0);
@@ -64,7 +64,7 @@ int BPF_PROG(on_waking, struct task_struct *woken)
 	bool futex;
 	__u64 now;
 
-	if (!s || !(has_handoff_work(s) || has_work(s)) || !may_hand_on(task, &futex))
+	if (!s || !(has_handoff_work(s) || has_work_to_hand_on(s)) || !call_may_hand_on(task, &futex))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (has_handoff_work(s)) {

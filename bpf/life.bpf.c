@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which tasks are watched: found at the start, born, or brought into scope by exec; and what happens at their end. */
+/*
+ * Hooks of the life of threads: found at the start, born, brought into scope by exec or a move between cgroups, ended.
+ */
 #include "attribution.bpf.h"
 #include "waits.bpf.h"
 
@@ -27,7 +29,7 @@ static __always_inline bool descends_from(struct task_struct *task, __u32 pid)
 	return false;
 }
 
-static __always_inline bool lies_in_cgroup(struct task_struct *task, __u64 id)
+static __always_inline bool is_in_cgroup(struct task_struct *task, __u64 id)
 {
 	struct cgroup *cgroup = task_cpu_cgroup(task);
 
@@ -51,7 +53,7 @@ static __always_inline bool scope_has(const volatile struct scope *scope, struct
 	case SCOPE_PID:
 		return descends_from(task, scope->pid);
 	case SCOPE_CGROUP:
-		return lies_in_cgroup(task, scope->cgroup_id);
+		return is_in_cgroup(task, scope->cgroup_id);
 	case SCOPE_COMM:
 		BPF_CORE_READ_INTO(&comm, task, comm);
 		return comm_equals(comm, scope->comm);
@@ -75,7 +77,7 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	unsigned int state = compat_task_state(task);
 	__u32 place;
 
-	/* In parts, and kept so: the compiler has no function to call for more than a kilobyte. */
+	/* Cleared in parts, kept apart by barriers: beyond a kilobyte clang calls memset, which BPF does not have. */
 	__builtin_memset(s, 0, __builtin_offsetof(struct thread_state, at_idle));
 	asm volatile("" ::: "memory");
 	__builtin_memset(&s->at_idle, 0,
@@ -99,7 +101,7 @@ static __always_inline void state_begin(struct thread_state *s, struct task_stru
 	memory_begin(&s->memory, task);
 }
 
-/* Found running: the ancestors are those it has now. */
+/* Fills in the ancestors of a thread that is found running: those it has now. */
 static __always_inline void lineage_find(struct thread_state *s, struct task_struct *task)
 {
 	struct task_struct *parent = task;
@@ -112,7 +114,7 @@ static __always_inline void lineage_find(struct thread_state *s, struct task_str
 	}
 }
 
-/* Born: the parent, then the parent's own. A new thread has its process's. */
+/* Fills in the ancestors of a newborn: the parent, then the parent's own. A new thread has those of its process. */
 static __always_inline void lineage_inherit(struct thread_state *s, struct task_struct *task)
 {
 	struct task_struct *parent = bpf_get_current_task_btf();
@@ -142,7 +144,7 @@ static __always_inline struct thread_state *state_create(struct task_struct *tas
 	s = bpf_task_storage_get(&threads, task, first, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (s && n_scopes)
 		__sync_fetch_and_add(&came_into_scope, 1);
-	/* One that is found again was counted when it was born. */
+	/* The loss of a thread that is found later was counted at its birth. */
 	if (!s && !(watching && scratch == SCRATCH_FOUND))
 		lose(LOSS_THREADS_FULL);
 	return s;
@@ -153,19 +155,20 @@ static __always_inline void watch_newborn(struct task_struct *task, enum scratch
 	struct task_struct *parent = bpf_get_current_task_btf();
 	struct thread_state *s = bpf_task_storage_get(&threads, parent, 0, 0);
 
-	/* What a child process does for the request is not seen as such. */
+	/* Work of a child process for the request is not attributed to the request. */
 	if (s && task->tgid != parent->tgid && s->exchange && !s->ended)
 		s->shared = 1;
 	if (n_scopes && !s && !in_scope(task))
 		return;
 	s = state_create(task, scratch);
 	if (s)
-		s->blocked = 1 + BLOCKED_OTHER; /* until it is queued for the first time */
+		s->blocked = 1 + BLOCKED_OTHER; /* until the child is queued for the first time */
 }
 
 /*
- * Fires in the parent, before the child first runs. The child of a watched task is watched (so descendants stay in
- * a pid: scope when they are reparented); others are asked for.
+ * Fires at fork and clone, in the parent, before the child first runs. The child of a watched task is watched, so that
+ * descendants stay in a pid: scope when they are reparented; any other child is matched against the scopes. Misses:
+ * from 7.0 on, what on_newtask_second() is for.
  */
 SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *task)
@@ -174,7 +177,10 @@ int BPF_PROG(on_newtask, struct task_struct *task)
 	return 0;
 }
 
-/* Called after on_newtask where that may be passed over: see on_receive_second(). */
+/*
+ * Fires after on_newtask(), 7.0 and later, where the kernel may pass that over: see on_receive_second(). Misses: a
+ * birth for which both are passed over.
+ */
 SEC("?tp_btf/task_newtask")
 int BPF_PROG(on_newtask_second, struct task_struct *task)
 {
@@ -183,13 +189,16 @@ int BPF_PROG(on_newtask_second, struct task_struct *task)
 	return 0;
 }
 
-/* exec gives a process its name, by which it may come into scope. Nothing that was watched leaves it. */
+/*
+ * Fires at exec, in the task's context. exec gives a process its name, by which the process may come into scope; a
+ * watched task stays watched. Misses nothing.
+ */
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
-	/* Another program waits elsewhere, perhaps on the same descriptor. */
+	/* The new program waits at other places, perhaps at descriptors of the same number. */
 	if (s)
 		s->place = s->home = PLACE_NONE;
 	if (s && s->sdk_at) {
@@ -204,8 +213,9 @@ int BPF_PROG(on_exec, struct task_struct *task)
 }
 
 /*
- * A move into a watched cgroup. Fires for each task that is moved, after the move. Tasks that leave stay watched:
- * their sums follow them into the new cgroup at the next switch.
+ * Fires for each task that is moved between cgroups, after the move. A task that moves into a watched cgroup is watched
+ * from here on; a task that leaves stays watched, and its sums follow into the new cgroup at the next switch. Misses
+ * nothing.
  */
 SEC("?tp_btf/cgroup_attach_task")
 int BPF_PROG(on_cgroup_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
@@ -226,7 +236,7 @@ static __always_inline void thread_ends(struct task_struct *task)
 
 /*
  * Fires in the context of the thread that ends, before (6.18 and later) or after (6.12 and older) its memory is given
- * back. Its request ends here; its time until the last switch is background.
+ * back. The thread's request ends here. Misses: the thread's time from here to its last switch, which is background.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
@@ -235,7 +245,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-/* Called after on_exit where that may be passed over. A request that has ended does not end again. */
+/*
+ * Fires after on_exit(), 7.0 and later, where the kernel may pass that over. A request that has ended does not end
+ * again. Misses: an end for which both are passed over.
+ */
 SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(on_exit_second, struct task_struct *task)
 {
@@ -244,8 +257,9 @@ int BPF_PROG(on_exit_second, struct task_struct *task)
 }
 
 /*
- * Every task that was there before the agent; and later those that got no storage when they were born (their kernel was
- * short of memory, or at another task's storage on that CPU), from now on.
+ * Iterates over all tasks: at the start, to find those that are older than the agent; later, to find tasks that got no
+ * storage at their birth (the kernel was short of memory, or was busy with another task's storage on that CPU). Their
+ * counting begins now. Misses: tasks that are exiting.
  */
 SEC("iter/task")
 int find_tasks(struct bpf_iter__task *ctx)

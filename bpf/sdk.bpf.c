@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* How threads of programs with libreqmeter tell where their records are. */
+/* Hook of libreqmeter: a thread announces the address of its record. */
 #include "attribution.bpf.h"
 
 #define SYSCALL_PRCTL   157
@@ -13,15 +13,16 @@ static __always_inline bool is_announcement(const struct pt_regs *regs)
 }
 
 /*
- * Fires when a task is renamed: by itself, or through /proc by another. Misses nothing; a thread of libreqmeter renames
- * itself to what it is called already, with two arguments more than the kernel looks at.
+ * Fires when a task is renamed: by itself with prctl, or by another through /proc. A thread of libreqmeter renames
+ * itself to the name that it has already, with two more arguments than the kernel reads: a marker and the record's
+ * address. Misses nothing.
  */
 SEC("?tp_btf/task_rename")
 int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	struct thread_state *s;
-	struct sdk_look look;
+	struct sdk_reading reading;
 	__u64 now, record;
 
 	if (task != bpf_get_current_task_btf() || !is_announcement(regs))
@@ -32,14 +33,14 @@ int BPF_PROG(on_rename, struct task_struct *task, const char *name)
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (s->sdk_at != record) {
-		if (bpf_probe_read_user(&look, sizeof(look), (void *)record)) {
+		if (bpf_probe_read_user(&reading, sizeof(reading), (void *)record)) {
 			lose(LOSS_SDK_READS);
 			return 0;
 		}
 		change_begin(s);
 		s->sdk_mark = *cost_running(s, task, now);
-		s->sdk_handle = look.handle;
-		s->sdk_worked = sdk_worked(&look, now);
+		s->sdk_handle = reading.handle;
+		s->sdk_worked = sdk_worked(&reading, now);
 		s->sdk_at = record;
 		memory_by_program(s, task);
 		change_end(s);

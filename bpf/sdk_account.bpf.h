@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a program says of its threads by libreqmeter (shared/sdk_table.h): each has a record in the program's memory
- * with the request that it works for, and the library itself adds up how long. That is wall time. Here is what has to
- * be taken off: at each switch the stretch off the CPU goes to the request that the record named when it began, and
- * what was stolen from the slice to the one it names now. The record is read for the task that leaves the CPU only, the
- * other's memory is not at hand. Nothing that stands in it is believed beyond that task's own account.
+ * Cost of requests that a program reports by libreqmeter (shared/sdk_table.h). Each thread has a record in the
+ * program's memory that names the request it works for, and the library itself adds up for how long. That is wall time;
+ * this file keeps what is to be subtracted from it. At each switch, the stretch off the CPU goes to the request that
+ * the record named when the stretch began, and time that was stolen from the slice goes to the request that it names
+ * now.
+ *
+ * The record is read only for the task that leaves the CPU: the memory of the next task is not mapped. The record is
+ * untrusted; it is believed only within the task's own account.
  */
 #ifndef REQMETER_BPF_SDK_ACCOUNT_H
 #define REQMETER_BPF_SDK_ACCOUNT_H
@@ -12,15 +15,16 @@
 #include "thread_time.bpf.h"
 #include "shared/sdk_table.h"
 
-/* The beginning of struct sdk_thread. */
-struct sdk_look {
+/* A reading of the first fields of struct sdk_thread, in its layout. */
+struct sdk_reading {
 	__u64 handle, since_ns, origin_ns, worked_ns;
 };
 
 /*
- * The account of a request, made where there is none. An array with keys and not a hash map: under the run-queue lock
- * nothing may be created and no other lock taken; a free entry is claimed by one exchange. User space frees them.
- * NULL: its few places are taken; user space finds that noted in the first one and makes no row of such a request.
+ * Returns the account of a request; creates it if there is none. An array with keys, not a hash map: under the
+ * run-queue lock nothing may be created and no other lock taken, so a free entry is claimed by one
+ * compare-and-exchange. User space frees entries. NULL: the few places of the key are taken; `full_ns` of the first one
+ * says so to user space, which makes no row of such a request.
  */
 static __noinline struct sdk_cost *sdk_cost_of(__u64 key, __u64 now)
 {
@@ -49,7 +53,10 @@ static __noinline struct sdk_cost *sdk_cost_of(__u64 key, __u64 now)
 	return NULL;
 }
 
-/* Several threads of a process may add to one request's account. Not static: the verifier looks at it once. */
+/*
+ * Adds to a request's account, as several threads of a process may at the same time. Not static, so that the verifier
+ * follows it once.
+ */
 __weak __noinline int sdk_charge(__u64 key, const struct cost *c, __u64 now)
 {
 	struct sdk_cost *entry = c ? sdk_cost_of(key, now) : NULL;
@@ -60,9 +67,9 @@ __weak __noinline int sdk_charge(__u64 key, const struct cost *c, __u64 now)
 }
 
 #define PEAK_WORD  (__builtin_offsetof(struct memory, peak_bytes) / sizeof(__u64))
-#define PEAK_TRIES 4 /* of two CPUs that raise it at once each comes through; four are rare */
+#define PEAK_TRIES 4 /* enough for two CPUs that raise a peak at the same time; four at once are rare */
 
-/* The same for what a thread did to its memory: as memory_append(), by several threads at a time. */
+/* As sdk_charge(), for memory: memory_append() by several threads at the same time. */
 __weak __noinline int sdk_charge_memory(__u64 key, const struct memory *m)
 {
 	struct sdk_cost *entry = m ? sdk_cost_of(key, bpf_ktime_get_ns()) : NULL;
@@ -84,18 +91,18 @@ __weak __noinline int sdk_charge_memory(__u64 key, const struct memory *m)
 	return 0;
 }
 
-/* The time that the thread has ever worked for any request, as its record has it. */
-static __always_inline __u64 sdk_worked(const struct sdk_look *look, __u64 now)
+/* Time that the thread has ever worked for any request, ns, by its record. */
+static __always_inline __u64 sdk_worked(const struct sdk_reading *reading, __u64 now)
 {
-	return look->handle ? now - look->origin_ns : look->worked_ns;
+	return reading->handle ? now - reading->origin_ns : reading->worked_ns;
 }
 
-static __always_inline bool sdk_look(const struct thread_state *s, struct sdk_look *ret)
+static __always_inline bool sdk_read(const struct thread_state *s, struct sdk_reading *ret)
 {
 	return bpf_probe_read_user(ret, sizeof(*ret), (void *)s->sdk_at) == 0;
 }
 
-/* Which request the running thread works for; 0: none, or not to be read. */
+/* The request that the running thread works for; 0: none, or the record is not readable. */
 static __always_inline __u64 sdk_current(const struct thread_state *s)
 {
 	__u64 handle = 0;
@@ -105,7 +112,10 @@ static __always_inline __u64 sdk_current(const struct thread_state *s)
 	return handle & ((1ull << SDK_HANDLE_BITS) - 1);
 }
 
-/* The part of a stretch's CPU that was some request's: what the record says, within what the scheduler says. */
+/*
+ * Credits CPU of a stretch to requests: time that the record reports, minus waits if it named a request before them
+ * (`off`), minus stolen time if it names one now (`on`), at most the scheduler's CPU time.
+ */
 static __always_inline void sdk_credit(struct thread_state *s, const struct cost *part, __u64 worked, bool off, bool on)
 {
 	__u64 ns = saturating_sub(worked, s->sdk_worked);
@@ -118,9 +128,9 @@ static __always_inline void sdk_credit(struct thread_state *s, const struct cost
 	s->request_cpu_ns += min_u64(ns, part->cpu_ns);
 }
 
-/* What the thread worked for, and how long, when its memory cannot be read: the same as before. */
+/* Stands in for a reading where the thread's memory cannot be read: it still works for what it worked for before. */
 static __always_inline void sdk_guess(const struct thread_state *s, const struct cost *part, __u64 now,
-				      struct sdk_look *ret)
+				      struct sdk_reading *ret)
 {
 	ret->handle = s->sdk_handle;
 	ret->worked_ns = s->sdk_worked;
@@ -128,40 +138,40 @@ static __always_inline void sdk_guess(const struct thread_state *s, const struct
 }
 
 /*
- * Takes off what the time up to `at`, the thread's sums at `now`, holds of other things than CPU: at a switch, and when
- * the thread ends. At its last switch (`dead`) it has no memory any more: what it worked for at its end it works for.
+ * Settles the account of the time up to `at`, the thread's sums at `now`: at a switch, and when the thread ends. At the
+ * last switch (`dead`) the thread has no memory any more; it then still works for the request of its end.
  */
 static __noinline __attribute__((unused)) int sdk_settle(struct thread_state *s, struct task_struct *task,
 							 const struct cost *at, __u64 now, bool dead)
 {
-	struct sdk_look look = {};
+	struct sdk_reading reading = {};
 	struct cost *part = &s->work, off;
 	__u64 before = s->sdk_handle;
 
 	cost_take(&s->sdk_mark, at, part);
-	if (dead || !sdk_look(s, &look)) {
+	if (dead || !sdk_read(s, &reading)) {
 		if (!(task->flags & PF_EXITING))
 			lose(LOSS_SDK_READS);
-		sdk_guess(s, part, now, &look);
+		sdk_guess(s, part, now, &reading);
 	}
-	s->sdk_handle = look.handle;
-	sdk_credit(s, part, sdk_worked(&look, now), before, look.handle);
+	s->sdk_handle = reading.handle;
+	sdk_credit(s, part, sdk_worked(&reading, now), before, reading.handle);
 	if (before) {
 		off = *part;
 		cost_keep_waits(&off);
 		sdk_charge(SDK_KEY(task->tgid, before), &off, now);
 	}
-	if (look.handle) {
+	if (reading.handle) {
 		__builtin_memset(&off, 0, sizeof(off));
 		off.stolen_ns = part->stolen_ns;
 		off.voluntary_switches = part->voluntary_switches;
 		off.involuntary_switches = part->involuntary_switches;
-		sdk_charge(SDK_KEY(task->tgid, look.handle), &off, now);
+		sdk_charge(SDK_KEY(task->tgid, reading.handle), &off, now);
 	}
 	return 0;
 }
 
-/* Its last switch, inside a request: until here its record's time ran. */
+/* The thread's last switch, inside a request: up to here the record's time counts. */
 static __always_inline void sdk_died(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	struct sdk_cost *entry = s->sdk_handle ? sdk_cost_of(SDK_KEY(task->tgid, s->sdk_handle), now) : NULL;
@@ -170,7 +180,7 @@ static __always_inline void sdk_died(struct thread_state *s, struct task_struct 
 		entry->died_ns = now;
 }
 
-/* The thread has no record any more, or a new one. */
+/* The thread has no record any more, or will announce a new one. */
 static __always_inline void sdk_forget(struct thread_state *s)
 {
 	s->sdk_at = s->sdk_handle = 0;

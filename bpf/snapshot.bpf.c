@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Reads every watched thread: one struct thread_row each, extrapolated to the instant it is read. */
+/* The snapshot: one struct thread_row for each watched thread, extrapolated to the instant at which it is read. */
 #include "sdk_account.bpf.h"
 #include "memory_account.bpf.h"
 
@@ -53,7 +53,7 @@ static __always_inline void row_work(struct thread_row *row, struct thread_state
 		row->flags |= THREAD_MISSED;
 }
 
-/* What the program says it works for, and the stretch off the CPU that is not on that request's account yet. */
+/* The request that the program reports for the thread, and time off the CPU that its account does not hold yet. */
 static __always_inline void row_sdk(struct thread_row *row, struct thread_state *s)
 {
 	row->sdk_at = s->sdk_at;
@@ -64,7 +64,10 @@ static __always_inline void row_sdk(struct thread_row *row, struct thread_state 
 	cost_keep_waits(&row->sdk_off);
 }
 
-/* One that is off the CPU: settled sums, and the stretch since, of which it may have been queued a while. */
+/*
+ * Brings *c, the settled sums of a thread that is off the CPU, to `now`. The thread may still be queued: the
+ * scheduler's run_delay ends at the last arrival, so queued time since then is added here.
+ */
 static __always_inline void cost_off_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
 					 __u64 now)
 {
@@ -78,7 +81,7 @@ static __always_inline void cost_off_cpu(struct cost *c, const struct thread_sta
 	cost_extend(c, s, task, &t, now);
 }
 
-/* What the CPU that runs the thread has gathered of it. */
+/* Adds the changes of memory that the CPU which runs the thread has cached. */
 static __always_inline void row_cached(struct memory *sum, struct task_struct *task)
 {
 	__u32 zero = 0;
@@ -93,7 +96,10 @@ static __always_inline void row_cached(struct memory *sum, struct task_struct *t
 		resident_add(sum, RSS_ANON, (__s64)c->n_pending << PAGE_BYTES_SHIFT);
 }
 
-/* Changes nothing in the state: its thread may be at it. What no event tells is read from the task. */
+/*
+ * Does not write to the state, which its thread may be changing now. What no event reports (page faults, pages that a
+ * task keeps to itself before 6.2) is read from the task.
+ */
 static __always_inline void row_memory(struct thread_row *row, const struct thread_state *s, struct task_struct *task)
 {
 	const struct thread_memory *m = &s->memory;
@@ -125,7 +131,7 @@ static __always_inline void row_memory(struct thread_row *row, const struct thre
 	row->memory_cgroup_id = m->cgroup_id;
 }
 
-/* What the task has not handed to its address space yet belongs to what is resident. */
+/* Pages that the task has not handed to its address space yet (before 6.2) are resident, too. */
 static __always_inline void row_resident(struct thread_row *row, struct task_struct *task)
 {
 	struct task_struct *owner = memory_owner(task);
@@ -163,6 +169,10 @@ static __always_inline void row_read(struct thread_row *row, struct thread_state
 	row->unflushed_request_cpu_ns = row->request_cpu_ns - s->flushed_request_cpu_ns;
 }
 
+/*
+ * Iterates over all tasks, once a sample. Reads a state up to three times, until it has not changed meanwhile. Misses:
+ * a state that changes three times in a row; its row has THREAD_TORN and the last reading.
+ */
 SEC("iter/task")
 int snapshot(struct bpf_iter__task *ctx)
 {
