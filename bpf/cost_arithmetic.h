@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR MIT) */
 /*
- * Pure arithmetic of struct cost: no kernel type, no BPF helper, no map. The BPF programs and the unit tests compile the
- * same lines. Two identities hold: the parts of a cost sum to its wall time, and no part is negative. Times are ns.
+ * Pure arithmetic of struct cost: no kernel type, no BPF helper, no map. The BPF programs and the unit tests compile
+ * the same lines. Two identities hold: the parts of a cost sum to its wall time, and no part is negative. Times are ns.
  */
 #ifndef REQMETER_BPF_COST_ARITHMETIC_H
 #define REQMETER_BPF_COST_ARITHMETIC_H
@@ -54,9 +54,9 @@ struct stretch {
 
 /*
  * Split `off` ns off the CPU. `delay`: the part that the scheduler counts as queued (sched_info.run_delay, which
- * /proc/PID/schedstat shows); with that account neither wake-ups nor the switch back to the CPU need a hook. The account
- * keeps running while a CPU quota holds the thread back, so `throttled` ns of the delay are split off. A thread that has
- * not `blocked`, that is, left the CPU by its own will, was runnable for all of `off`.
+ * /proc/PID/schedstat shows); with that account neither wake-ups nor the switch back to the CPU need a hook. The
+ * account keeps running while a CPU quota holds the thread back, so `throttled` ns of the delay are split off. A thread
+ * that has not `blocked`, that is, left the CPU by its own will, was runnable for all of `off`.
  */
 static __always_inline void stretch_off(struct stretch *t, bool blocked, __u64 off, __u64 delay, __u64 throttled)
 {

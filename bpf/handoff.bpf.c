@@ -43,7 +43,7 @@ static __always_inline void hand_on(struct thread_state *s, struct task_struct *
 	s->shared = 1;
 }
 
-/* Does the thread wake the thread from which its handoff work came? Then it gives the work back. */
+/* Does the thread wake a thread that works for the exchange of its handoff? Then it gives the work back. */
 static __always_inline bool gives_back(const struct thread_state *s, struct task_struct *woken)
 {
 	const struct thread_state *to = bpf_task_storage_get(&threads, woken, 0, 0);

@@ -27,7 +27,10 @@ int BPF_PROG(on_map_begin, struct mm_struct *mm, bool write, bool success)
 	return 0;
 }
 
-/* Fires for readers too; munmap becomes one before it is done. */
+/*
+ * Fires at the release of the lock, for readers too: munmap becomes a reader before it is done. Misses: as
+ * on_map_begin().
+ */
 SEC("?tp_btf/mmap_lock_released")
 int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
 {
@@ -52,8 +55,8 @@ int BPF_PROG(on_map_end, struct mm_struct *mm, bool write)
 }
 
 /*
- * Fires for every folio that is added to the page cache of a file, in the context of who reads or writes, or reads
- * ahead.
+ * Fires for every folio that is added to the page cache of a file, in the context of the thread that reads, writes or
+ * reads ahead. Misses: pages that were cached already, which cost no memory.
  */
 SEC("?tp_btf/mm_filemap_add_to_page_cache")
 int BPF_PROG(on_page_cache, struct folio *folio)
@@ -69,7 +72,7 @@ int BPF_PROG(on_page_cache, struct folio *folio)
 	return 0;
 }
 
-static __always_inline void cache_reclaims(struct task_struct *task, bool reclaims)
+static __always_inline void cache_note_reclaim(struct task_struct *task, bool reclaims)
 {
 	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
 
@@ -88,7 +91,7 @@ static __always_inline int reclaim_begin(void)
 	if (!s)
 		return 0;
 	s->memory.reclaim_since_ns = bpf_ktime_get_ns();
-	cache_reclaims(task, true);
+	cache_note_reclaim(task, true);
 	return 0;
 }
 
@@ -100,33 +103,36 @@ static __always_inline int reclaim_end(void)
 	if (!s || !s->memory.reclaim_since_ns)
 		return 0;
 	memory_turn(s, task);
-	cache_reclaims(task, false);
+	cache_note_reclaim(task, false);
 	s->memory.stretch.reclaim_ns += saturating_sub(bpf_ktime_get_ns(), s->memory.reclaim_since_ns);
 	s->memory.reclaim_since_ns = 0;
 	s->memory.changed = 1;
 	return 0;
 }
 
-/* The thread wants memory of which the machine has too little, and looks for some itself. */
+/* Fires when a thread needs memory, the machine has too little, and the thread itself begins to look for some. Misses:
+ * kswapd's work, which is no watched thread's wait. */
 SEC("?tp_btf/mm_vmscan_direct_reclaim_begin")
 int BPF_PROG(on_reclaim_begin)
 {
 	return reclaim_begin();
 }
 
+/* Fires when that search is over. Misses: nothing that on_reclaim_begin() has seen. */
 SEC("?tp_btf/mm_vmscan_direct_reclaim_end")
 int BPF_PROG(on_reclaim_end)
 {
 	return reclaim_end();
 }
 
-/* The same because of its cgroup's limit. */
+/* Fires as on_reclaim_begin(), because of the limit of the thread's cgroup. Misses: the same. */
 SEC("?tp_btf/mm_vmscan_memcg_reclaim_begin")
 int BPF_PROG(on_cgroup_reclaim_begin)
 {
 	return reclaim_begin();
 }
 
+/* Fires when that search is over. Misses: nothing that on_cgroup_reclaim_begin() has seen. */
 SEC("?tp_btf/mm_vmscan_memcg_reclaim_end")
 int BPF_PROG(on_cgroup_reclaim_end)
 {

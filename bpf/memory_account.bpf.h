@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The arithmetic of a thread's memory: where a stretch of it ends and to whom it goes. Only the thread itself and the
- * switch away from it write here, so nothing is locked; a reader elsewhere may be one event behind.
+ * A thread's memory: where a stretch of it ends, and to whom the stretch is charged. Only the thread itself and the
+ * switch away from it write here, so nothing is locked; a reader on another CPU may be one event behind.
  */
 #ifndef REQMETER_BPF_MEMORY_ACCOUNT_H
 #define REQMETER_BPF_MEMORY_ACCOUNT_H
@@ -23,7 +23,10 @@ static __always_inline struct task_struct *memory_owner(struct task_struct *task
 	return bpf_core_field_exists(mm->owner) ? mm->owner : task->group_leader;
 }
 
-/* Page faults are counted by the kernel in the task, remote ones (ptrace, get_user_pages) for who caused them. */
+/*
+ * Adds page faults, which the kernel counts in the task; remote faults (ptrace, get_user_pages) in the task that causes
+ * them.
+ */
 static __always_inline void faults_collect(struct thread_memory *m, struct task_struct *task)
 {
 	__u64 minor = task->min_flt, major = task->maj_flt;
@@ -44,7 +47,7 @@ static __always_inline struct space_cache *cache_here(void)
 	return bpf_map_lookup_elem(&space_caches, &zero);
 }
 
-/* Takes up the faults that were passed over: since then no sum was folded, so this CPU's part shows them all. */
+/* Reads the pages of pending faults: since those no sum was folded, so this CPU's part shows them all. */
 static __always_inline void cache_catch_up(struct space_cache *c)
 {
 	__s32 part = 0;
@@ -59,7 +62,9 @@ static __always_inline void cache_catch_up(struct space_cache *c)
 	c->changed = 1;
 }
 
-/* What this CPU has gathered of the thread joins its stretch. Not static: the verifier looks at it once. */
+/*
+ * Moves the changes that this CPU has cached to the thread's stretch. Not static, so that the verifier follows it once.
+ */
 __weak __noinline int cache_collect(struct space_cache *c, struct thread_memory *m)
 {
 	if (!c || !m)
@@ -74,7 +79,7 @@ __weak __noinline int cache_collect(struct space_cache *c, struct thread_memory 
 	return 0;
 }
 
-/* The thread leaves the CPU, or what is known of it here is out of date. NULL: it is not watched. */
+/* Empties the cache: the thread leaves the CPU, or the cache is out of date. `m`: NULL if the thread is not watched. */
 static __always_inline void cache_leave(struct thread_memory *m, struct task_struct *task)
 {
 	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
@@ -87,7 +92,9 @@ static __always_inline void cache_leave(struct thread_memory *m, struct task_str
 	c->task = 0;
 }
 
-/* Brings the stretch up to now with what was gathered apart and with what no event has told. */
+/*
+ * Brings the stretch up to now: adds cached changes, page faults and, before 6.2, pages that the task keeps to itself.
+ */
 static __always_inline void memory_collect(struct thread_memory *m, struct task_struct *task)
 {
 	struct space_cache *c = resident == RESIDENT_BY_CPU ? cache_here() : NULL;
@@ -99,9 +106,8 @@ static __always_inline void memory_collect(struct thread_memory *m, struct task_
 		pending_collect(m, task);
 }
 
-/*
- * The stretch of a thread of process `pid` is all there; the rest of memory_settle(), which the verifier looks at once.
- */
+/* Charges a complete stretch of a thread of process `pid`; `for_request`: to its exchange. The second part of
+ * memory_settle(), not static, so that the verifier follows it once. */
 __weak __noinline int stretch_settle(struct thread_memory *m, __u32 pid, bool for_request)
 {
 	if (!m)
@@ -130,14 +136,14 @@ static __noinline __attribute__((unused)) void memory_settle(struct thread_memor
 		stretch_settle(m, task->tgid, for_request);
 }
 
-/* The thread turns to an exchange: what it did before was not for that. */
+/* The thread turns to an exchange: its changes before are not the exchange's. */
 static __always_inline void memory_enter(struct thread_memory *m, struct task_struct *task)
 {
 	memory_settle(m, task, false);
 	__builtin_memset(&m->work, 0, sizeof(m->work));
 }
 
-/* What the exchange has done in this thread up to now. */
+/* *ret: changes of the exchange in this thread up to now. */
 static __always_inline void memory_so_far(struct thread_memory *m, struct task_struct *task, struct memory *ret)
 {
 	memory_collect(m, task);
@@ -145,13 +151,13 @@ static __always_inline void memory_so_far(struct thread_memory *m, struct task_s
 	memory_append(ret, &m->stretch);
 }
 
-/* The net of all that the thread did since it is watched. */
+/* Net change of resident memory by the thread since it is watched, bytes. */
 static __always_inline __s64 memory_own_bytes(const struct thread_memory *m)
 {
 	return memory_growth(&m->total) + memory_growth(&m->stretch);
 }
 
-/* What the thread is at: if the program says that it is another request than before, that begins here. */
+/* If the program reports another request for the thread than before, the stretch ends here. */
 static __always_inline void memory_turn(struct thread_state *s, struct task_struct *task)
 {
 	__u64 handle = sdk_current(s);
@@ -162,7 +168,7 @@ static __always_inline void memory_turn(struct thread_state *s, struct task_stru
 	s->memory.sdk_handle = handle;
 }
 
-/* The program begins to tell, or no longer does. */
+/* The program begins to report the thread's requests, or no longer does. */
 static __always_inline void memory_by_program(struct thread_state *s, struct task_struct *task)
 {
 	memory_settle(&s->memory, task, s->exchange && !s->rested);
@@ -171,7 +177,7 @@ static __always_inline void memory_by_program(struct thread_state *s, struct tas
 	s->memory.sdk_handle = s->sdk_handle & ((1ull << SDK_HANDLE_BITS) - 1);
 }
 
-/* What was parked of an exchange goes before what is in `sum`, and leaves the map. */
+/* Moves the parked memory of an exchange to `sum`, as the earlier part. */
 static __always_inline void memory_unpark(__u64 exchange, struct memory *sum)
 {
 	struct memory *before = bpf_map_lookup_elem(&parked_memory, &exchange);
@@ -188,7 +194,7 @@ static __always_inline bool memory_is_nothing(const struct memory *m)
 		 m->cow_bytes | m->reclaim_ns | m->minor_faults | m->major_faults | m->swap_bytes);
 }
 
-/* False: there was no room. */
+/* Adds to the parked memory of an exchange. False: the map is full. */
 static __always_inline bool memory_park(__u64 exchange, const struct memory *work)
 {
 	struct memory *before;

@@ -6,10 +6,8 @@
  */
 #include "resident_change.bpf.h"
 
-/*
- * Fires at every change of a sum of resident pages or swap entries, after it, on the CPU where it was made: faults,
- * unmapping, madvise, fork, exec, exit, reclaim, khugepaged. Misses hugetlbfs, which no such sum counts.
- */
+/* Fires after every change of a sum of resident pages or swap entries, on the CPU that made it: page faults, unmapping,
+ * madvise, fork, exec, exit, reclaim, khugepaged. For 6.2 and later. Misses: hugetlbfs, which no such sum counts. */
 SEC("?tp_btf/rss_stat")
 int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 {
@@ -17,20 +15,20 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 	__u32 kind = member;
 	__s64 pages;
 
-	/* The knob first: where it says otherwise, the event is of another form and nothing below may be looked at. */
+	/* The knob comes first: where it differs, the event has another form and must not be read in this one. */
 	if (resident != RESIDENT_BY_CPU || !c || kind >= RSS_KINDS)
 		return 0;
-	if (can_wait(c, mm, kind)) {
+	if (can_be_read_later(c, mm, kind)) {
 		c->n_pending++;
 		return 0;
 	}
 	if (c->ctx_id != mm->context.ctx_id || (!c->is_known && c->came_into_scope != came_into_scope))
-		cache_turn(c, mm);
+		cache_switch_space(c, mm);
 	if (!c->is_known)
 		return 0;
 	pages = pages_changed(mm, kind, c);
 	if (kind == RSS_ANON) {
-		/* Those that waited brought a page each; what is more came now. */
+		/* Each pending fault brought one page; the rest of the change is this event's. */
 		cache_add(c, kind, c->n_pending);
 		pages -= c->n_pending;
 		c->n_pending = 0;
@@ -42,6 +40,10 @@ int BPF_PROG(on_rss_stat, struct mm_struct *mm, int member)
 	return 0;
 }
 
+/*
+ * Fires as on_rss_stat(), before 6.2, where the event carries the new sum. Misses: hugetlbfs; and up to 64 page faults
+ * that a task keeps to itself, which are read from the task: see pending_collect().
+ */
 SEC("?tp_btf/rss_stat")
 int on_rss_stat_counted(__u64 *ctx)
 {
@@ -50,7 +52,7 @@ int on_rss_stat_counted(__u64 *ctx)
 	__u32 kind;
 	long count;
 
-	/* As above; the third argument is there in one form only. */
+	/* The knob comes first, as above: only this form has a third argument. */
 	if (resident != RESIDENT_COUNTED)
 		return 0;
 	mm = (void *)ctx[0];
@@ -59,7 +61,7 @@ int on_rss_stat_counted(__u64 *ctx)
 	ctx_id = mm->context.ctx_id;
 	if (kind >= RSS_KINDS)
 		return 0;
-	if (!bpf_map_lookup_elem(&spaces, &ctx_id) && !space_meet(mm))
+	if (!bpf_map_lookup_elem(&spaces, &ctx_id) && !space_add_unknown(mm))
 		return 0;
 	add_counted(mm, kind, common_change(ctx_id, count, kind, 0));
 	return 0;
@@ -67,7 +69,7 @@ int on_rss_stat_counted(__u64 *ctx)
 
 /* --- life of address spaces --- */
 
-/* Fires when all of it has been given back. */
+/* Fires when all memory of an address space has been given back, by exit or exec. Misses nothing. */
 SEC("?tp_btf/exit_mmap")
 int BPF_PROG(on_exit_mmap, struct mm_struct *mm)
 {
@@ -79,7 +81,7 @@ int BPF_PROG(on_exit_mmap, struct mm_struct *mm)
 	return 0;
 }
 
-/* Memory of a process that has come into scope: what it holds now came with it. */
+/* Follows the address space of a process that has come into scope: what it holds now is counted as moved in. */
 static __always_inline void space_enter(struct mm_struct *mm, struct task_struct *task, __u64 cgroup_id)
 {
 	struct cgroup_sums *sums;
@@ -91,7 +93,7 @@ static __always_inline void space_enter(struct mm_struct *mm, struct task_struct
 		__sync_fetch_and_add(&sums->memory.moved_bytes, resident_bytes_of(mm));
 }
 
-/* The process belongs to another cgroup than its memory did: it takes with it what it holds. */
+/* The process belongs to another cgroup than its memory did: resident bytes move from one ledger to the other. */
 static __noinline void space_move(struct mm_struct *mm, struct task_struct *task)
 {
 	__u64 ctx_id = mm->context.ctx_id, from, to = task_cgroup_id(task);
@@ -116,7 +118,7 @@ static __noinline void space_move(struct mm_struct *mm, struct task_struct *task
 		__sync_fetch_and_add(&sums->memory.moved_bytes, bytes);
 }
 
-/* Fires for each task that is moved, after the move, for every hierarchy. */
+/* Fires for each task that is moved between cgroups, after the move, once for every hierarchy. Misses nothing. */
 SEC("?tp_btf/cgroup_attach_task")
 int BPF_PROG(on_memory_attach, struct cgroup *cgroup, const char *path, struct task_struct *task)
 {
@@ -125,7 +127,7 @@ int BPF_PROG(on_memory_attach, struct cgroup *cgroup, const char *path, struct t
 	return 0;
 }
 
-/* A child that is born into another cgroup than its parent's. */
+/* Fires at fork and clone, in the parent: a child may be born into another cgroup than its parent's. Misses nothing. */
 SEC("?tp_btf/task_newtask")
 int BPF_PROG(on_memory_newtask, struct task_struct *task)
 {
@@ -134,7 +136,7 @@ int BPF_PROG(on_memory_newtask, struct task_struct *task)
 	return 0;
 }
 
-/* A program that is in scope by its name. Called after on_exec(). */
+/* Fires at exec, after on_exec(): a process may come into scope by its new name. Misses nothing. */
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(on_memory_exec, struct task_struct *task)
 {
@@ -143,7 +145,10 @@ int BPF_PROG(on_memory_exec, struct task_struct *task)
 	return 0;
 }
 
-/* The start-up iterator: what was there before the agent. Runs after the tasks have been found. */
+/*
+ * Iterates over all tasks at the start, after find_tasks(), to find address spaces that are older than the agent.
+ * Misses: an address space whose owner is not watched.
+ */
 SEC("?iter/task")
 int find_spaces(struct bpf_iter__task *ctx)
 {
@@ -151,7 +156,7 @@ int find_spaces(struct bpf_iter__task *ctx)
 	struct cgroup_sums *sums;
 
 	if (!percpu_base) {
-		/* By way of a map's value, as in percpu_offset(). */
+		/* Through memory, as in percpu_offset(): the verifier then takes the address for a number. */
 		*(volatile __u64 *)&percpu_base = (__u64)&space_caches;
 		percpu_base = (__u64)BPF_CORE_READ((struct bpf_array *)*(volatile __u64 *)&percpu_base, pptrs[0]);
 	}

@@ -10,8 +10,10 @@
 
 /* --- by how much --- */
 
-/* This CPU turns to another address space: its last parts go back to the map, and the other's come. */
-static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
+/*
+ * Switches this CPU's cache to another address space: writes the parts last seen back to the map, reads those of `mm`.
+ */
+static __noinline bool cache_switch_space(struct space_cache *c, struct mm_struct *mm)
 {
 	struct space_parts *parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 
@@ -22,7 +24,7 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 	c->faulting = 0;
 	parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 	if (!parts) {
-		space_meet(mm);
+		space_add_unknown(mm);
 		parts = bpf_map_lookup_elem(&space_parts, &c->ctx_id);
 	}
 	c->is_known = parts != NULL;
@@ -33,10 +35,13 @@ static __noinline bool cache_turn(struct space_cache *c, struct mm_struct *mm)
 }
 
 /*
- * This CPU's part was folded into the common part. What that grew by since anybody looked may hold folds of other CPUs
- * as well, whose own events are yet to come, where several threads fault at a time (`by_fault`: a single page has
- * folded this part). Where all of it is such folds, those beyond this one are left to those who made them. Only of what
- * grows: pages are given back by hundreds in one event, of which any number may look like folds.
+ * This CPU's part was folded into the common part: returns the pages by which the common part has changed for this
+ * thread.
+ *
+ * Where several threads fault at the same time, growth since the last reading may hold folds of other CPUs too, whose
+ * own events are yet to come. `by_fault`: a single page has folded this part, so this CPU's fold is one batch; if the
+ * growth is a multiple of a batch, the other batches are left to the CPUs that folded them. Only for growth: pages are
+ * given back by hundreds in one event, and any number of them may look like folds.
  */
 static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, bool by_fault)
 {
@@ -54,7 +59,8 @@ static __noinline __s64 common_change(__u64 ctx_id, __s64 count, __u32 kind, boo
 }
 
 /*
- * A part that is one page short of a fold is folded by a single page; with one thread alone it does not matter by what.
+ * A part that is one page short of a batch is folded by a single page. With only one thread the cause of the fold does
+ * not matter.
  */
 static __always_inline bool is_by_fault(const struct mm_struct *mm, __s32 before)
 {
@@ -68,8 +74,9 @@ static __always_inline bool is_by_fault(const struct mm_struct *mm, __s32 before
 		break
 
 /*
- * Pages by which the sum changed since it was last looked at. Folding leaves this CPU's part at 0, and only then is the
- * common part looked at: else another CPU's fold, whose own event is yet to come, would be taken for this thread's.
+ * Returns the pages by which a sum changed since its last reading. Folding leaves this CPU's part at 0, and the common
+ * part is read only then: otherwise another CPU's fold, whose own event is yet to come, would be charged to this
+ * thread.
  */
 static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, struct space_cache *c)
 {
@@ -92,7 +99,7 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 		c->anon_count = count;
 		c->anon_part = parts;
 	}
-	/* Changes nothing; the verifier has forgotten what the switch told of the number. */
+	/* No change of the value: the verifier has lost the bounds that the switch gave it. */
 	barrier_var(kind);
 	kind &= RSS_KINDS - 1;
 	before = c->last.parts[kind];
@@ -106,7 +113,10 @@ static __always_inline __s64 pages_changed(struct mm_struct *mm, __u32 kind, str
 
 /* --- charged to whom --- */
 
-/* Not by a thread to its own address space: a term of its own in the ledger of the cgroup that the space belongs to. */
+/*
+ * Charges a change that no thread made in its own address space to a term of the ledger of the space's cgroup:
+ * teardown, fork or foreign.
+ */
 static __noinline void add_elsewhere(struct mm_struct *mm, struct task_struct *task, __s64 bytes)
 {
 	__u64 ctx_id = mm->context.ctx_id;
@@ -126,14 +136,14 @@ static __noinline void add_elsewhere(struct mm_struct *mm, struct task_struct *t
 		__sync_fetch_and_add(&sums->memory.foreign_bytes, bytes);
 }
 
-/* Is what the CPU knows of the thread that is here still so? */
-static __always_inline bool cache_is_right(const struct space_cache *c, struct task_struct *task)
+/* Does the cache still hold for the running thread: same task, cgroups, scope and request? */
+static __always_inline bool cache_is_current(const struct space_cache *c, struct task_struct *task)
 {
 	__u64 handle = 0;
 
 	if (c->task != (__u64)task || c->css_set != (__u64)task->cgroups)
 		return false;
-	if (!c->is_watched && n_scopes) /* it may have come into scope */
+	if (!c->is_watched && n_scopes) /* the thread may have come into scope */
 		return false;
 	if (!c->sdk_at)
 		return true;
@@ -141,13 +151,13 @@ static __always_inline bool cache_is_right(const struct space_cache *c, struct t
 	return c->sdk_handle == (handle & ((1ull << SDK_HANDLE_BITS) - 1));
 }
 
-/* Looks the thread up: once after it came to the CPU, and when its cgroup or its request is another. */
+/* Looks the running thread up: once after it came to the CPU, and when its cgroup or its request has changed. */
 static __noinline int cache_follow(struct space_cache *c, struct task_struct *task)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);
 
 	if (c->task != (__u64)task && c->changed) {
-		lose(LOSS_MEMORY_UNSEEN); /* of one whose switch was not seen */
+		lose(LOSS_MEMORY_UNSEEN); /* of a thread whose switch was not seen */
 		__builtin_memset(&c->stretch, 0, sizeof(c->stretch));
 		c->changed = 0;
 	}
@@ -181,7 +191,7 @@ static __always_inline void add_change(struct space_cache *c, struct mm_struct *
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	if (is_own_space(mm, task)) {
-		if (!cache_is_right(c, task))
+		if (!cache_is_current(c, task))
 			cache_follow(c, task);
 		cache_add(c, kind, pages);
 		c->faulting = kind == RSS_ANON && c->is_watched && !c->reclaims ? (__u64)mm : 0;
@@ -191,21 +201,24 @@ static __always_inline void add_change(struct space_cache *c, struct mm_struct *
 }
 
 /*
- * A page fault of the thread's own that brought an anonymous page, where nothing but this CPU's part has changed: that
- * can be read later, with those of further faults. This is what most events are, and most of what they cost. Faults
- * only add, but where the thread reclaims memory meanwhile; so no peak is passed over. A fault inside a system call is
- * not told from the call.
+ * Can the event's page be read later, with those of further faults? Yes for a page fault of the running thread that
+ * brought an anonymous page, where only this CPU's part has changed. That is most of the events, and most of their
+ * cost. Faults only add, except while the thread reclaims memory; so no peak is missed. A fault inside a system call
+ * cannot be distinguished from the call, so it is read at once.
  */
-static __always_inline bool can_wait(const struct space_cache *c, struct mm_struct *mm, __u32 kind)
+static __always_inline bool can_be_read_later(const struct space_cache *c, struct mm_struct *mm, __u32 kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	return kind == RSS_ANON && c->faulting == (__u64)mm && task->mm == mm &&
 	       ((struct mm_struct___since_6_2 *)mm)->rss_stat[RSS_ANON].count == c->anon_count &&
-	       cache_is_right(c, task) && ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
+	       cache_is_current(c, task) && ((struct pt_regs *)bpf_task_pt_regs(task))->orig_ax == -1ul;
 }
 
-/* Before 6.2: the sum comes with the event. The thread's own faults are known before, see pending_collect(). */
+/*
+ * Adds the change of an event before 6.2, which carries the sum. The thread's own faults are read earlier:
+ * pending_collect().
+ */
 static __always_inline void add_counted(struct mm_struct *mm, __u32 kind, __s64 pages)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -223,7 +236,7 @@ static __always_inline void add_counted(struct mm_struct *mm, __u32 kind, __s64 
 	memory_follow(s, task);
 	memory_turn(s, task);
 	pending = pending_of(task, kind);
-	/* What the task hands over is set to 0 after this event; else there is a change beside what it keeps. */
+	/* A task that hands over its pages clears them after this event; otherwise the change comes on top of them. */
 	if (pending == bytes)
 		pending = 0;
 	barrier_var(kind);

@@ -5,7 +5,10 @@
 
 #include "cgroup_sums.bpf.h"
 
-/* Fork builds the child's before the child has it; exec builds the next one beside the present one. */
+/*
+ * Is `task` building this address space? fork builds one before the child has it; exec builds the next beside the
+ * present.
+ */
 static __always_inline bool is_being_made(struct mm_struct *mm, struct task_struct *task)
 {
 	struct task_struct *owner = bpf_core_field_exists(mm->owner) ? mm->owner : NULL;
@@ -22,7 +25,7 @@ struct parts_walk {
 	__u64 ctx_id;
 };
 
-static long parts_note_cpu(__u32 cpu, struct parts_walk *w)
+static long parts_read_cpu(__u32 cpu, struct parts_walk *w)
 {
 	struct space_parts *last = bpf_map_lookup_percpu_elem(&space_parts, &w->ctx_id, cpu);
 
@@ -31,7 +34,7 @@ static long parts_note_cpu(__u32 cpu, struct parts_walk *w)
 	return 0;
 }
 
-/* A new one, all of whose sums are 0. */
+/* Follows an address space, each CPU's parts being 0. False: the map is full. */
 static __always_inline bool space_create(__u64 ctx_id, const struct space *first)
 {
 	struct space_parts nothing = {};
@@ -44,7 +47,7 @@ static __always_inline bool space_create(__u64 ctx_id, const struct space *first
 	return true;
 }
 
-/* One that was there before: what it holds now is where counting begins. */
+/* Follows an address space that is older than the agent, or came into scope: counting begins at what it holds now. */
 static __noinline bool space_find(struct mm_struct *mm, __u64 cgroup_id)
 {
 	struct parts_walk w = { .ctx_id = mm->context.ctx_id };
@@ -62,15 +65,14 @@ static __noinline bool space_find(struct mm_struct *mm, __u64 cgroup_id)
 	if (!space_create(w.ctx_id, &first))
 		return false;
 	if (resident == RESIDENT_BY_CPU)
-		bpf_loop(n_cpus, parts_note_cpu, &w, 0);
+		bpf_loop(n_cpus, parts_read_cpu, &w, 0);
 	return true;
 }
 
-/*
- * An address space that is not followed has an event. One that is being made by a watched thread is new. One that
- * should have been found when the agent began is found now, and the size of this event is lost.
- */
-static __always_inline bool space_meet(struct mm_struct *mm)
+/* An event of an address space that is not followed. If a watched thread is building it, it is new: true, and it is
+ * followed from 0. If it should have been found when the agent began, it is followed from now on, and the size of this
+ * event is lost: false. */
+static __always_inline bool space_add_unknown(struct mm_struct *mm)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct space first = {};
