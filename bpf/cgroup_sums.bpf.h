@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Sums that outlive a thread: per cgroup and per process. A thread hands its own over when it ends or changes its
- * cgroup, and at no other time; until then the snapshot reads them from the thread.
+ * Sums of a cgroup that outlive its threads. A thread hands its own sums over when it ends or changes its cgroup, and
+ * at no other time; until then the snapshot reads them from the thread. bpf/README.md has the identity that this keeps.
  */
 #ifndef REQMETER_BPF_CGROUP_SUMS_H
 #define REQMETER_BPF_CGROUP_SUMS_H
@@ -9,6 +9,7 @@
 #include "sdk_account.bpf.h"
 #include "memory_account.bpf.h"
 
+/* Returns the sums of a cgroup, made if there are none. `parent_id` 0: not known. NULL: the map is full. */
 static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent_id)
 {
 	struct cgroup_sums *sums = bpf_map_lookup_elem(&cgroups, &id);
@@ -20,13 +21,13 @@ static __always_inline struct cgroup_sums *cgroup_sums_of(__u64 id, __u64 parent
 		sums = bpf_map_lookup_elem(&cgroups, &id);
 	}
 	if (sums && !sums->parent_id)
-		sums->parent_id = parent_id; /* who made it may not have known */
+		sums->parent_id = parent_id; /* not known when the sums were made */
 	return sums;
 }
 
 /*
- * The same for its memory. A stretch that is not over is taken for the request's while the thread works for one, as
- * every snapshot takes it; where its end says otherwise, what is handed over next makes up for it.
+ * As cgroup_flush(), for memory. A stretch that is not over counts as the request's while the thread works for one, as
+ * in every snapshot; if its end decides otherwise, the next flush corrects that.
  */
 static __noinline __attribute__((unused)) void memory_flush(struct thread_state *s)
 {
@@ -51,7 +52,7 @@ static __noinline __attribute__((unused)) void memory_flush(struct thread_state 
 	m->flushed_request_bytes = request_bytes;
 }
 
-/* What came before this stays with the cgroup that the thread's address space was in then. */
+/* Follows the thread's address space into another cgroup: changes up to now stay with the cgroup in which it was. */
 static __always_inline void memory_follow(struct thread_state *s, struct task_struct *task)
 {
 	struct task_struct *owner = memory_owner(task);
@@ -77,7 +78,10 @@ static __always_inline __u64 request_cpu_at_least(const struct thread_state *s)
 	return s->request_cpu_ns + (until_block ? s->at_block.cpu_ns : s->total.cpu_ns) - s->mark.cpu_ns;
 }
 
-/* What the thread's total holds and its cgroup's sums do not goes to the cgroup it ran in until now. */
+/*
+ * Adds the part of the thread's total that its cgroup's sums do not hold yet to the cgroup in which the thread ran
+ * until now.
+ */
 static __always_inline void cgroup_flush(struct thread_state *s, __u64 parent_id)
 {
 	struct cgroup_sums *sums = cgroup_sums_of(s->cgroup_id, parent_id);
@@ -105,7 +109,7 @@ static __always_inline __u64 task_parent_cgroup_id(struct task_struct *task)
 	return parent ? BPF_CORE_READ(parent, cgroup, kn, id) : 0;
 }
 
-/* Called at a switch: `css_set` is the one comparison that the hot path pays. */
+/* Called at every switch: the comparison of `css_set` is all that the hot path pays. */
 static __always_inline void cgroup_follow(struct thread_state *s, struct task_struct *task)
 {
 	if (s->css_set == (__u64)task->cgroups)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One accessor for each thing that kernels do differently. */
+/* One accessor for each difference between kernels, decided by whether a field exists, never by the version. */
 #ifndef REQMETER_BPF_COMPAT_H
 #define REQMETER_BPF_COMPAT_H
 
@@ -13,7 +13,10 @@ struct task_struct___since_5_14 {
 	unsigned int __state;
 } __attribute__((preserve_access_index));
 
-/* Out of line: inlined into a loop, the address of the field that is not there would be taken before the question. */
+/*
+ * Out of line: inlined into a loop, the compiler would compute the address of the missing field before the check
+ * whether it exists, and the program would not load.
+ */
 static __noinline __attribute__((unused)) unsigned int compat_task_state(struct task_struct *task)
 {
 	struct task_struct___since_5_14 *now = (void *)task;
@@ -23,18 +26,16 @@ static __noinline __attribute__((unused)) unsigned int compat_task_state(struct 
 	return BPF_CORE_READ((struct task_struct___before_5_14 *)task, state);
 }
 
-/*
- * The run queue that a task is on, or last was. With CONFIG_FAIR_GROUP_SCHED, which the agent asks for at its start:
- * without, an entity does not lead to its run queue.
- */
+/* The run queue that a task is on, or last was on. Needs CONFIG_FAIR_GROUP_SCHED, which the agent checks at its start:
+ * without it no field leads from a scheduling entity to its run queue. */
 static __always_inline struct rq *compat_task_rq(struct task_struct *task)
 {
 	return task->se.cfs_rq->rq;
 }
 
 /*
- * Pages of a folio. Larger ones came with 5.18; their number was kept apart until 6.17, and has its present name since
- * (commits 4d6d96a2ce8e, 4996fc547f5b).
+ * Pages of a folio. Folios of several pages came with 5.18. Their number is in _folio_nr_pages on kernels up to 6.17, in
+ * _nr_pages on kernels since 6.15 (commits 4d6d96a2ce8e, 4996fc547f5b).
  */
 struct folio___until_6_17 {
 	unsigned int _folio_nr_pages;
@@ -50,7 +51,7 @@ static __noinline __attribute__((unused)) __u32 compat_folio_pages(struct folio 
 	struct folio___since_6_15 *now = (void *)folio;
 	unsigned long flags = 0;
 
-	/* The first word of every folio and page, by whatever name. */
+	/* The flags are the first word of every folio and page, under changing names. */
 	bpf_probe_read_kernel(&flags, sizeof(flags), folio);
 	if (!(flags & 1ul << bpf_core_enum_value(enum pageflags___any, PG_head___any)))
 		return 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The few kernel types that are read, kept by hand: only fields in use, each relocated by CO-RE at load.
- * Source: the kernel's own BTF, 5.15 to 7.x; where kernels differ, compat.bpf.h has the one accessor.
+ * The few kernel types that are read, written by hand: only fields in use, each relocated by CO-RE at load. Source: the
+ * kernel's own BTF, 5.15 to 7.x. Where kernels differ, compat.bpf.h has the one accessor.
  */
 #ifndef REQMETER_BPF_KERNEL_H
 #define REQMETER_BPF_KERNEL_H
@@ -97,14 +97,17 @@ struct css_set {
 
 struct rq {
 	__u64 clock;
-	/* without interrupts and steal, where the kernel keeps those apart: what entities are booked in */
+	/*
+	 * rq->clock without interrupts and steal, where the kernel counts those apart; entities are booked in this
+	 * clock
+	 */
 	__u64 clock_task;
 	int cpu; /* with CONFIG_SMP */
 };
 
 /* With CONFIG_PARAVIRT_TIME_ACCOUNTING. */
 struct rq___with_steal {
-	/* what the hypervisor had stolen when the clocks last moved; 0 for ever where it tells nothing */
+	/* ns that the hypervisor had stolen when the clocks last moved; always 0 where it does not report steal */
 	__u64 prev_steal_time_rq;
 } __attribute__((preserve_access_index));
 
@@ -118,11 +121,11 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq; /* with CONFIG_FAIR_GROUP_SCHED */
 };
 
-/* With CONFIG_SCHED_INFO, which CONFIG_SCHEDSTATS and CONFIG_TASK_DELAY_ACCT select: every distribution's. */
+/* With CONFIG_SCHED_INFO, which CONFIG_SCHEDSTATS and CONFIG_TASK_DELAY_ACCT select: in every distribution's kernel. */
 struct sched_info {
-	__u64 run_delay;    /* ns waited on run queues, until the last time it came to the CPU */
-	__u64 last_arrival; /* rq->clock when it last came to the CPU */
-	__u64 last_queued;  /* rq->clock when it was queued; 0: on the CPU or asleep */
+	__u64 run_delay;    /* ns waited on run queues, up to the last arrival on the CPU */
+	__u64 last_arrival; /* rq->clock when the task last came to the CPU */
+	__u64 last_queued;  /* rq->clock when the task was queued; 0: on the CPU or asleep */
 };
 
 struct inode {
@@ -136,8 +139,8 @@ struct file {
 	const struct file_operations *f_op;
 	struct inode *f_inode;
 	unsigned int f_flags;
-	void *private_data;      /* of a socket's: struct socket */
-	struct hlist_head *f_ep; /* the epolls that watch it, 5.11 and later; NULL: none */
+	void *private_data;      /* struct socket, if the file is a socket */
+	struct hlist_head *f_ep; /* the epolls that watch the file, 5.11 and later; NULL: none */
 };
 
 struct fdtable {
@@ -157,12 +160,12 @@ struct task_struct;
 struct mm_struct {
 	struct {
 		int counter;
-	} mm_users;             /* 0: it is being torn down */
+	} mm_users;             /* 0: the address space is being torn down */
 	unsigned long total_vm; /* pages */
 	/* with CONFIG_MEMCG: the one task that represents the address space, however many share it */
 	struct task_struct *owner;
 	struct {
-		__u64 ctx_id; /* never used twice */
+		__u64 ctx_id; /* x86 context number, never used twice */
 	} context;
 };
 
@@ -177,14 +180,15 @@ struct signal_struct {
 		int counter;
 	} live;
 	int nr_threads;
-	struct mm_struct *oom_mm; /* once the OOM killer has chosen the process */
+	struct mm_struct *oom_mm; /* set once the OOM killer has chosen the process */
 };
 
 struct task_struct {
 	struct thread_info thread_info;
-	unsigned int on_cpu; /* int, a byte since 7.3: only loads of unsigned fields are fitted to the kernel's size */
+	unsigned int
+		on_cpu; /* int; a byte since 7.3: CO-RE adapts only loads of unsigned fields to the kernel's size */
 	unsigned int flags;
-	int exit_code; /* the signal that ended it, in the lowest seven bits */
+	int exit_code; /* lowest seven bits: the signal that ended the task */
 	struct sched_entity se;
 	__u32 pid;
 	__u32 tgid;
@@ -237,15 +241,15 @@ struct sock {
 	__u16 sk_type;
 	__u16 sk_protocol;
 	int sk_err;
-	struct socket *sk_socket; /* NULL before it is accepted, and once its last descriptor is closed */
+	struct socket *sk_socket; /* NULL before the socket is accepted, and after its last descriptor is closed */
 	struct sk_buff_head sk_receive_queue;
 };
 
 struct inet_connection_sock {
-	const void *icsk_ulp_ops; /* TLS in the kernel and its like, whose bytes are not those that are written */
+	const void *icsk_ulp_ops; /* TLS in the kernel and the like: bytes on the wire differ from those written */
 };
 
-/* Sequence numbers: of what is to come next, of what is to be read next, of what is to be written next. */
+/* Sequence numbers of the next byte to arrive, to be read, to be written. */
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt;
@@ -278,7 +282,7 @@ struct unix_sock {
 	struct unix_address *addr;
 };
 
-/* Only passed by. */
+/* Only pointers to these are passed. */
 struct msghdr;
 struct page;
 struct folio;
@@ -311,7 +315,7 @@ struct bpf_iter__unix {
 	struct unix_sock *unix_sk;
 };
 
-/* Of the kernel's own maps: where a per-CPU array's elements lie, before a CPU's offset is added. */
+/* A map of the kernel: addresses of a per-CPU array's elements, before a CPU's offset is added. */
 struct bpf_array {
 	void *pptrs[1];
 };
@@ -330,7 +334,7 @@ struct pt_regs {
 /* Helpers that not every kernel has. */
 enum bpf_func_id { BPF_FUNC_loop = 181 /* 5.17 */ };
 
-/* Of the system-call ABI, in the program's memory: fixed, not relocated. */
+/* Types of the system-call ABI, in the program's memory: fixed, not relocated. */
 struct iovec {
 	void *iov_base;
 	unsigned long iov_len;

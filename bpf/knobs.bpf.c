@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Knobs that a program looks at many times a run. Constants, so that the compiler lets it look once; and apart from all
- * programs, or it would take the defaults for their values.
+ * Knobs that one run of a program reads many times: constants, so that the compiler reads them once. In a file of their
+ * own, without programs: a file that sees the defaults would have them compiled in as the values.
  */
 #include "maps.bpf.h"
 
-/* on_call is attached: what is kept of sockets lies in socket_places, not in sockets. */
+/* on_call is attached: the state of sockets is in the map socket_places, not in `sockets`. */
 const bool sockets_by_address = false;

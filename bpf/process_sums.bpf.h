@@ -31,13 +31,14 @@ static __always_inline void memory_hand_over(struct memory *sum, const struct me
 
 static const struct process_sums no_process_sums = {};
 
+/* Adds the sums of a thread that ends to those of its process. */
 static __always_inline void process_hand_over(struct thread_state *s, struct task_struct *task)
 {
 	struct process_sums *sums;
 	struct process_key key;
 
 	process_key_of(task, &key);
-	/* The last thread has no other thread to hand its address space to. */
+	/* The last thread ends the process: the entry is not needed any more. */
 	if (task->signal->live.counter == 0) {
 		bpf_map_delete_elem(&processes, &key);
 		return;

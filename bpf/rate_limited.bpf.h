@@ -9,8 +9,9 @@
 
 #include "attribution.bpf.h"
 
-static __always_inline void rate_limited_claimed(struct rate_limited *u, const struct thread_state *s,
-						 struct task_struct *task)
+/* Fills in what does not change of a place that was just claimed; `ready` last. */
+static __always_inline void rate_limited_fill(struct rate_limited *u, const struct thread_state *s,
+					      struct task_struct *task)
 {
 	u->pid = task->tgid;
 	u->cgroup_id = s->cgroup_id;
@@ -19,7 +20,10 @@ static __always_inline void rate_limited_claimed(struct rate_limited *u, const s
 	*(volatile __u32 *)&u->ready = 1;
 }
 
-/* NULL: its few places are taken. */
+/*
+ * Returns the sums of the thread's process in its cgroup; claims a place if there are none. NULL: its few places are
+ * taken.
+ */
 static __always_inline struct rate_limited *rate_limited_account(const struct thread_state *s, struct task_struct *task)
 {
 	__u64 key = RATE_LIMITED_KEY(task->tgid, s->cgroup_id);
@@ -36,14 +40,14 @@ static __always_inline struct rate_limited *rate_limited_account(const struct th
 		at = (home + i) & (RATE_LIMITED_MAX - 1);
 		u = bpf_map_lookup_elem(&rate_limited, &at);
 		if (u && u->key == 0 && __sync_val_compare_and_swap(&u->key, 0, key) == 0) {
-			rate_limited_claimed(u, s, task);
+			rate_limited_fill(u, s, task);
 			return u;
 		}
 	}
 	return NULL;
 }
 
-#define RATE_LIMITED_TRIES 4 /* of two CPUs that change the same figure, each comes through; four at once are rare */
+#define RATE_LIMITED_TRIES 4 /* enough for two CPUs that change the same figure; four at once are rare */
 
 static __always_inline void rate_limited_bounds(struct rate_limited *u, __u64 ns, bool first)
 {
@@ -61,7 +65,9 @@ static __always_inline void rate_limited_bounds(struct rate_limited *u, __u64 ns
 	}
 }
 
-/* So long since its begin; `more` of that is new. */
+/*
+ * Adds a write `ns` after the begin of an exchange, `more` ns after its last one. `first`: it is the exchange's first.
+ */
 static __noinline __attribute__((unused)) int rate_limited_add(struct thread_state *s, struct task_struct *task,
 							       __u64 ns, __u64 more, bool first)
 {
@@ -79,7 +85,9 @@ static __noinline __attribute__((unused)) int rate_limited_add(struct thread_sta
 	return 0;
 }
 
-/* A write, before the socket's state knows of it. One that the program itself tells of is counted there. */
+/*
+ * A write, before the socket's state is updated. A request that the program itself reports is counted by libreqmeter.
+ */
 static __always_inline void rate_limited_sent(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					      __u64 now)
 {
@@ -93,7 +101,7 @@ static __always_inline void rate_limited_sent(struct thread_state *s, struct soc
 		rate_limited_add(s, task, now - ss->begin_ns, now - (first ? ss->begin_ns : ss->last_send_ns), first);
 }
 
-/* Its server gives the connection up. If nothing was written, that was the request's time. */
+/* The server closes the connection. If nothing was written, the time up to here is the request's. */
 static __always_inline void rate_limited_closed(struct socket_state *ss, struct task_struct *task, __u64 now)
 {
 	struct thread_state *s = bpf_task_storage_get(&threads, task, 0, 0);

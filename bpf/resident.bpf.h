@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How much of an address space is resident, as the kernel counts it. It counts four kinds of pages (file, anonymous,
- * swap entries, shared memory) in one of two ways:
+ * How much of an address space is resident, as the kernel counts it. The kernel counts four kinds of pages (file,
+ * anonymous, swap entries, shared memory) in one of two ways:
  *
- * From 6.2 on (commit f1a7941243c1) each is a sum with a part on every CPU, folded into the common part when it exceeds
- * a batch; the event rss_stat says which sum changed and not by how much. The change is that of this CPU's part since
- * it was last seen and, if it was folded (which leaves the part at 0), that of the common part.
+ * From 6.2 on (commit f1a7941243c1) each count is a sum with a part on every CPU, which is folded into the common part
+ * when it exceeds a batch; the event rss_stat says which sum changed, not by how much. The change is that of this CPU's
+ * part since it was last seen and, if the part was folded (which leaves it at 0), that of the common part.
  *
- * Before, each is one number, which the event carries; but a task keeps up to 64 page faults to itself before it adds
- * them and tells. Those are read from the task at every edge and by every snapshot.
+ * Before 6.2 each count is one number, which the event carries; but a task keeps up to 64 page faults to itself before
+ * it adds them and the event fires. Those are read from the task at every edge and by every snapshot.
  *
- * An address space is known by its x86 context number, which is never used twice, so nothing stale can be mistaken.
+ * An address space is identified by its x86 context number, which is never used twice, so a stale entry cannot be
+ * mistaken for a live one.
  */
 #ifndef REQMETER_BPF_RESIDENT_H
 #define REQMETER_BPF_RESIDENT_H
@@ -41,13 +42,13 @@ struct task_struct___before_6_2 {
 	struct task_rss_stat___before_6_2 rss_stat;
 } __attribute__((preserve_access_index));
 
-/* An address space that is followed. */
+/* Value of `spaces`: an address space that is followed. */
 struct space {
-	__u64 cgroup_id;         /* whose ledger it stands in */
+	__u64 cgroup_id;         /* the cgroup in whose ledger the address space counts */
 	__s64 counts[RSS_KINDS]; /* the common parts when last seen */
 };
 
-/* Preallocated, like the next: a burst of forks would find the allocator for running programs empty. */
+/* Preallocated, as `space_parts`: a burst of forks would find the allocator for running programs empty. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1); /* set before load, by the number of CPUs */
@@ -62,34 +63,34 @@ struct space_parts {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 1); /* the same */
+	__uint(max_entries, 1); /* set before load, as above */
 	__type(key, __u64);
 	__type(value, struct space_parts);
 } space_parts __weak SEC(".maps");
 
 /*
- * The address space that this CPU saw last, so that a run of faults costs no hash; and the thread that is here, with
- * what it has done to its own memory since it came or since its last edge, so that it costs no look-up of the thread
- * either.
+ * Cache of a CPU: the address space that it saw last, so that a run of page faults needs no hash look-up; and the
+ * thread on it, with the changes of its own memory since it came or since its last edge, so that an event needs no
+ * look-up of the thread either.
  */
 struct space_cache {
-	/* What nearly every event looks at, in a cache line. */
-	__u64 task;       /* address; 0: not looked up yet */
-	__u64 faulting;   /* address of its address space, where its faults may wait to be read; 0: none may */
-	__s64 anon_count; /* the common part of anonymous pages when it was last looked at */
-	__u64 css_set;    /* address of its cgroups: what was before a move stays with the old ones */
-	__u64 sdk_at;     /* where the program says what the thread works for; 0: it does not */
+	/* Fields that nearly every event reads, in one cache line. */
+	__u64 task;       /* address of the thread; 0: not looked up yet */
+	__u64 faulting;   /* address of its address space, if its faults may be read later; 0: they may not */
+	__s64 anon_count; /* the common part of anonymous pages when last read */
+	__u64 css_set;    /* address of its cgroups: changes before a move stay with the old ones */
+	__u64 sdk_at;     /* address of the program's record of the thread; 0: none */
 	__u64 sdk_handle;
-	__u32 n_pending; /* faults of the thread that are not in the stretch yet, nor in the last part */
-	__u8 is_known;   /* the address space; else its events are passed over */
-	__u8 is_watched; /* the thread */
+	__u32 n_pending; /* pending faults of the thread: not in the stretch yet, nor in `last` */
+	__u8 is_known;   /* the address space is followed; otherwise its events are skipped */
+	__u8 is_watched; /* the thread is watched */
 	__u8 changed;    /* the stretch holds something */
-	__u8 reclaims;   /* the thread looks for memory to free */
+	__u8 reclaims;   /* the thread is in reclaim */
 
-	__u64 self;            /* its own address: from it follows where this CPU's part of anything lies */
+	__u64 self;            /* address of this element, from which this CPU's offset follows */
 	__u64 ctx_id;          /* 0: none */
 	__u64 anon_part;       /* address of this CPU's part of anonymous pages */
-	__u64 came_into_scope; /* when the address space was found to be unknown */
+	__u64 came_into_scope; /* value of came_into_scope when the address space was not found */
 	struct space_parts last;
 	struct memory stretch;
 };
@@ -105,7 +106,10 @@ __weak __u64 percpu_base = 0; /* address of space_caches' element before a CPU's
 
 /* --- pages that a task keeps to itself, before 6.2 --- */
 
-/* Out of line: inlined, the address of a field that is not there would be taken before the question whether it is. */
+/*
+ * Pages of a kind that the task keeps to itself, in bytes. Out of line: inlined, the compiler would compute the address
+ * of a missing field before the check whether it exists.
+ */
 static __noinline __attribute__((unused)) __s64 pending_of(struct task_struct *task, __u32 kind)
 {
 	struct task_struct___before_6_2 *t = (void *)task;
@@ -127,7 +131,7 @@ static __noinline __attribute__((unused)) __s64 pending_of(struct task_struct *t
 	return pages << PAGE_BYTES_SHIFT;
 }
 
-/* The part of its address space's sum that every thread knows, before 6.2. */
+/* Pages of a kind in the address space's own count, before 6.2; without those that tasks keep to themselves. */
 static __noinline __attribute__((unused)) __s64 count_of(struct mm_struct *mm, __u32 kind)
 {
 	struct mm_struct___before_6_2 *m = (void *)mm;
@@ -201,7 +205,7 @@ struct sums {
 	__u64 parts[RSS_KINDS]; /* addresses, before a CPU's offset is added */
 };
 
-/* A relocated index has to be a constant. */
+/* A macro, because a relocated index must be a constant. */
 #define sums_read_one(mm, ret, kind)                                                                                   \
 	do {                                                                                                           \
 		(ret)->counts[kind] = BPF_CORE_READ((struct mm_struct___since_6_2 *)(mm), rss_stat[kind].count);       \
@@ -218,8 +222,8 @@ static __always_inline void sums_read(struct mm_struct *mm, struct sums *ret)
 }
 
 /*
- * A CPU's offset, by which its part of any per-CPU memory lies beyond the base. The address of a map's element is known
- * to the verifier as such and may not be computed with; what is read back from memory is a number.
+ * A CPU's offset: distance of its part of any per-CPU memory from the base. The verifier knows the address of a map's
+ * element as such and allows no arithmetic with it; read back from memory, the address is a number.
  */
 static __always_inline __u64 percpu_offset(struct space_cache *c)
 {
@@ -258,10 +262,8 @@ static long resident_add_cpu(__u32 cpu, struct resident_walk *w)
 	return 0;
 }
 
-/*
- * All that is resident, exactly: the parts of all CPUs are added, at 10 ns a CPU. /proc leaves them out on most
- * kernels. For snapshots and for what happens once in a process's life.
- */
+/* Resident memory, exact: the parts of all CPUs are added, at 10 ns a CPU; /proc leaves them out on most kernels. For
+ * snapshots, and for events that happen once in the life of a process. */
 static __noinline __attribute__((unused)) __s64 resident_bytes_of(struct mm_struct *mm)
 {
 	struct resident_walk w = {};
@@ -276,7 +278,7 @@ static __noinline __attribute__((unused)) __s64 resident_bytes_of(struct mm_stru
 	return w.pages << PAGE_BYTES_SHIFT;
 }
 
-/* Does this task stand for the address space? One does for each; where the kernel does not say, the leader. */
+/* Does this task represent its address space? Exactly one task does; without mm->owner, the leader. */
 static __always_inline bool owns_memory(struct task_struct *task)
 {
 	struct mm_struct *mm = task->mm;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The arithmetic of a thread's time. One function reads the scheduler, one closes a slice, one answers for any
- * instant; everything else adds and subtracts what these return.
+ * A thread's sums at any instant. exec_at() reads the scheduler's booking, cost_on_cpu() settles a slice,
+ * cost_running() gives the sums of the running thread; cost_arithmetic.h does the rest.
  */
 #ifndef REQMETER_BPF_THREAD_TIME_H
 #define REQMETER_BPF_THREAD_TIME_H
@@ -11,7 +11,10 @@
 #include "maps.bpf.h"
 #include "throttled.bpf.h"
 
-/* The compiler must not move stores of a state across these; x86 keeps stores in order by itself. */
+/*
+ * Bracket every change of a state: `changes` is odd meanwhile. The compiler must not move stores across these; x86
+ * keeps stores in order by itself.
+ */
 static __always_inline void change_begin(struct thread_state *s)
 {
 	*(volatile __u64 *)&s->changes = s->changes + 1;
@@ -40,7 +43,7 @@ static __always_inline void thread_off(struct stretch *t, const struct thread_st
 	stretch_off(t, s->blocked, off, delay, throttled);
 }
 
-/* Ends the sums at `now`: adds what came since they were settled. */
+/* Brings *c, the thread's settled sums, to `now`: adds the stretch since. */
 static __always_inline void cost_extend(struct cost *c, const struct thread_state *s, struct task_struct *task,
 					const struct stretch *t, __u64 now)
 {
@@ -52,21 +55,21 @@ static __always_inline void cost_extend(struct cost *c, const struct thread_stat
 }
 
 /*
- * Brings *c, which holds the thread's settled sums, to `now`, when its sum_exec_runtime is `exec`, for one that is on
- * this or another CPU: the stretch off the CPU until it arrived, the slice since.
+ * Brings *c, the settled sums of a thread that is on this or another CPU, to `now`, when its sum_exec_runtime is
+ * `exec`: adds the stretch off the CPU until it arrived, and the slice since.
  */
 static __always_inline void cost_on_cpu(struct cost *c, const struct thread_state *s, struct task_struct *task,
 					const struct cpu_state *cpu, __u64 now, __u64 exec)
 {
 	/*
-	 * A CPU that has not switched since the agent began has its clocks not tied yet, and the thread was on it all
-	 * along.
+	 * On a CPU that has not switched since the agent began, the two clocks are not tied to each other yet, and the
+	 * thread was on it all along.
 	 */
 	__u64 in = cpu->switch_ns ? clock_to_ns(cpu, task->sched_info.last_arrival) : 0;
 	struct stretch t;
 
 	if (in < s->off_ns || in > now)
-		in = s->off_ns; /* it was on the CPU when counting began */
+		in = s->off_ns; /* the thread was on the CPU when counting began */
 	thread_off(&t, s, in - s->off_ns, saturating_sub(task->sched_info.run_delay, s->off_delay),
 		   throttled_since_mark(s, task));
 	stretch_on(&t, saturating_sub(now, in), saturating_sub(exec, s->off_exec));
@@ -92,8 +95,8 @@ static __always_inline __u64 stolen_since_clock(struct rq *rq)
 }
 
 /*
- * sum_exec_runtime at `now` of a task inside a slice: what is booked, what had run since when the run queue's clock
- * last moved (wake-ups of others move it and book nothing), and what has run since.
+ * sum_exec_runtime at `now` of a task inside a slice: time booked, time that had run unbooked when the run queue's
+ * clock last moved (wake-ups of others move that clock and book nothing), and time run since.
  */
 static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_state *cpu, __u64 now)
 {
@@ -105,9 +108,9 @@ static __always_inline __u64 exec_at(struct task_struct *task, const struct cpu_
 }
 
 /*
- * What is booked as the CPU time of the thread that runs here, and passed before it came to the CPU: after a wake-up by
- * another CPU the scheduler does not read its clock again when it switches, and until then a CPU whose host was away,
- * or that slept, may have taken its time.
+ * CPU time of the running thread, ns, that passed before it came to the CPU: after a wake-up by another CPU the
+ * scheduler does not read its clock again when it switches, and until then the CPU may have been asleep, or its host
+ * away.
  */
 static __always_inline __u64 booked_early(struct task_struct *task)
 {
@@ -117,8 +120,8 @@ static __always_inline __u64 booked_early(struct task_struct *task)
 }
 
 /*
- * Work after a wait that is taken for the request's own, since at_block. An acceptor has no other work; of any other
- * thread that is a guess, and its row must not say `exact` if that is more than a little.
+ * Accounts for work since at_block, after a wait that is taken for the request's own. An acceptor has no other work; of
+ * any other thread that is a guess, and its row must not say `exact` if the work is more than EXACT_WITHIN_NS.
  */
 static __always_inline void own_wait_used(struct thread_state *s, struct task_struct *task, const struct cost *at)
 {
@@ -129,7 +132,7 @@ static __always_inline void own_wait_used(struct thread_state *s, struct task_st
 		s->shared = 1;
 }
 
-/* The sums at `now` of the thread that runs here, in s->at. */
+/* Returns the sums at `now` of the thread that runs here; they are in s->at. */
 static __always_inline const struct cost *cost_running(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	struct cpu_state *cpu = cpu_state_of(bpf_get_smp_processor_id());
@@ -140,6 +143,7 @@ static __always_inline const struct cost *cost_running(struct thread_state *s, s
 	return &s->at;
 }
 
+/* The cgroup that accounts the task's CPU: cpuacct on v1, else the default hierarchy. */
 static __always_inline struct cgroup *task_cpu_cgroup(struct task_struct *task)
 {
 	struct css_set *set = task->cgroups;

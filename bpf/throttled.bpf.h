@@ -1,31 +1,32 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Time that a runnable thread is held back by a CPU quota. Each of the scheduler's queues (one a cgroup and CPU) keeps
- * account of the time it was throttled; what that account grows by while a thread waits is the thread's. The knob
- * `throttling` says which account the kernel has.
+ * Time for which a CPU quota holds a runnable thread back. Each queue of the scheduler (one for each cgroup and CPU)
+ * keeps account of the time for which it was throttled; the growth of that account while a thread waits is the
+ * thread's. The knob `throttling` says which account the kernel has.
  *
- * What this misses: with THROTTLE_BY_TASK nothing. Before, a thread that wakes on another CPU's queue than it slept on
- * has no figure to compare with, so its wait counts as run queue; and of one that slept while its queue was throttled
- * and then waited for a CPU, that wait counts as throttled. Realtime and deadline throttling is no quota of a cgroup.
+ * Misses: with THROTTLE_BY_TASK nothing. With the older accounts, a thread that wakes on another CPU's queue than it
+ * slept on has no earlier figure to compare with, so its wait counts as run queue; a thread that slept while its queue
+ * was throttled and then waited for a CPU has that wait counted as throttled. Realtime and deadline throttling is no
+ * quota of a cgroup.
  */
 #ifndef REQMETER_BPF_THROTTLED_H
 #define REQMETER_BPF_THROTTLED_H
 
 #include "maps.bpf.h"
 
-/* The task itself is taken off its queue, since 6.18, commit e1fad12dcb66. */
+/* Since 6.18 (commit e1fad12dcb66) the task itself is taken off its queue. */
 struct task_struct___throttled {
 	bool throttled;
 } __attribute__((preserve_access_index));
 
-/* The account in rq->clock, of queues with a task in them, since 6.6, commit 677ea015f231. */
+/* Since 6.6 (commit 677ea015f231): the account in rq->clock, of queues with a task in them. */
 struct cfs_rq___self {
 	/* when the throttling began; 0: not throttled, or the cgroup has no runnable task */
 	__u64 throttled_clock_self;
 	__u64 throttled_clock_self_time;
 } __attribute__((preserve_access_index));
 
-/* Before that, the account in the clock of load tracking, since 6.0, commit 64eaf50731ac. */
+/* From 6.0 (commit 64eaf50731ac) to 6.5: the account in the clock of load tracking. */
 struct cfs_rq___pelt {
 	__u64 throttled_clock_pelt;
 	__u64 throttled_clock_pelt_time;
@@ -36,7 +37,7 @@ struct rq___pelt {
 	unsigned long lost_idle_time;
 } __attribute__((preserve_access_index));
 
-/* All that a queue was throttled for, but for the time that is under way. */
+/* Time for which a queue was throttled, ns, without a throttling that is under way. */
 static __always_inline __u64 throttled_before(const struct cfs_rq *queue)
 {
 	if (throttling == THROTTLE_BY_PELT)
@@ -44,7 +45,7 @@ static __always_inline __u64 throttled_before(const struct cfs_rq *queue)
 	return BPF_CORE_READ((const struct cfs_rq___self *)queue, throttled_clock_self_time);
 }
 
-/* Is the queue throttled, and for how long, as of its CPU's last look at the clock? */
+/* Is the queue throttled now? *ret: for how long, ns, when its CPU's clock last moved. */
 static __always_inline bool throttled_now(const struct cfs_rq *queue, __u64 *ret)
 {
 	const struct cfs_rq___pelt *by_pelt = (const void *)queue;
@@ -68,7 +69,7 @@ static __always_inline bool throttled_now(const struct cfs_rq *queue, __u64 *ret
 	return true;
 }
 
-/* The thread leaves the CPU: from where on its wait will be compared. */
+/* The thread leaves the CPU: marks the account from which its wait will be measured. */
 static __always_inline void throttled_mark(struct thread_state *s, struct task_struct *task)
 {
 	const struct cfs_rq *queue = task->se.cfs_rq;
@@ -84,9 +85,10 @@ static __always_inline void throttled_mark(struct thread_state *s, struct task_s
 	s->throttle_mark = throttled_before(queue) + under_way;
 }
 
+/* The queue whose account was marked; NULL: none, or the thread woke on another one. */
 static __always_inline const struct cfs_rq *throttle_queue(const struct thread_state *s, struct task_struct *task)
 {
-	/* No queue is marked then; but the verifier does not know, and refuses to read what the kernel has not got. */
+	/* No queue is marked then, but the verifier does not know and refuses reads of fields that the kernel lacks. */
 	if (throttling == THROTTLE_UNKNOWN)
 		return NULL;
 	if (s->blocked && s->throttle_queue != (__u64)task->se.cfs_rq)
@@ -94,7 +96,7 @@ static __always_inline const struct cfs_rq *throttle_queue(const struct thread_s
 	return (const struct cfs_rq *)s->throttle_queue;
 }
 
-/* How long it was held back since, for one that has come to the CPU again: by throttling that is over. */
+/* Time held back since the mark, ns, for a thread that has come to the CPU again: only throttling that is over. */
 static __always_inline __u64 throttled_since_mark(const struct thread_state *s, struct task_struct *task)
 {
 	const struct cfs_rq *queue = throttle_queue(s, task);
@@ -103,7 +105,7 @@ static __always_inline __u64 throttled_since_mark(const struct thread_state *s, 
 	return before > s->throttle_mark ? before - s->throttle_mark : 0;
 }
 
-/* The same for one that has not. `now` in our clock. */
+/* As throttled_since_mark(), for a thread that still waits at `now`, in the clock of bpf_ktime_get_ns(). */
 static __always_inline __u64 throttled_until(const struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	const struct cfs_rq *queue = throttle_queue(s, task);
