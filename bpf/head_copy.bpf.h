@@ -20,14 +20,14 @@ struct small_head_record {
 };
 
 /* Heads in many vectors (a field or less in each) are put together here. Twice the room: see gather_one(). */
-struct gathered {
+struct gathered_bytes {
 	__u8 bytes[2 * HEAD_COPY];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct gathered);
+	__type(value, struct gathered_bytes);
 } gathered __weak SEC(".maps");
 
 struct gathering {
@@ -39,7 +39,7 @@ struct gathering {
 static long gather_one(__u32 i, struct gathering *g)
 {
 	__u32 zero = 0, at = g->n, n;
-	struct gathered *to = bpf_map_lookup_elem(&gathered, &zero);
+	struct gathered_bytes *to = bpf_map_lookup_elem(&gathered, &zero);
 	struct iovec v;
 
 	if (!to || i >= g->n_vectors || at >= g->max || bpf_probe_read_user(&v, sizeof(v), g->vectors + i * sizeof(v)))
@@ -95,7 +95,7 @@ static __always_inline __u32 copy_next(__u8 *to, __u32 n, const struct user_byte
 static __always_inline __u32 copy_gathered(__u8 *to, const struct user_bytes *from, __u32 max)
 {
 	__u32 zero = 0, n = gather(from, max);
-	struct gathered *all = bpf_map_lookup_elem(&gathered, &zero);
+	struct gathered_bytes *all = bpf_map_lookup_elem(&gathered, &zero);
 
 	barrier_var(n);
 	if (!all || n > max)
@@ -239,7 +239,7 @@ static __always_inline __u64 first_bytes(const struct user_bytes *from)
 {
 	__u32 zero = 0, n = from->n;
 	__u64 first = 0, next = 0;
-	struct gathered *all;
+	struct gathered_bytes *all;
 
 	if (n >= sizeof(first)) {
 		bpf_probe_read_user(&first, sizeof(first), from->at);

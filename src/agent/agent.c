@@ -17,6 +17,7 @@
 #include "cgroups/path_map.h"
 #include "probe/privileges.h"
 #include "collect/runtimes.h"
+#include "agent/gather.h"
 #include "agent/scope_resolver.h"
 #include "collect/sdk_reader.h"
 #include "probe/verdicts.h"
@@ -45,7 +46,7 @@ struct agent {
 	struct ledger *ledger;
 	struct process_cache *process_cache;
 	struct path_map *path_map;
-	struct cgroup_cache *cgroup_info;
+	struct cgroup_cache *cgroup_cache;
 	struct drum_reader *readers;
 	struct sdk_reader *tables;
 	struct verdicts *verdicts;
@@ -196,7 +197,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	if (rc == 0)
 		rc = path_map_new(&agent->path_map, agent->tree);
 	if (rc == 0)
-		rc = cgroup_cache_new(&agent->cgroup_info, agent->tree, agent->path_map);
+		rc = cgroup_cache_new(&agent->cgroup_cache, agent->tree, agent->path_map);
 	if (rc == 0)
 		rc = drum_reader_new(&agent->readers, agent->tree, agent->path_map);
 	if (rc == 0)
@@ -296,7 +297,7 @@ void agent_free(struct agent *agent)
 	model_free(agent->model);
 	process_cache_free(agent->process_cache);
 	drum_reader_free(agent->readers);
-	cgroup_cache_free(agent->cgroup_info);
+	cgroup_cache_free(agent->cgroup_cache);
 	path_map_free(agent->path_map);
 	cgroup_tree_close(agent->tree);
 	free(agent);
@@ -442,13 +443,33 @@ static void fill(struct agent *agent, struct report_input *in)
 		.bound = agent_bytes_max(&agent->settings),
 		.malformed = collector_malformed(agent->collector),
 		.sdk = *sdk_reader_losses(agent->tables),
-		.process_info = process_cache_read,
-		.context = agent->process_cache,
-		.cgroup_info = cgroup_cache_read,
-		.cgroup_context = agent->cgroup_info,
 	};
 	probe_memory_sources(agent->probe, &in->memory);
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
+}
+
+static int gather_for(struct agent *agent, struct gathered *ret, const struct query *query,
+		      const struct report_scope *scope, enum report_part part)
+{
+	const struct gather_sources from = {
+		.process_info = process_cache_read,
+		.process_context = agent->process_cache,
+		.cgroup_info = cgroup_cache_read,
+		.cgroup_context = agent->cgroup_cache,
+	};
+
+	return gather(ret, &from, agent->model, agent->ledger, query, scope, part);
+}
+
+/* The report has been rendered: the client has seen what its own sections show. */
+static void move_client(struct drum_reading *reading, const struct gathered *gathered, bool answered)
+{
+	bool shows_cpu = reading->scope->kind != SELECTOR_NODE &&
+			 report_shows(reading->query, reading->scope, reading->part, SECTION_DRUM_INFO);
+	size_t n = 0;
+	struct client_cpu *cpu = answered && shows_cpu ? gather_client_cpu(gathered, &n) : NULL;
+
+	drum_reader_end(reading, answered, cpu, n);
 }
 
 static bool in_scope(const void *scope, const struct ledger_row *row)
@@ -504,6 +525,7 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 		.part = part,
 		.model = agent->model,
 	};
+	struct gathered gathered;
 	struct report_input in;
 	enum agent_refusal refusal;
 	bool is_new = refresh(agent);
@@ -523,8 +545,12 @@ enum agent_refusal agent_report_begin(struct agent *agent, const struct query *q
 	fill(agent, &in);
 	drum_reader_begin(agent->readers, &reading);
 	in.drum = &reading.drum;
-	rc = report_begin(report, &in, query, &scope, part);
-	drum_reader_end(&reading, rc == 0);
+	in.gathered = &gathered;
+	rc = gather_for(agent, &gathered, query, &scope, part);
+	if (rc == 0)
+		rc = report_begin(report, &in, query, &scope, part);
+	move_client(&reading, &gathered, rc == 0);
+	gather_done(&gathered);
 	if (rc == 0)
 		return AGENT_OK;
 	snprintf(error, size, "out of memory");

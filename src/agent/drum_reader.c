@@ -207,16 +207,14 @@ void drum_reader_begin(struct drum_reader *readers, struct drum_reading *reading
 }
 
 /* The lists move apart: who asks for one only has not seen the other. */
-void drum_reader_end(struct drum_reading *reading, bool answered)
+void drum_reader_end(struct drum_reading *reading, bool answered, struct client_cpu *cpu, size_t n)
 {
-	struct drum_input *drum = &reading->drum;
 	bool moves = answered && reading->client && reading->reader->takes_body;
 
 	if (moves && reading->query->sections & SECTION_TIME_INFO)
 		clients_times_read(model_clients(reading->model), reading->client);
-	if (moves && drum->cpu)
-		client_cpu_read(reading->client, model_last_sample(reading->model)->now_ns, drum->cpu, drum->n_cpu);
+	if (moves && cpu)
+		client_cpu_read(reading->client, model_last_sample(reading->model)->now_ns, cpu, n);
 	else
-		free(drum->cpu);
-	drum->cpu = NULL;
+		free(cpu);
 }

@@ -44,7 +44,10 @@ struct drum_reading {
 
 /* Fills the reading's compat. Without memory for a client the answer has no sums, and the next one makes up for it. */
 void drum_reader_begin(struct drum_reader *, struct drum_reading *);
-/* answered: the report was written, so the client has seen it. */
-void drum_reader_end(struct drum_reading *, bool answered);
+/*
+ * Move the client on if it has got its report (`answered`). `cpu`: the n processes that drum_info showed, malloc'd,
+ * taken over; NULL: drum_info was not shown.
+ */
+void drum_reader_end(struct drum_reading *, bool answered, struct client_cpu *cpu, size_t n);
 
 #endif

@@ -24,9 +24,6 @@ struct drum_input {
 	struct drum_memory memory; /* of no meaning for scope node */
 	struct time_sums times;
 	const struct client *client; /* NULL: no client is moved on */
-	/* Filled by the report: the processes in drum_info; malloc'd, the caller's. */
-	struct client_cpu *cpu;
-	size_t n_cpu;
 };
 
 #endif

@@ -54,7 +54,9 @@ struct request_framing {
 	uint64_t sent_from, sent_to;
 	enum http_framing kind; /* of the response's body */
 	bool head_coming;       /* more of the response's head is expected: the members below are not known yet */
-	/* the response's head was seen whole, so sent_end is exact; else sent_end is the lowest value that it can have */
+	/*
+	 *  the response's head was seen whole, so sent_end is exact; else sent_end is the lowest value that it can have
+	 */
 	bool head_whole;
 	bool chunks_seen; /* a chunked body was seen whole: sent_end is its end; else sent_end is its beginning */
 	uint64_t sent_end;

@@ -48,33 +48,36 @@ static const struct {
 	uint32_t section;
 	const char *name;
 	void (*write)(struct report_writer *); /* NULL: not built yet, null with a feature row */
-	bool long_list;
 } sections[] = {
-	{ SECTION_SCHEMA_VERSION, "schema_version", write_schema, false },
-	{ SECTION_GENERATED, "generated_unix_ns", write_generated, false },
-	{ SECTION_SINCE, "since_unix_ns", write_since, false },
-	{ SECTION_HOST, "host", write_host, false },
-	{ SECTION_MEM_INFO, "mem_info", section_mem_info, false },
-	{ SECTION_DRUM_INFO, "drum_info", section_drum_info, false },
-	{ SECTION_TIME_INFO, "time_info", section_time_info, false },
-	{ SECTION_CGROUPS, "cgroups", section_cgroups, false },
-	{ SECTION_PROCESSES, "processes", section_processes, true },
-	{ SECTION_THREADS, "threads", section_threads, true },
-	{ SECTION_REQUESTS, "requests", section_requests, false },
-	{ SECTION_SPIKES, "spikes", NULL, false },
-	{ SECTION_AGENT, "agent", section_agent, false },
+	{ SECTION_SCHEMA_VERSION, "schema_version", write_schema },
+	{ SECTION_GENERATED, "generated_unix_ns", write_generated },
+	{ SECTION_SINCE, "since_unix_ns", write_since },
+	{ SECTION_HOST, "host", write_host },
+	{ SECTION_MEM_INFO, "mem_info", section_mem_info },
+	{ SECTION_DRUM_INFO, "drum_info", section_drum_info },
+	{ SECTION_TIME_INFO, "time_info", section_time_info },
+	{ SECTION_CGROUPS, "cgroups", section_cgroups },
+	{ SECTION_PROCESSES, "processes", section_processes },
+	{ SECTION_THREADS, "threads", section_threads },
+	{ SECTION_REQUESTS, "requests", section_requests },
+	{ SECTION_SPIKES, "spikes", NULL },
+	{ SECTION_AGENT, "agent", section_agent },
 };
-
-/* Both lists are long and cost /proc reads: only asked for by name, or in a scope narrower than the node. */
-static bool shows_lists(const struct report_writer *w, uint32_t section)
-{
-	if (w->query->has_sections)
-		return w->query->sections & section;
-	return w->scope->kind != SELECTOR_NODE;
-}
 
 /* The sections that move a client on, and mem_info, which must agree with drum_info; next to each other. */
 #define OWN_SECTIONS (SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_TIME_INFO)
+
+/* The long lists cost reads of /proc: shown only if asked for by name, or in a scope narrower than the node. */
+#define LONG_LISTS (SECTION_PROCESSES | SECTION_THREADS)
+
+bool report_shows(const struct query *query, const struct report_scope *scope, enum report_part part, uint32_t section)
+{
+	bool own = section & OWN_SECTIONS;
+
+	if (!(query->sections & section) || (part != REPORT_WHOLE && own != (part == REPORT_OWN)))
+		return false;
+	return !(section & LONG_LISTS) || query->has_sections || scope->kind != SELECTOR_NODE;
+}
 
 struct report {
 	struct report_writer w;
@@ -82,15 +85,13 @@ struct report {
 	size_t hole;
 };
 
-static bool in_part(struct report *report, uint32_t section)
+/* The client's own part goes into a hole of the common one; by then an earlier member stands before it. */
+static void note_hole(struct report *report, uint32_t section)
 {
-	bool own = section & OWN_SECTIONS;
-
-	if (own && report->part == REPORT_COMMON) {
-		report->hole = report->w.j.n;
-		report->w.j.has_member[report->w.j.depth] = true; /* by then */
-	}
-	return report->part == REPORT_WHOLE || own == (report->part == REPORT_OWN);
+	if (report->part != REPORT_COMMON || !(section & OWN_SECTIONS))
+		return;
+	report->hole = report->w.j.n;
+	report->w.j.has_member[report->w.j.depth] = true;
 }
 
 static void write_sections(struct report *report)
@@ -98,9 +99,9 @@ static void write_sections(struct report *report)
 	struct report_writer *w = &report->w;
 
 	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
-		if (!(w->query->sections & sections[i].section) || !in_part(report, sections[i].section))
-			continue;
-		if (sections[i].long_list && !shows_lists(w, sections[i].section))
+		if (w->query->sections & sections[i].section)
+			note_hole(report, sections[i].section);
+		if (!report_shows(w->query, w->scope, report->part, sections[i].section))
 			continue;
 		if (sections[i].write)
 			sections[i].write(w);
@@ -137,18 +138,9 @@ int report_begin(struct report **ret, const struct report_input *in, const struc
 	w->query = query;
 	w->scope = scope;
 	w->clock = (struct row_clock){ in->now_ns, in->now_unix_ns, in->has_throttled, in->memory };
-	if (processes_gather(&w->processes, model_last_sample(in->model))) {
-		free(report);
-		return -ENOMEM;
-	}
 	report->part = part;
-	if (query->sections &
-	    (part == REPORT_COMMON ? SECTION_AGENT : SECTION_MEM_INFO | SECTION_DRUM_INFO | SECTION_AGENT))
-		drum_gather(w);
 	json_init(&w->j, query->pretty);
 	write_part(report);
-	processes_done(&w->processes);
-	free(w->drum);
 	*ret = report;
 	return 0;
 }
@@ -173,12 +165,4 @@ size_t report_hole(const struct report *report)
 bool report_has_own(const struct query *query)
 {
 	return query->sections & OWN_SECTIONS;
-}
-
-char *report_write(const struct report_input *in, const struct query *query, const struct report_scope *scope,
-		   size_t *n)
-{
-	struct report *report;
-
-	return report_begin(&report, in, query, scope, REPORT_WHOLE) ? NULL : report_finish(report, n);
 }

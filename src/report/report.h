@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The /stats/ report: what the model knows, as JSON. Changes nothing, and reads no file but through its input. */
+/* The /stats/ report: renders its input as JSON. Pure: reads nothing else and changes nothing. */
 #ifndef REQMETER_REPORT_REPORT_H
 #define REQMETER_REPORT_REPORT_H
 
 #include "base/features.h"
-#include "cgroups/cgroup_cache.h"
-#include "collect/process_cache.h"
 #include "probe/probe.h"
 #include "model/model.h"
 #include "drum/drum_input.h"
+#include "report/gathered.h"
 #include "report/query.h"
 #include "report/scope.h"
 #include "system/host.h"
@@ -32,12 +31,8 @@ struct report_input {
 	uint64_t cpu_ns, rss_bytes, map_bytes, malformed;
 	struct model_bytes bound; /* of its memory */
 	struct sdk_losses sdk;
-	/* Fills *ret; false when the process is gone. */
-	bool (*process_info)(void *context, uint32_t pid, struct process_info *ret);
-	void *context;
-	void (*cgroup_info)(void *cgroup_context, const struct ledger_row *, struct cgroup_info *ret);
-	void *cgroup_context;
-	struct drum_input *drum; /* of this reader, and what it will have seen */
+	const struct gathered *gathered;
+	const struct drum_input *drum; /* of this client */
 };
 
 struct report;
@@ -63,7 +58,7 @@ size_t report_hole(const struct report *);
 /* Has a report on this query a reader's own part? */
 bool report_has_own(const struct query *);
 
-/* Both at once. The text, malloc'd, its length in *n; NULL without memory. */
-char *report_write(const struct report_input *, const struct query *, const struct report_scope *, size_t *n);
+/* Return whether a report of `part` shows a section: it is asked for, in this part, and not too long for the scope. */
+bool report_shows(const struct query *, const struct report_scope *, enum report_part, uint32_t section);
 
 #endif

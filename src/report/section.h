@@ -8,29 +8,17 @@
 #include "report/lists.h"
 #include "report/rows.h"
 
-/* One process of drum_info. */
-struct drum_row {
-	const struct process_row *process;
-	uint64_t rss_bytes;
-};
-
 struct report_writer {
 	struct json j;
 	const struct report_input *in;
 	const struct query *query;
 	const struct report_scope *scope;
 	struct row_clock clock;
-	struct processes processes;
 	/* Of the section of requests, from section_requests on: its rows are written last. */
 	struct json until_rows; /* all that goes before them; j goes on behind them */
 	struct request_lists rows;
-	/* For mem_info and drum_info, which must agree: gathered once, when one of them is asked for. */
-	struct drum_row *drum;
-	size_t n_drum;
 };
 
-/* The live processes of a scope narrower than the node; without memory for the list, none and `unreadable` says so. */
-void drum_gather(struct report_writer *);
 void section_mem_info(struct report_writer *);
 void section_drum_info(struct report_writer *);
 void section_time_info(struct report_writer *);

@@ -2,8 +2,6 @@
 /* mem_info, drum_info, time_info: the report that clients of DRUM's /stats/ read. Sizes in MiB, not rounded. */
 #include "report/section.h"
 
-#include <stdlib.h>
-
 #include "report/field_tables.h"
 
 #define BYTES_PER_MIB 1048576.0
@@ -24,40 +22,18 @@ static struct value seconds(uint64_t ns)
 	return REAL((double)ns / NS_PER_SECOND);
 }
 
-/* --- the processes --- */
-
-/* Linux starts it before anything else but init, and it starts all other threads of the kernel. */
-#define KTHREADD_PID 2
-
-static bool is_of_kernel(const struct thread_row *t)
-{
-	return t->pid == KTHREADD_PID || t->lineage[0] == KTHREADD_PID;
-}
-
-void drum_gather(struct report_writer *w)
-{
-	struct process_info facts;
-
-	if (is_node(w))
-		return;
-	w->drum = calloc(w->processes.n + 1, sizeof(*w->drum));
-	for (size_t i = 0; w->drum && i < w->processes.n; i++) {
-		const struct process_row *p = &w->processes.rows[i];
-		const struct thread_row *first = w->processes.sorted[p->first];
-
-		if (!is_of_kernel(first) && scope_has_thread(w->scope, first, p->comm) &&
-		    w->in->process_info(w->in->context, p->key.pid, &facts))
-			w->drum[w->n_drum++] = (struct drum_row){ p, facts.rss_bytes };
-	}
-}
-
-/* UNKNOWN when one of them is. */
+/*
+ *  Sum of the resident memory in drum_info; UNKNOWN when that of a process is, or when there was no memory for the
+ *  list.
+ */
 static uint64_t drum_rss_bytes(const struct report_writer *w)
 {
-	uint64_t sum = w->drum ? 0 : UNKNOWN;
+	const struct gathered *g = w->in->gathered;
+	uint64_t sum = g->shown ? 0 : UNKNOWN;
 
-	for (size_t i = 0; i < w->n_drum && sum != UNKNOWN; i++)
-		sum = w->drum[i].rss_bytes == UNKNOWN ? UNKNOWN : sum + w->drum[i].rss_bytes;
+	for (size_t i = 0; i < g->n_shown && sum != UNKNOWN; i++)
+		if (g->shown[i].in_drum)
+			sum = g->shown[i].info.rss_bytes == UNKNOWN ? UNKNOWN : sum + g->shown[i].info.rss_bytes;
 	return sum;
 }
 
@@ -120,7 +96,7 @@ static double cpu_percent(const struct report_writer *w, const struct process_ro
 	if (!then_ns || w->in->now_ns <= then_ns)
 		return 0.0;
 	seen = client_cpu(client, p->key.pid, p->key.leader_start_boot_ns);
-	if (!seen && w->processes.sorted[p->first]->since_ns < then_ns)
+	if (!seen && w->in->gathered->processes.sorted[p->first]->since_ns < then_ns)
 		return 0.0;
 	before_ns = seen ? seen->cpu_ns : 0;
 	if (p->total.cpu_ns <= before_ns)
@@ -128,41 +104,20 @@ static double cpu_percent(const struct report_writer *w, const struct process_ro
 	return 100.0 * (double)(p->total.cpu_ns - before_ns) / (double)(w->in->now_ns - then_ns);
 }
 
-/* What the client will have seen. Without memory it has seen nothing, and next time starts anew. */
-static void remember(struct report_writer *w)
-{
-	struct drum_input *drum = w->in->drum;
-
-	drum->n_cpu = 0;
-	drum->cpu = calloc(w->n_drum + 1, sizeof(*drum->cpu));
-	for (size_t i = 0; drum->cpu && i < w->n_drum; i++) {
-		const struct process_row *p = w->drum[i].process;
-
-		drum->cpu[drum->n_cpu++] = (struct client_cpu){
-			.pid = p->key.pid,
-			.leader_start_boot_ns = p->key.leader_start_boot_ns,
-			.cpu_ns = p->total.cpu_ns,
-		};
-	}
-}
-
 #define DRUM_FIELDS(F)                                                                                                 \
-	F("pid", U64(row->process->key.pid), "in the agent's PID namespace")                                           \
-	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")        \
-	F("mem", mebibytes(row->rss_bytes), "resident memory")                                                         \
-	F("cpu_percent", REAL(cpu_percent(w, row->process)),                                                           \
+	F("pid", U64(shown->row->key.pid), "in the agent's PID namespace")                                             \
+	F("cmdline", LIST(write_arguments, &shown->info), "a list: the program, with --show-args its arguments, too")  \
+	F("mem", mebibytes(shown->info.rss_bytes), "resident memory")                                                  \
+	F("cpu_percent", REAL(cpu_percent(w, shown->row)),                                                             \
 	  "of one core, since this client's last read; 0.0 at the first")
 
 static const struct field drum_fields[] = { DRUM_FIELDS(FIELD_ENTRY) };
 const struct field_table drum_info_table = TABLE_OF_ROWS("Processes, in MiB", "drum_info", drum_fields);
 
-static void write_process(struct report_writer *w, const struct drum_row *row)
+static void write_process(struct report_writer *w, const struct shown_process *shown)
 {
-	struct process_info facts = { .rss_bytes = UNKNOWN };
 	const struct value values[] = { DRUM_FIELDS(FIELD_VALUE) };
 
-	/* Known a moment ago, and kept for a second; should it be gone now, it has no command line any more. */
-	w->in->process_info(w->in->context, row->process->key.pid, &facts);
 	json_open(&w->j, NULL, '{');
 	fields_write(&w->j, drum_fields, values, LENGTH(values));
 	json_close(&w->j, '}');
@@ -170,15 +125,17 @@ static void write_process(struct report_writer *w, const struct drum_row *row)
 
 void section_drum_info(struct report_writer *w)
 {
-	if (is_node(w) || !w->drum) {
+	const struct gathered *g = w->in->gathered;
+
+	if (is_node(w) || !g->shown) {
 		json_null(&w->j, "drum_info");
 		return;
 	}
 	json_open(&w->j, "drum_info", '[');
-	for (size_t i = 0; i < w->n_drum; i++)
-		write_process(w, &w->drum[i]);
+	for (size_t i = 0; i < g->n_shown; i++)
+		if (g->shown[i].in_drum)
+			write_process(w, &g->shown[i]);
 	json_close(&w->j, ']');
-	remember(w);
 }
 
 /* --- time_info --- */
@@ -269,7 +226,7 @@ void drum_write_unreadable(struct report_writer *w)
 	name_machine(w);
 	if (!is_node(w)) {
 		name_container(w);
-		if (!w->drum)
+		if (!w->in->gathered->shown)
 			name_unreadable(w, "drum_info", "out of memory");
 		if (drum_rss_bytes(w) == UNKNOWN)
 			name_unreadable(w, "mem_info.drum_rss", "the memory of a process cannot be read");

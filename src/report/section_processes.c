@@ -8,10 +8,10 @@
 #define PROCESS_FIELDS(F)                                                                                              \
 	F("pid", U64(p->key.pid), "in the agent's PID namespace")                                                      \
 	F("comm", STRING(comm), "its name")                                                                            \
-	F("cmdline", LIST(write_arguments, &facts), "a list: the program, with --show-args its arguments, too")        \
+	F("cmdline", LIST(write_arguments, info), "a list: the program, with --show-args its arguments, too")          \
 	F("cgroup_id", U64(p->cgroup_id), "of its first thread")                                                       \
 	F("n_threads", U64(p->n_threads), "that live")                                                                 \
-	F("rss_bytes", U64(facts.rss_bytes), "resident memory, at most a second old")                                  \
+	F("rss_bytes", U64(info->rss_bytes), "resident memory, at most a second old")                                  \
 	F("cpu_ns", U64(p->total.cpu_ns), "CPU time since the agent began, threads that ended included")               \
 	MEMORY_FIELDS(F, &p->memory, &w->in->memory, peak, NOTHING)                                                    \
 	F("connections.http1", U64(n->by_protocol[PROTOCOL_HTTP1]), "accepted connections that spoke HTTP/1")          \
@@ -24,10 +24,10 @@ const struct field_table process_table = TABLE_OF_ROWS("Processes", "processes",
 
 void write_arguments(struct json *j, const void *process_info)
 {
-	const struct process_info *facts = process_info;
+	const struct process_info *info = process_info;
 
-	for (size_t i = 0; i < facts->n_args; i++)
-		json_string(j, NULL, facts->cmdline[i]);
+	for (size_t i = 0; i < info->n_args; i++)
+		json_string(j, NULL, info->cmdline[i]);
 }
 
 static const struct join_connections *connections_of(const struct report_writer *w, const struct process_row *p)
@@ -39,15 +39,15 @@ static const struct join_connections *connections_of(const struct report_writer 
 }
 
 /* The peak of its memory is known only if it has had one thread. */
-static void write_process(struct report_writer *w, const struct process_row *p)
+static void write_process(struct report_writer *w, const struct shown_process *shown)
 {
+	const struct process_row *p = shown->row;
+	const struct process_info *info = &shown->info;
 	const struct value peak = p->had_one_thread ? I64(p->memory.peak_bytes) : NOTHING;
 	const struct join_connections *n = connections_of(w, p);
-	struct process_info facts = { .rss_bytes = UNKNOWN };
 	char comm[COMM_BYTES + 1] = { 0 };
 
 	memcpy(comm, p->comm, COMM_BYTES);
-	w->in->process_info(w->in->context, p->key.pid, &facts);
 	{
 		const struct value values[] = { PROCESS_FIELDS(FIELD_VALUE) };
 
@@ -60,12 +60,8 @@ static void write_process(struct report_writer *w, const struct process_row *p)
 void section_processes(struct report_writer *w)
 {
 	json_open(&w->j, "processes", '[');
-	for (size_t i = 0; i < w->processes.n; i++) {
-		const struct process_row *p = &w->processes.rows[i];
-
-		if (scope_has_thread(w->scope, w->processes.sorted[p->first], p->comm))
-			write_process(w, p);
-	}
+	for (size_t i = 0; i < w->in->gathered->n_shown; i++)
+		write_process(w, &w->in->gathered->shown[i]);
 	json_close(&w->j, ']');
 }
 
@@ -77,12 +73,14 @@ static const struct request *request_of(const struct report_writer *w, const str
 
 void section_threads(struct report_writer *w)
 {
+	const struct processes *processes = &w->in->gathered->processes;
+
 	json_open(&w->j, "threads", '[');
-	for (size_t i = 0; i < w->processes.n; i++) {
-		const struct process_row *p = &w->processes.rows[i];
+	for (size_t i = 0; i < processes->n; i++) {
+		const struct process_row *p = &processes->rows[i];
 
 		for (size_t k = p->first; k < p->first + p->n; k++) {
-			const struct thread_row *t = w->processes.sorted[k];
+			const struct thread_row *t = processes->sorted[k];
 
 			if (scope_has_thread(w->scope, t, p->comm))
 				row_thread(&w->j, t, request_of(w, t), &w->clock);

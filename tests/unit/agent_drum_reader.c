@@ -168,8 +168,7 @@ static uint64_t read_as(struct machine *m, const char *client, const char *ip, p
 	m->reader.ip = ip;
 	m->reader.pid = pid;
 	count = look(m, SELECTOR_CGROUP, SELECTOR_CGROUP, 0, CONTAINER)->times.predictions.count;
-	m->reading.drum.cpu = calloc(1, sizeof(struct client_cpu));
-	drum_reader_end(&m->reading, answered);
+	drum_reader_end(&m->reading, answered, calloc(1, sizeof(struct client_cpu)), 0);
 	return count;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/gather.h"
 #include "report/losses.h"
 #include "report/report.h"
 
@@ -24,6 +25,9 @@ struct setting {
 	struct host host;
 	struct drum_input drum;
 	struct report_input in;
+	struct gathered gathered;
+	struct client_cpu *cpu; /* what a client has seen after the last report */
+	size_t n_cpu;
 	struct report_scope scope;
 	struct query query;
 };
@@ -79,21 +83,35 @@ static void set(struct setting *s, enum selector_kind kind, uint32_t second_pid)
 				       .host = &s->host,
 				       .features = &s->features,
 				       .now_ns = 1000000,
-				       .process_info = process_info,
-				       .cgroup_info = cgroup_info,
+				       .gathered = &s->gathered,
 				       .drum = &s->drum };
 }
 
 static void unset(struct setting *s)
 {
-	free(s->drum.cpu);
+	free(s->cpu);
 	model_free(s->model);
+}
+
+/* The text of a part, with what a client has seen in s->cpu. */
+static char *write_part(struct setting *s, enum report_part part, size_t *n, size_t *hole)
+{
+	const struct gather_sources from = { .process_info = process_info, .cgroup_info = cgroup_info };
+	struct report *r;
+
+	cr_assert_eq(gather(&s->gathered, &from, s->model, NULL, &s->query, &s->scope, part), 0);
+	cr_assert_eq(report_begin(&r, &s->in, &s->query, &s->scope, part), 0);
+	free(s->cpu);
+	s->cpu = gather_client_cpu(&s->gathered, &s->n_cpu);
+	gather_done(&s->gathered);
+	*hole = report_hole(r);
+	return report_finish(r, n);
 }
 
 static cJSON *report(struct setting *s)
 {
-	size_t n;
-	char *text = report_write(&s->in, &s->query, &s->scope, &n);
+	size_t n, hole;
+	char *text = write_part(s, REPORT_WHOLE, &n, &hole);
 	cJSON *root = cJSON_Parse(text);
 
 	cr_assert(root, "%s", text);
@@ -153,8 +171,6 @@ Test(report_compat, no_limit_and_one_above_the_machine)
 	cr_expect_eq(at(root, "mem_info", "free")->valuedouble, 3000);
 	cr_expect_eq(n_unreadable(root), 0, "no limit is an answer");
 	cJSON_Delete(root);
-	free(s.drum.cpu);
-	s.drum.cpu = NULL;
 	s.drum.memory.limits = (struct cgroup_memory_limits){ 99999 * MIB, 99899 * MIB, 99999 * MIB, false };
 	root = report(&s);
 	cr_expect_eq(at(root, "mem_info", "container_limit")->valuedouble, 99999, "a limit above RAM stays one");
@@ -178,7 +194,7 @@ Test(report_compat, the_node)
 		cr_expect(cJSON_IsNull(at(root, "mem_info", mem_keys[i])), "%s", mem_keys[i]);
 	cr_expect(cJSON_IsNull(cJSON_GetObjectItem(root, "drum_info")));
 	cr_expect_eq(n_unreadable(root), 0);
-	cr_expect_null(s.drum.cpu);
+	cr_expect_eq(s.n_cpu, 0);
 	cJSON_Delete(root);
 	unset(&s);
 }
@@ -268,9 +284,9 @@ Test(report_compat, cpu_since_the_last_look)
 	root = report(&s);
 	cr_expect_eq(cpu_percent(root, 0), 0.0, "the first look");
 	cJSON_Delete(root);
-	cr_assert_eq(s.drum.n_cpu, 2);
-	client_cpu_read(client, s.in.now_ns, s.drum.cpu, s.drum.n_cpu);
-	s.drum.cpu = NULL;
+	cr_assert_eq(s.n_cpu, 2);
+	client_cpu_read(client, s.in.now_ns, s.cpu, s.n_cpu);
+	s.cpu = NULL;
 	/* 250 us of CPU in 1 ms; the other has used none; a third was born meanwhile, a fourth before it was seen. */
 	s.threads[0].total.cpu_ns += 250000;
 	s.threads[2] = leader(11, 500000);
@@ -282,8 +298,6 @@ Test(report_compat, cpu_since_the_last_look)
 	cr_expect_eq(cpu_percent(root, 1), 50.0, "born since: all that it has used");
 	cr_expect_eq(cpu_percent(root, 2), 0.0);
 	cJSON_Delete(root);
-	free(s.drum.cpu);
-	s.drum.cpu = NULL;
 	s.threads[2].since_ns = 900000;
 	s.threads[0].total.cpu_ns = 0;
 	root = report(&s);
@@ -291,8 +305,6 @@ Test(report_compat, cpu_since_the_last_look)
 	cr_expect_eq(cpu_percent(root, 1), 0.0, "older, but not seen then");
 	cJSON_Delete(root);
 	/* Two looks at one instant. */
-	free(s.drum.cpu);
-	s.drum.cpu = NULL;
 	s.in.now_ns = 1000000;
 	s.threads[0].total.cpu_ns = 99999999;
 	root = report(&s);
@@ -326,17 +338,6 @@ Test(report_compat, times)
 	unset(&s);
 }
 
-static char *part_of(struct setting *s, enum report_part part, size_t *n, size_t *hole)
-{
-	struct report *r;
-
-	cr_assert_eq(report_begin(&r, &s->in, &s->query, &s->scope, part), 0);
-	*hole = report_hole(r);
-	free(s->drum.cpu);
-	s->drum.cpu = NULL;
-	return report_finish(r, n);
-}
-
 /* What all readers share, with a reader's own part in its hole, is the whole report, whatever is asked for. */
 Test(report_compat, the_parts_make_the_whole)
 {
@@ -359,10 +360,10 @@ Test(report_compat, the_parts_make_the_whole)
 
 		s.query.sections = asked[i / 2];
 		s.query.pretty = i % 2;
-		whole = part_of(&s, REPORT_WHOLE, &n_whole, &none);
-		common = part_of(&s, REPORT_COMMON, &n_common, &hole);
+		whole = write_part(&s, REPORT_WHOLE, &n_whole, &none);
+		common = write_part(&s, REPORT_COMMON, &n_common, &hole);
 		if (report_has_own(&s.query))
-			own = part_of(&s, REPORT_OWN, &n_own, &none);
+			own = write_part(&s, REPORT_OWN, &n_own, &none);
 		cr_assert_gt(asprintf(&joined, "%.*s%.*s%s", (int)hole, common, (int)n_own, own ? own : "",
 				      common + hole),
 			     0);
