@@ -34,8 +34,8 @@ static __always_inline struct rq *compat_task_rq(struct task_struct *task)
 }
 
 /*
- * Pages of a folio. Folios of several pages came with 5.18. Their number is in _folio_nr_pages on kernels up to 6.17, in
- * _nr_pages on kernels since 6.15 (commits 4d6d96a2ce8e, 4996fc547f5b).
+ * Pages of a folio. Folios of several pages came with 5.18. Their number is in _folio_nr_pages on kernels up to 6.17,
+ * in _nr_pages on kernels since 6.15 (commits 4d6d96a2ce8e, 4996fc547f5b).
  */
 struct folio___until_6_17 {
 	unsigned int _folio_nr_pages;

@@ -188,12 +188,6 @@ static __always_inline void memory_unpark(__u64 exchange, struct memory *sum)
 	bpf_map_delete_elem(&parked_memory, &exchange);
 }
 
-static __always_inline bool memory_is_nothing(const struct memory *m)
-{
-	return !(m->gained_bytes | m->released_bytes | m->mapped_bytes | m->unmapped_bytes | m->page_cache_bytes |
-		 m->cow_bytes | m->reclaim_ns | m->minor_faults | m->major_faults | m->swap_bytes);
-}
-
 /* Adds to the parked memory of an exchange. False: the map is full. */
 static __always_inline bool memory_park(__u64 exchange, const struct memory *work)
 {

@@ -17,10 +17,9 @@
 #define REQMETER_BPF_RESIDENT_H
 
 #include "maps.bpf.h"
+#include "memory_arithmetic.h"
 
 #define PAGE_BYTES_SHIFT 12
-#define RSS_KINDS        4 /* NR_MM_COUNTERS */
-enum rss_kind { RSS_FILE, RSS_ANON, RSS_SWAP, RSS_SHMEM };
 
 struct mm_struct___since_6_2 {
 	struct percpu_counter rss_stat[RSS_KINDS];
@@ -146,29 +145,6 @@ static __noinline __attribute__((unused)) __s64 count_of(struct mm_struct *mm, _
 	default:
 		return BPF_CORE_READ(m, rss_stat.count[RSS_SHMEM].counter);
 	}
-}
-
-static __always_inline void resident_add(struct memory *m, enum rss_kind kind, __s64 bytes)
-{
-	__s64 growth;
-
-	if (kind == RSS_SWAP) {
-		m->swap_bytes += bytes;
-		return;
-	}
-	if (kind == RSS_ANON)
-		m->anon_bytes += bytes;
-	else if (kind == RSS_FILE)
-		m->file_bytes += bytes;
-	else
-		m->shmem_bytes += bytes;
-	if (bytes > 0)
-		m->gained_bytes += bytes;
-	else
-		m->released_bytes -= bytes;
-	growth = memory_growth(m);
-	if (growth > m->peak_bytes)
-		m->peak_bytes = growth;
 }
 
 static __always_inline void pending_collect_one(struct thread_memory *m, struct task_struct *task, enum rss_kind kind)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel side's arithmetic that needs no kernel: costs, the first bytes of a read, the last ones of a response. */
+/*
+ * The kernel side's arithmetic that needs no kernel: costs, memory, the first bytes of a read, the last ones of a
+ * response.
+ */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cost_arithmetic.h"
 #include "line_start.h"
+#include "memory_arithmetic.h"
 #include "response_tail.h"
 
 static __u64 parts_of(const struct cost *c)
@@ -121,6 +125,27 @@ Test(bpf_arithmetic, a_limit_takes_waits_first)
 		cr_assert_eq(parts_of(&c), c.wall_ns);
 		cr_assert(c.cpu_ns == before.cpu_ns || (!cost_blocked_ns(&c) && !c.runqueue_ns && !c.stolen_ns));
 	}
+}
+
+Test(bpf_arithmetic, resident_memory_has_two_halves_and_a_peak)
+{
+	struct memory m = { 0 };
+	__s64 growth = 0, peak = 0;
+
+	srandom(17);
+	cr_expect(memory_is_nothing(&m));
+	for (int i = 0; i < 10000; i++) {
+		enum rss_kind kind = (enum rss_kind)(random() % RSS_KINDS);
+		__s64 bytes = 4096 * (random() % 201 - 100);
+
+		resident_add(&m, kind, bytes);
+		growth += kind == RSS_SWAP ? 0 : bytes;
+		peak = growth > peak ? growth : peak;
+		cr_assert_eq(memory_growth(&m), growth);
+		cr_assert_eq((__s64)(m.gained_bytes - m.released_bytes), growth);
+		cr_assert_eq(m.peak_bytes, peak);
+	}
+	cr_expect_not(memory_is_nothing(&m));
 }
 
 static __u64 tail_of(const char *text)
