@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libreqmeter: a program says which request each of its threads works for. An agent on the same machine then charges CPU
- * time, waits and memory to those requests, exactly, also where one thread serves hundreds of them in turn.
+ * libreqmeter: a program says which request each of its threads works for. An agent on the same machine then
+ * charges CPU time, waits and memory to those requests, exactly, also where one thread serves hundreds of them in
+ * turn.
  *
  *	struct reqmeter_details details = {
  *		.size = sizeof(details), .id = "4711", .method = "GET", .route = "/items"
@@ -15,29 +16,30 @@
  *	reqmeter_annotate(request, 200, NULL);
  *	reqmeter_end(request);
  *
- * Handles. A request is named by its handle, a plain number: copy it, store it, pass it to other threads. 0 is no request,
- * and every function accepts it. The handle of an ended request is recognized and counts as 0: ending a request twice, or
- * switching to an ended one, does no harm.
+ * Handles. A request is named by its handle, a plain number: copy it, store it, pass it to other threads. 0 is no
+ * request, and every function accepts it. The handle of an ended request is recognized and counts as 0: ending a
+ * request twice, or switching to an ended one, does no harm.
  *
- * Errors and limits. No call fails, takes a lock, allocates from the heap or sets errno. Only the first use may block:
- * threads that come while another thread makes the process's table wait for it, as a rule below a millisecond and at most
- * 1 s; a request that gave up waiting is not measured, and counted. If memory cannot be allocated at the first use, or more
- * than REQMETER_REQUESTS_MAX requests are open, the handle is 0 and the request is not measured; the program runs on
- * unchanged. The library shares nothing with the agent beforehand: no file, no socket, no mount. Without an agent the calls
- * do the same work and their records are not read.
+ * Errors and limits. No call fails, takes a lock, allocates from the heap or sets errno. Only the first use may
+ * block: threads that come while another thread makes the process's table wait for it, as a rule below a
+ * millisecond and at most 1 s; a request that gave up waiting is not measured, and counted. If memory cannot be
+ * allocated at the first use, or more than REQMETER_REQUESTS_MAX requests are open, the handle is 0 and the request
+ * is not measured; the program runs on unchanged. The library shares nothing with the agent beforehand: no file, no
+ * socket, no mount. Without an agent the calls do the same work and their records are not read.
  *
- * Threads and signals. Any function may be called from any thread at any time, also by several threads for one request at
- * once, but not from a signal handler that may interrupt one of these functions. A thread that ends inside a request has
- * switched to none.
+ * Threads and signals. Any function may be called from any thread at any time, also by several threads for one
+ * request at once, but not from a signal handler that may interrupt one of these functions. A thread that ends
+ * inside a request has switched to none.
  *
- * fork. The child begins clean: it has no requests, its thread works for none, and handles from before count as ended. The
- * cost of the parent's requests stays with the parent.
+ * fork. The child begins clean: it has no requests, its thread works for none, and handles from before count as
+ * ended. The cost of the parent's requests stays with the parent.
  *
- * Libraries. The shared library stays mapped once it is loaded, also after dlclose. Of two copies in one process (this
- * library, and another one linked into a plugin) the first one used counts; the other does nothing, and its handles are 0.
+ * Libraries. The shared library stays mapped once it is loaded, also after dlclose. Of two copies in one process
+ * (this library, and another one linked into a plugin) the first one used counts; the other does nothing, and its
+ * handles are 0.
  *
- * Profilers. Each thread also carries the OpenTelemetry thread context (`otel_thread_ctx_v1`): the trace and span of the
- * request that it works for. A program that links the static library has to export that symbol
+ * Profilers. Each thread also carries the OpenTelemetry thread context (`otel_thread_ctx_v1`): the trace and span
+ * of the request that it works for. A program that links the static library has to export that symbol
  * (-Wl,--export-dynamic-symbol=otel_thread_ctx_v1) so that profilers find it.
  */
 #ifndef REQMETER_REQMETER_H

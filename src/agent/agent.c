@@ -10,19 +10,20 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cgroups/cgroup_cache.h"
-#include "collect/collector.h"
-#include "cgroups/containers.h"
-#include "collect/process_cache.h"
-#include "cgroups/path_map.h"
-#include "probe/privileges.h"
-#include "collect/runtimes.h"
 #include "agent/gather.h"
+#include "agent/sampling.h"
 #include "agent/scope_resolver.h"
+#include "agent/watched_scopes.h"
+#include "base/clock.h"
+#include "cgroups/cgroup_cache.h"
+#include "cgroups/path_map.h"
+#include "collect/collector.h"
+#include "collect/process_cache.h"
+#include "collect/runtimes.h"
 #include "collect/sdk_reader.h"
+#include "probe/privileges.h"
 #include "probe/verdicts.h"
 #include "report/rows.h"
-#include "base/clock.h"
 
 /* A report may be up to 250 ms old; readers that come together share a sample. */
 #define SAMPLE_AGE_NS 50000000ull
@@ -48,7 +49,7 @@ struct agent {
 	struct path_map *path_map;
 	struct cgroup_cache *cgroup_cache;
 	struct drum_reader *readers;
-	struct sdk_reader *tables;
+	struct sdk_reader *sdk_reader;
 	struct verdicts *verdicts;
 	struct runtimes *runtimes;
 	struct sdk_queries *sdk_queries;
@@ -64,7 +65,7 @@ static void on_record(void *context, const struct record *record, const char *by
 	struct agent *agent = context;
 
 	if (record->type == RECORD_SDK)
-		sdk_reader_record(agent->tables, record);
+		sdk_reader_record(agent->sdk_reader, record);
 	if (record->type == RECORD_OPEN &&
 	    runtimes_multiplex(agent->runtimes, record->pid, record->leader_start_boot_ns)) {
 		struct record marked = *record;
@@ -75,84 +76,6 @@ static void on_record(void *context, const struct record *record, const char *by
 		return;
 	}
 	model_record(agent->model, record, bytes);
-}
-
-/* --- what to watch --- */
-
-static int own_cgroup(const struct agent *agent, pid_t pid, char *path, size_t size)
-{
-	return cgroup_of_process(agent->tree, pid, CGROUP_CPUACCT, path, size);
-}
-
-static int scope_of(const struct agent *agent, const struct selector *selector, struct scope *ret, char *error,
-		    size_t size)
-{
-	char path[CGROUP_PATH_MAX], why[512];
-	__u64 id;
-	int rc;
-
-	*ret = (struct scope){ 0 };
-	switch (selector->kind) {
-	case SELECTOR_PID:
-		ret->kind = SCOPE_PID;
-		ret->pid = (uint32_t)selector->pid;
-		return 0;
-	case SELECTOR_COMM:
-		ret->kind = SCOPE_COMM;
-		snprintf(ret->comm, sizeof(ret->comm), "%.15s", selector->text);
-		return 0;
-	case SELECTOR_SELF:
-	case SELECTOR_CGROUP:
-	case SELECTOR_CONTAINER:
-		ret->kind = SCOPE_CGROUP;
-		if (selector->kind == SELECTOR_CONTAINER) {
-			rc = containers_existing(agent->tree, selector->text, path, why, sizeof(why));
-			if (rc == -ENOTUNIQ)
-				snprintf(error, size, "--scope %s", why);
-			if (rc == -ENOENT)
-				snprintf(error, size, "--scope container:%s: no cgroup of such a container",
-					 selector->text);
-			if (rc)
-				return rc;
-		} else if (selector->kind == SELECTOR_CGROUP)
-			snprintf(path, sizeof(path), "%s", selector->text);
-		else if (own_cgroup(agent, getpid(), path, sizeof(path)))
-			break;
-		if (cgroup_id_of_path(agent->tree, CGROUP_CPUACCT, path, (uint64_t *)&id))
-			break;
-		ret->cgroup_id = id;
-		return 0;
-	default:
-		snprintf(error, size, "--scope %s: is not available yet", selector_kind_name(selector->kind));
-		return -EOPNOTSUPP;
-	}
-	snprintf(error, size, "--scope cgroup:%s: no such cgroup in the hierarchy that accounts CPU", selector->text);
-	return -ENOENT;
-}
-
-static int set_scopes(struct agent *agent, struct probe_settings *settings, char *error, size_t size)
-{
-	const struct agent_settings *asked = &agent->settings;
-	int rc;
-
-	agent->scope_is_whole = true;
-	for (size_t i = 0; i < asked->n_scopes; i++) {
-		if (asked->scopes[i].kind == SELECTOR_NODE) {
-			settings->n_scopes = 0;
-			agent->scope_is_whole = true;
-			return 0;
-		}
-		if (settings->n_scopes == SCOPES_MAX) {
-			snprintf(error, size, "more than %d --scope selectors", SCOPES_MAX);
-			return -E2BIG;
-		}
-		rc = scope_of(agent, &asked->scopes[i], &settings->scopes[settings->n_scopes], error, size);
-		if (rc)
-			return rc;
-		if (settings->scopes[settings->n_scopes++].kind != SCOPE_CGROUP)
-			agent->scope_is_whole = false;
-	}
-	return 0;
 }
 
 /* --- life --- */
@@ -181,7 +104,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	rc = ledger_new(&agent->ledger, agent->tree);
 	probe_find_listeners(agent->probe);
 	if (rc == 0)
-		rc = sdk_reader_new(&agent->tables, agent->maps.sdk_costs, memory.resident);
+		rc = sdk_reader_new(&agent->sdk_reader, agent->maps.sdk_costs, memory.resident);
 	if (rc == 0)
 		rc = verdicts_new(&agent->verdicts, agent->maps.verdicts, agent->maps.verdicts_waiting);
 	if (rc == 0)
@@ -201,7 +124,7 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	if (rc == 0)
 		rc = drum_reader_new(&agent->readers, agent->tree, agent->path_map);
 	if (rc == 0)
-		sdk_reader_call(agent->tables);
+		sdk_reader_call(agent->sdk_reader);
 	return rc;
 }
 
@@ -231,7 +154,8 @@ static int load(struct agent *agent, char *error, size_t size)
 	close(root);
 	privileges_cgroups(agent->tree, &agent->features);
 	settings.cpu_on_v1 = cgroup_cpu_kind(agent->tree) == CGROUP_CPU_V1;
-	rc = set_scopes(agent, &settings, error, size);
+	rc = watched_scopes(agent->tree, agent->settings.scopes, agent->settings.n_scopes, &settings,
+			    &agent->scope_is_whole, error, size);
 	if (rc == 0)
 		rc = probe_new(&agent->probe, &settings, &agent->features, error, size);
 	if (rc)
@@ -288,7 +212,7 @@ void agent_free(struct agent *agent)
 	if (!agent)
 		return;
 	collector_free(agent->collector);
-	sdk_reader_free(agent->tables);
+	sdk_reader_free(agent->sdk_reader);
 	verdicts_free(agent->verdicts);
 	runtimes_free(agent->runtimes);
 	sdk_queries_free(agent->sdk_queries);
@@ -321,60 +245,19 @@ const struct features *agent_features(const struct agent *agent)
 
 /* --- turning --- */
 
-/* Whose program could not be looked into may be one of Go's and say that its rows are exact. */
-static void settle_runtimes(struct agent *agent, const struct sample *sample)
-{
-	const struct runtimes_counts *counts = runtimes_counts(agent->runtimes);
-
-	runtimes_settle(agent->runtimes, sample);
-	if (counts->unreadable)
-		features_set(
-			&agent->features, "runtimes", FEATURE_OFF,
-			"%llu programs that serve requests could not be looked into: %s. Of those that are Go's, rows say "
-			"`exact` and may hold another's work; CAP_SYS_PTRACE allows it",
-			(unsigned long long)counts->unreadable, strerror(counts->error));
-}
-
-/* Free in the kernel side what the model and the ledger have no further use for. */
-static void free_claims(struct agent *agent)
-{
-	size_t n;
-	const uint64_t *list = model_unclaimed(agent->model, &n);
-
-	for (size_t i = 0; i < n; i++)
-		collector_forget_parked(agent->collector, list[i]);
-	list = ledger_dropped(agent->ledger, &n);
-	for (size_t i = 0; i < n; i++)
-		collector_forget_cgroup(agent->collector, list[i]);
-}
-
-/* The threads first, the records after: what the threads were seen with has been told by the time it is joined. */
 static void take_sample(struct agent *agent)
 {
-	struct unix_namespace where[UNIX_NAMESPACES_MAX];
-	size_t n_where = model_unix_namespaces(agent->model, where, UNIX_NAMESPACES_MAX), n_sdk;
-	const struct sample *sample;
-	const struct sdk_sample *sdk;
+	const struct sampling sampling = {
+		.collector = agent->collector,
+		.sdk_reader = agent->sdk_reader,
+		.runtimes = agent->runtimes,
+		.model = agent->model,
+		.ledger = agent->ledger,
+		.features = &agent->features,
+	};
 
-	sdk_reader_begin(agent->tables);
-	if (collector_sample(agent->collector, where, n_where, &sample))
-		features_set(&agent->features, "snapshot", FEATURE_FAILED, "the last look at the threads failed");
-	if (sample->n_unix_unseen)
-		features_set(
-			&agent->features, "socket-ends", FEATURE_FAILED,
-			"%zu network namespaces could not be looked through for open Unix sockets: %s. What is in flight there "
-			"ends with its thread's next request or its process",
-			sample->n_unix_unseen, strerror(sample->unix_error));
-	collector_drain(agent->collector);
-	settle_runtimes(agent, sample);
-	sdk = sdk_reader_complete(agent->tables, sample, &n_sdk);
-	model_sample(agent->model, sample);
-	model_sdk_sample(agent->model, sdk, n_sdk);
-	ledger_update(agent->ledger, sample);
-	free_claims(agent);
+	agent->sampled_ns = sampling_take(&sampling)->now_ns;
 	agent->usage = USAGE_NONE;
-	drum_reader_settle(agent->model, agent->ledger);
-	agent->sampled_ns = sample->now_ns;
 }
 
 void agent_raise_priority(void)
@@ -383,8 +266,8 @@ void agent_raise_priority(void)
 		setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 }
 
-/* What the model has found to be no HTTP, and where bodies end that look like it. */
-static void tell_verdicts(struct agent *agent)
+/* Pass the model's verdicts on to the kernel side. */
+static void pass_verdicts(struct agent *agent)
 {
 	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 	struct verdict verdicts[VERDICTS_MAX];
@@ -396,8 +279,8 @@ static void tell_verdicts(struct agent *agent)
 void agent_drain(struct agent *agent)
 {
 	collector_drain(agent->collector);
-	tell_verdicts(agent);
-	sdk_reader_drain(agent->tables);
+	pass_verdicts(agent);
+	sdk_reader_drain(agent->sdk_reader);
 	if (clock_ns(CLOCK_MONOTONIC) - agent->sampled_ns > SAMPLE_IDLE_NS)
 		take_sample(agent);
 }
@@ -442,7 +325,7 @@ static void fill(struct agent *agent, struct report_input *in)
 		.map_bytes = probe_map_bytes(agent->probe),
 		.bound = agent_bytes_max(&agent->settings),
 		.malformed = collector_malformed(agent->collector),
-		.sdk = *sdk_reader_losses(agent->tables),
+		.sdk = *sdk_reader_losses(agent->sdk_reader),
 	};
 	probe_memory_sources(agent->probe, &in->memory);
 	in->n_programs = probe_programs(agent->probe, in->programs, PROGRAMS_MAX);
@@ -587,7 +470,7 @@ void agent_sdk_query_find(struct agent *agent, const struct sdk_query *ask)
 	uint64_t since_ns;
 
 	collector_drain(agent->collector);
-	if (sdk_reader_find(agent->tables, &pid, ask->table_ns, &since_ns, &file) == 0)
+	if (sdk_reader_find(agent->sdk_reader, &pid, ask->table_ns, &since_ns, &file) == 0)
 		sdk_queries_add(agent->sdk_queries, pid, since_ns, &file);
 }
 
@@ -597,7 +480,7 @@ pid_t agent_pid_of_sdk_table(const struct agent *agent, uint64_t table_ns)
 	struct sdk_table_file file;
 	uint64_t since_ns;
 
-	if (sdk_reader_find(agent->tables, &pid, table_ns, &since_ns, &file))
+	if (sdk_reader_find(agent->sdk_reader, &pid, table_ns, &since_ns, &file))
 		return 0;
 	sdk_table_file_close(&file);
 	return (pid_t)pid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a report prints beyond the model and the ledger: gathered before the report is rendered (agent/gather.h), because
- * it is read from /proc and cgroup files. Pure data; arrays belong to the gatherer.
+ * What a report prints beyond the model and the ledger: gathered before the report is rendered (agent/gather.h),
+ * because it is read from /proc and cgroup files. Pure data; arrays belong to the gatherer.
  */
 #ifndef REQMETER_REPORT_GATHERED_H
 #define REQMETER_REPORT_GATHERED_H
