@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/vector.h"
 #include "agent/sdk_query_cost.h"
 #include "collect/sdk_accounts.h"
 #include "shared/sample.h"
@@ -136,17 +137,7 @@ int sdk_queries_add(struct sdk_queries *look, uint32_t pid, uint64_t since_ns, s
 
 static bool rows_grow(struct sdk_queries *look, size_t n)
 {
-	size_t more = look->rows_room ? 2 * look->rows_room : 64;
-	struct thread_row *bigger;
-
-	if (n < look->rows_room)
-		return true;
-	bigger = more <= ROWS_MAX ? realloc(look->rows, more * sizeof(*bigger)) : NULL;
-	if (!bigger)
-		return false;
-	look->rows = bigger;
-	look->rows_room = more;
-	return true;
+	return VECTOR_RESERVE(&look->rows, &look->rows_room, n + 1, ROWS_MAX) == 0;
 }
 
 /* A kernel that cannot walk one process's threads hands out all: others' rows are passed over. */

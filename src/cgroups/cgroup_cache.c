@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 
 #define AGE_NS 1000000000ull
@@ -66,19 +66,11 @@ static void read_files(const struct cgroup_tree *tree, const struct cgroup_paths
 		pressure_is_own(tree, place->v2) && cgroup_pressure_read(tree, place->v2, &ret->pressure) == 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 void cgroup_cache_read(void *context, const struct ledger_row *row, struct cgroup_info *ret)
 {
 	struct cgroup_cache *cache = context;
 	struct cgroup_paths place = path_map_of_cgroup(cache->path_map, row);
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 	struct cgroup_info *known;
 
 	if (now - cache->begun_ns > AGE_NS) {

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/report_view.h"
 #include "system/file.h"
 
@@ -31,12 +32,9 @@ static void look_closer(int root_fd, struct check_evidence *f)
 
 static bool began_lately(const struct process_stat *stat)
 {
-	struct timespec now;
-	double age, tick = (double)sysconf(_SC_CLK_TCK);
+	double tick = (double)sysconf(_SC_CLK_TCK), now = (double)clock_ns(CLOCK_BOOTTIME) / 1e9;
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	age = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - (double)stat->start_ticks / tick;
-	return age < NEW_SECONDS;
+	return now - (double)stat->start_ticks / tick < NEW_SECONDS;
 }
 
 /* The number of the first PID namespace is the same on every kernel (PROC_PID_INIT_INO). */

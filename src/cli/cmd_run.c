@@ -10,7 +10,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -19,6 +18,7 @@
 #include "cli/run_view.h"
 #include "cli/service.h"
 #include "report/query.h"
+#include "base/clock.h"
 #include "base/unknown.h"
 #include "web/address.h"
 
@@ -87,14 +87,6 @@ static const struct config_row rows[] = {
 	{ "max-rows-per-second", "N", NULL, "5000", OPTIONS_MAX_ROWS, &config_number, INTO(max_rows_per_second), 1,
 	  OPTIONS_ROWS_PER_SECOND_MAX },
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
-}
 
 static void say(const char *what)
 {
@@ -255,7 +247,7 @@ static void reap(struct run *run)
 			continue;
 		run->has_ended = true;
 		run->status = status;
-		run->ended_ns = now_ns();
+		run->ended_ns = clock_ns(CLOCK_MONOTONIC);
 	}
 	run->has_no_children = pid < 0 && errno == ECHILD;
 }
@@ -301,7 +293,7 @@ static void follow(struct run *run)
 	agent_raise_priority();
 	while (!is_over(run))
 		turn(run);
-	for (end = now_ns() + SETTLE_NS; now_ns() < end;)
+	for (end = clock_ns(CLOCK_MONOTONIC) + SETTLE_NS; clock_ns(CLOCK_MONOTONIC) < end;)
 		turn(run);
 	end_serving(run); /* from here on the agent is ours alone */
 }
@@ -356,7 +348,7 @@ static int measure(struct run *run, char **command)
 	/* Descendants whose parents end become ours, so that we know when the last one has ended. */
 	if (run->options.wait_all)
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
-	run->begun_ns = now_ns();
+	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
 	if (launch_exec(&run->launch, command[0], &code, run->error, ERROR_SIZE)) {
 		say(run->error);
 		return code;

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/options.h"
 #include "cli/stats_view.h"
 #include "report/query.h"
@@ -116,14 +117,6 @@ static int ask(struct stats_asker *asker, const char *sections, struct web_reply
 
 /* waiting */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
 static void count_rows(const char *report, int *n_finished, int *n_active)
 {
 	cJSON *root = cJSON_Parse(report);
@@ -140,13 +133,13 @@ static void count_rows(const char *report, int *n_finished, int *n_active)
  */
 static int ask_until_ended(struct stats_asker *asker, struct web_reply *reply, char *error)
 {
-	const uint64_t deadline = now_ns() + asker->options->wait_ns;
+	const uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + asker->options->wait_ns;
 	const struct timespec pause = { .tv_nsec = POLL_MS * 1000000 };
 	int n_finished, n_active, rc;
 	bool is_over;
 
 	for (;;) {
-		is_over = now_ns() >= deadline;
+		is_over = clock_ns(CLOCK_MONOTONIC) >= deadline;
 		rc = ask(asker, "requests", reply, error);
 		if (rc)
 			return rc;

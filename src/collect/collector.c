@@ -12,6 +12,7 @@
 #include "collect/handoff_accounts.h"
 #include "collect/unix_namespaces.h"
 #include "collect/rate_limited_sums.h"
+#include "base/vector.h"
 #include "base/clock.h"
 
 /* A sample's buffers grow as needed up to this many threads: 300 MB, far beyond any kernel.threads-max in use. */
@@ -127,24 +128,6 @@ uint64_t collector_malformed(const struct collector *c)
 	return c->malformed;
 }
 
-/* Room for one more element of `size` bytes; doubles. */
-static int grow(void **array, size_t *room, size_t n, size_t size, size_t max)
-{
-	size_t more = *room ? *room * 2 : 256;
-	void *bigger;
-
-	if (n < *room)
-		return 0;
-	if (n >= max)
-		return -E2BIG;
-	bigger = realloc(*array, more * size);
-	if (!bigger)
-		return -ENOMEM;
-	*array = bigger;
-	*room = more;
-	return 0;
-}
-
 /* The iterator hands out whole rows, but a read may end inside one: the rest comes with the next read. */
 static int read_threads(struct collector *c)
 {
@@ -157,8 +140,7 @@ static int read_threads(struct collector *c)
 	if (fd < 0)
 		return fd;
 	for (;;) {
-		if (grow((void **)&s->threads, &c->threads_room, bytes / sizeof(*s->threads) + 1, sizeof(*s->threads),
-			 THREADS_MAX))
+		if (VECTOR_RESERVE(&s->threads, &c->threads_room, bytes / sizeof(*s->threads) + 2, THREADS_MAX))
 			break;
 		n = read(fd, (char *)s->threads + bytes, c->threads_room * sizeof(*s->threads) - bytes);
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
@@ -179,7 +161,7 @@ static void read_cgroups(struct collector *c)
 	while (bpf_map_get_next_key(c->maps.cgroups, previous, &key) == 0) {
 		struct cgroup_sample *row;
 
-		if (grow((void **)&s->cgroups, &c->cgroups_room, s->n_cgroups, sizeof(*row), CGROUPS_MAX))
+		if (VECTOR_RESERVE(&s->cgroups, &c->cgroups_room, s->n_cgroups + 1, CGROUPS_MAX))
 			break;
 		row = &s->cgroups[s->n_cgroups];
 		row->id = key;
@@ -229,7 +211,7 @@ static bool take_process(struct collector *c, size_t i)
 {
 	struct sample *s = &c->sample;
 
-	if (grow((void **)&s->processes, &c->processes_room, s->n_processes, sizeof(*s->processes), PROCESSES_MAX))
+	if (VECTOR_RESERVE(&s->processes, &c->processes_room, s->n_processes + 1, PROCESSES_MAX))
 		return false;
 	s->processes[s->n_processes++] = (struct process_sample){ c->process_keys[i], c->process_sums[i] };
 	return true;
@@ -246,7 +228,7 @@ static bool take_parked(struct collector *c, size_t i)
 	struct sample *s = &c->sample;
 	struct parked_sample *row;
 
-	if (grow((void **)&s->parked, &c->parked_room, s->n_parked, sizeof(*row), PARKED_MAX))
+	if (VECTOR_RESERVE(&s->parked, &c->parked_room, s->n_parked + 1, PARKED_MAX))
 		return false;
 	row = &s->parked[s->n_parked++];
 	*row = (struct parked_sample){ .exchange = c->exchanges[i], .cost = c->costs[i] };
@@ -268,8 +250,7 @@ static bool read_open_from(struct collector *c, int fd)
 	ssize_t n = -1;
 
 	do {
-		if (grow((void **)&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 1,
-			 sizeof(*s->open_unix), UNIX_MAX))
+		if (VECTOR_RESERVE(&s->open_unix, &c->unix_room, bytes / sizeof(*s->open_unix) + 2, UNIX_MAX))
 			break;
 		n = read(fd, (char *)s->open_unix + bytes, c->unix_room * sizeof(*s->open_unix) - bytes);
 		bytes += n > 0 ? (size_t)n : 0;

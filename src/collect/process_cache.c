@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "system/process.h"
 
@@ -20,14 +20,6 @@ struct process_cache {
 	int root_fd;
 	bool show_args;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 static void forget(struct process_cache *process_cache)
 {
@@ -90,7 +82,7 @@ bool process_cache_read(void *context, uint32_t pid, struct process_info *ret)
 {
 	struct process_cache *process_cache = context;
 	struct process_info *known;
-	uint64_t now = now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	if (now - process_cache->begun_ns > AGE_NS) {
 		forget(process_cache);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/vector.h"
 #include "base/hex.h"
 
 int sdk_reader_new(struct sdk_reader **ret, int costs, bool has_memory)
@@ -54,29 +55,13 @@ void sdk_reader_free(struct sdk_reader *t)
 	free(t);
 }
 
-/* Room for one more; doubles. */
-static bool grow(void **array, size_t *room, size_t n, size_t size)
-{
-	size_t more = *room ? *room * 2 : 64;
-	void *bigger;
-
-	if (n < *room)
-		return true;
-	bigger = realloc(*array, more * size);
-	if (!bigger)
-		return false;
-	*array = bigger;
-	*room = more;
-	return true;
-}
-
 /* --- finding --- */
 
 static struct followed_table *followed_table_add(struct sdk_reader *t, uint32_t pid, struct sdk_table_file *file)
 {
 	struct followed_table *table = calloc(1, sizeof(*table));
 
-	if (!table || !grow((void **)&t->all, &t->room, t->n, sizeof(struct followed_table *)) ||
+	if (!table || VECTOR_RESERVE(&t->all, &t->room, t->n + 1, SDK_READER_TABLES_MAX) ||
 	    map_set(&t->by_pid, pid, table)) {
 		free(table);
 		sdk_table_file_close(file);
@@ -84,7 +69,7 @@ static struct followed_table *followed_table_add(struct sdk_reader *t, uint32_t 
 		return NULL;
 	}
 	table->pid = pid;
-	table->found_ns = sdk_reader_now_ns();
+	table->found_ns = clock_ns(CLOCK_MONOTONIC);
 	table->since_ns = t->since_ns;
 	table->file = *file;
 	t->all[t->n++] = table;
@@ -104,7 +89,7 @@ static int call_in(pid_t pid, void *context)
 	int rc = sdk_table_file_open(&file, pid);
 
 	if (rc == 0) {
-		rc = sdk_table_file_call(&file, sdk_reader_now_ns());
+		rc = sdk_table_file_call(&file, clock_ns(CLOCK_MONOTONIC));
 		sdk_table_file_close(&file);
 	}
 	t->losses.unreadable += rc && rc != -ENOENT;
@@ -114,7 +99,7 @@ static int call_in(pid_t pid, void *context)
 void sdk_reader_call(struct sdk_reader *t)
 {
 	sdk_table_files_each(call_in, t);
-	t->since_ns = sdk_reader_now_ns();
+	t->since_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
 /* What an older table holds already was not seen whole. */
@@ -229,7 +214,7 @@ bool sdk_reader_decode(struct sdk_sample *to, const struct followed_table *table
 
 struct waiting *sdk_reader_wait(struct sdk_reader *t)
 {
-	if (!grow((void **)&t->waiting, &t->waiting_room, t->n_waiting, sizeof(*t->waiting)))
+	if (VECTOR_RESERVE(&t->waiting, &t->waiting_room, t->n_waiting + 1, SDK_READER_WAITING_MAX))
 		return NULL;
 	t->waiting[t->n_waiting] = (struct waiting){ 0 };
 	return &t->waiting[t->n_waiting++];
@@ -268,7 +253,7 @@ static void followed_table_drain_ring(struct sdk_reader *t, struct followed_tabl
 			table->n_read = upto;
 			return;
 		}
-		now = sdk_reader_now_ns();
+		now = clock_ns(CLOCK_MONOTONIC);
 		for (uint64_t i = 0; i < n; i++, table->n_read++) {
 			/* Being written: by a thread that is off the CPU, perhaps. Next time; unless it never
 			 * will be. */

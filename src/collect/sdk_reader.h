@@ -22,6 +22,8 @@ struct sdk_reader;
 #define SDK_READER_OPEN_MAX 65536
 /* Ended requests that wait for the next sample. */
 #define SDK_READER_ENDED_MAX 65536
+/* Both together. */
+#define SDK_READER_WAITING_MAX (SDK_READER_ENDED_MAX + SDK_READER_OPEN_MAX)
 
 /* `costs` is the kernel side's map of them; it stays the caller's. 0 or negative errno. */
 int sdk_reader_new(struct sdk_reader **ret, int costs, bool has_memory);

@@ -7,11 +7,11 @@
 #define REQMETER_COLLECT_SDK_READER_INNER_H
 
 #include <stdbool.h>
-#include <time.h>
 
 #include "collect/sdk_accounts.h"
 #include "collect/sdk_table_file.h"
 #include "collect/sdk_reader.h"
+#include "base/clock.h"
 #include "base/map.h"
 
 /* Who a thread's record belongs to, and since when: it passes from one that has ended to another. */
@@ -62,14 +62,6 @@ struct sdk_reader {
 	struct sdk_request *requests;
 	struct sdk_thread *threads;
 };
-
-static inline uint64_t sdk_reader_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 /* Its process goes on without it, or not at all. What is in it is told with the next sample. */
 void followed_table_detach(struct sdk_reader *, struct followed_table *);

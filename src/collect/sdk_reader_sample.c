@@ -5,19 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/vector.h"
 #include "shared/cost.h"
-
-static bool out_grow(struct sdk_reader *t)
-{
-	size_t more = t->out_room ? 2 * t->out_room : 64;
-	struct sdk_sample *bigger = realloc(t->out, more * sizeof(*bigger));
-
-	if (!bigger)
-		return false;
-	t->out = bigger;
-	t->out_room = more;
-	return true;
-}
 
 /* What threads that work for it have done since they turned to it; of one that died there, until then. */
 static uint64_t unsettled(const struct sdk_reader *t, const struct followed_table *table, uint64_t handle,
@@ -34,7 +23,7 @@ static uint64_t unsettled(const struct sdk_reader *t, const struct followed_tabl
 /* Requests that have not ended: they go on, or went down with the process. */
 static void followed_table_read_open(struct sdk_reader *t, struct followed_table *table)
 {
-	uint64_t now = sdk_reader_now_ns();
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	if (!table->n_slots || sdk_table_file_slots(&table->file, table->n_slots, t->requests) ||
 	    sdk_table_file_threads(&table->file, table->n_threads, t->threads))
@@ -54,7 +43,7 @@ static void followed_table_read_open(struct sdk_reader *t, struct followed_table
 		r->worked_ns += unsettled(t, table, r->handle, until);
 		if (!sdk_reader_decode(&told, table, r, now))
 			continue;
-		w = t->n_waiting < SDK_READER_ENDED_MAX + SDK_READER_OPEN_MAX ? sdk_reader_wait(t) : NULL;
+		w = t->n_waiting < SDK_READER_WAITING_MAX ? sdk_reader_wait(t) : NULL;
 		if (!w) {
 			t->open_cut = true;
 			return;
@@ -222,9 +211,8 @@ const struct sdk_sample *sdk_reader_complete(struct sdk_reader *t, const struct 
 	struct unsettled unsettled;
 
 	*n = 0;
-	while (t->out_room < n_waiting)
-		if (!out_grow(t))
-			return NULL;
+	if (VECTOR_RESERVE(&t->out, &t->out_room, n_waiting, SDK_READER_WAITING_MAX))
+		return NULL;
 	unsettled_find(sample, &unsettled);
 	sweep(t, &unsettled, sample->now_ns);
 	for (size_t i = 0; i < n_waiting; i++) {

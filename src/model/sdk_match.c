@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/sdk_match.h"
 
+#include "base/vector.h"
+#include "model/sdk_join.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,18 +63,13 @@ static uint64_t id_name(uint32_t pid, const char *id)
 	return h | 1ull << 63;
 }
 
+/* Four names for each request of a socket, in flight or waiting, and one for each that a program reports. */
+#define CANDIDATES_MAX ((size_t)10 * (JOIN_REQUESTS_MAX + SDK_JOIN_WAITING_MAX))
+
 static void candidate_add(struct sdk_match *m, uint64_t name, struct request *r)
 {
-	size_t more = m->candidates_room ? 2 * m->candidates_room : 256;
-
-	if (m->n_candidates == m->candidates_room) {
-		struct candidate *bigger = realloc(m->candidates, more * sizeof(*bigger));
-
-		if (!bigger)
-			return;
-		m->candidates = bigger;
-		m->candidates_room = more;
-	}
+	if (VECTOR_RESERVE(&m->candidates, &m->candidates_room, m->n_candidates + 1, CANDIDATES_MAX))
+		return;
 	m->candidates[m->n_candidates++] = (struct candidate){ r, (uintptr_t)map_get(&m->names, name) };
 	map_set(&m->names, name, (void *)m->n_candidates);
 }
