@@ -11,7 +11,7 @@
 
 #include "drum/served.h"
 
-/* Contract. Beyond, the one that read longest ago is forgotten, and counts from the beginning if it comes again. */
+/* Beyond, the one that read longest ago is forgotten, and counts from the beginning if it comes again. */
 #define CLIENTS_MAX 256
 /* Of one client; what a cgroup of 4,096 processes needs. 256 clients of that size: 25 MB. */
 #define CLIENT_PROCESSES_MAX 4096

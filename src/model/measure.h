@@ -8,7 +8,7 @@
 
 #include "model/request.h"
 
-/* M(name, word of the contract) */
+/* M(name, its word in queries and reports) */
 #define MEASURES(M)                                                                                                    \
 	M(CPU, "cpu")                                                                                                  \
 	M(PEAK, "peak")                                                                                                \

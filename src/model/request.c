@@ -156,7 +156,7 @@ struct request *request_copy(const struct request *r)
 	return NULL;
 }
 
-/* The contract: the id is the request's, else the response's, else made. */
+/* The id is that of the request, else that of the response, else it is generated. */
 static void take_response_id(struct request *r, const struct http_id *id, const struct http_id_headers *extra)
 {
 	char *text;

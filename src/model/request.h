@@ -13,7 +13,7 @@
 #include "protocol/http1/route_fold.h"
 #include "shared/cost.h"
 
-#define REQUEST_ID_MAX    128 /* bytes of an id that are kept (contract) */
+#define REQUEST_ID_MAX    128 /* bytes of an id that are kept: reqmeter-stats(7) */
 #define REQUEST_PATH_MAX  256
 #define REQUEST_ROUTE_MAX (HTTP_ROUTE_MAX - 1)
 #define REQUEST_TIDS_SEEN 8 /* threads told apart; more count as this many */

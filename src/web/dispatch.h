@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Which path is answered by whom. The paths are the contract's. */
+/* Which path is answered by whom. The paths are those of reqmeter(8). */
 #ifndef REQMETER_WEB_DISPATCH_H
 #define REQMETER_WEB_DISPATCH_H
 
