@@ -199,9 +199,9 @@ static __always_inline void turns_foreign(struct thread_state *s, struct socket_
 	ss->exchange = 0;
 	ss->sending = 0;
 	ss->doubted = 1;
-	if (ss->told || met)
+	if (ss->foreign_sent || met)
 		return;
-	ss->told = 1;
+	ss->foreign_sent = 1;
 	emit_foreign(s, ss, task, protocol, now);
 }
 
@@ -490,12 +490,12 @@ static __always_inline void tell_written(struct thread_state *s, struct socket_s
 					 const struct user_bytes *from, bool begins, __u64 now)
 {
 	__u32 n = readable(from), left = begins ? RESPONSE_HEAD_COPY : ss->response_left;
-	bool told = left && n == from->moved && n <= left, empty_line = ends_empty_line(ss->tail); /* told: whole */
+	bool whole = left && n == from->moved && n <= left, empty_line = ends_empty_line(ss->tail); /* told: whole */
 
 	if (left)
 		emit_response(begins ? RECORD_RESPONSE : RECORD_RESPONSE_MORE, s, ss, task, from, now);
-	ss->response_left = told && !empty_line ? left - n : 0;
-	if (!told && empty_line && !s->last_chunk)
+	ss->response_left = whole && !empty_line ? left - n : 0;
+	if (!whole && empty_line && !s->last_chunk)
 		emit_tail(s, ss, task, from, now);
 }
 

@@ -179,14 +179,14 @@ struct socket_state {
 	__u8 peer_eof;
 	__u8 is_unix;
 	__u8 rate_limited;
-	__u8 broken;    /* a write was refused: the peer is gone */
-	__u8 unwritten; /* outbound, connected for its exchange, and nothing written yet */
-	__u8 guessed;   /* guessed to be outbound, because no process was known to listen at its port */
-	__u8 unclaimed; /* nothing is written for the exchange yet: it counts in unclaimed_requests */
-	__u8 doubted;   /* it was met in the middle, and its first bytes were no head */
-	__u8 told;      /* user space knows that it is foreign */
-	__u8 sequenced; /* read_seq and write_seq hold; SEQUENCE_OFF: they never will */
-	__u8 missed;    /* it moved bytes that no edge has told of */
+	__u8 broken;       /* a write was refused: the peer is gone */
+	__u8 unwritten;    /* outbound, connected for its exchange, and nothing written yet */
+	__u8 guessed;      /* guessed to be outbound, because no process was known to listen at its port */
+	__u8 unclaimed;    /* nothing is written for the exchange yet: it counts in unclaimed_requests */
+	__u8 doubted;      /* it was met in the middle, and its first bytes were no head */
+	__u8 foreign_sent; /* user space knows that it is foreign */
+	__u8 sequenced;    /* read_seq and write_seq hold; SEQUENCE_OFF: they never will */
+	__u8 missed;       /* it moved bytes that no edge has told of */
 	__u8 pad[1];
 };
 

@@ -21,9 +21,9 @@ struct sampling {
 };
 
 /*
- * Take a sample, bring the model and the ledger up to it, give ended requests to the clients whose scopes hold them, and
- * free in the kernel side what has no further use. Return the sample, which belongs to the collector and is valid until the
- * next call; a part of it that could not be read is empty.
+ * Take a sample, bring the model and the ledger up to it, give ended requests to the clients whose scopes hold them,
+ * and free in the kernel side what has no further use. Return the sample, which belongs to the collector and is valid
+ * until the next call; a part of it that could not be read is empty.
  */
 const struct sample *sampling_take(const struct sampling *);
 

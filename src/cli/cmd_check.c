@@ -80,9 +80,9 @@ static void write_features(struct json *j, const char *report)
 struct check_answer {
 	bool has_process;
 	struct check_evidence process;
-	struct web_reply told;    /* the features of a running agent; no body: none runs */
-	struct features features; /* else what one would have here */
-	const char *refusal;      /* why none can run; NULL: one can */
+	struct web_reply agent_features; /* the features of a running agent; no body: none runs */
+	struct features features;        /* else what one would have here */
+	const char *refusal;             /* why none can run; NULL: one can */
 };
 
 static void print_json(const struct check_answer *answer)
@@ -97,7 +97,7 @@ static void print_json(const struct check_answer *answer)
 	json_string(&j, "reason", answer->refusal);
 	json_open(&j, "features", '[');
 	if (answer->process.has_agent)
-		write_features(&j, answer->told.body);
+		write_features(&j, answer->agent_features.body);
 	for (size_t i = 0; i < answer->features.n; i++) {
 		const struct feature *f = &answer->features.rows[i];
 
@@ -116,13 +116,14 @@ static void print_json(const struct check_answer *answer)
 /* --- what an agent knows --- */
 
 /* 404 is an answer: nothing that the agent watches is in that scope. */
-static int take(struct check_evidence *facts, const struct web_reply *report, const struct web_reply *told, char *error)
+static int take(struct check_evidence *facts, const struct web_reply *report, const struct web_reply *agent_features,
+		char *error)
 {
 	if (report->status != 200 && report->status != 404) {
 		snprintf(error, ERROR_SIZE, "the agent answered %ld", report->status);
 		return -EPROTO;
 	}
-	if (check_take(facts, report->status == 200 ? report->body : NULL, told->body) == 0)
+	if (check_take(facts, report->status == 200 ? report->body : NULL, agent_features->body) == 0)
 		return 0;
 	snprintf(error, ERROR_SIZE, "what answered is no agent: its reply is not a report");
 	return -EPROTO;
@@ -140,13 +141,13 @@ static int ask(const struct check_options *options, struct check_answer *answer,
 		rc = web_token_read(&token, options->token_file, error, ERROR_SIZE);
 	text = token.is_set ? token.text : NULL;
 	if (rc == 0)
-		rc = web_ask(&answer->told, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
+		rc = web_ask(&answer->agent_features, &agent, "/stats/?sections=agent", text, error, ERROR_SIZE);
 	snprintf(target, sizeof(target), "/stats/?scope=pid:%u&sections=requests,processes&limit=%d", options->pid,
 		 CHECK_ROWS_ASKED);
 	if (rc == 0)
 		rc = web_fetch(&report, agent, target, text, error, ERROR_SIZE);
 	if (rc == 0)
-		rc = take(&answer->process, &report, &answer->told, error);
+		rc = take(&answer->process, &report, &answer->agent_features, error);
 	web_reply_done(&report);
 	return rc;
 }
@@ -179,7 +180,7 @@ static int check(const struct check_options *options)
 
 	if (rc) {
 		fprintf(stderr, "reqmeter check: %s\n", error);
-		web_reply_done(&answer.told);
+		web_reply_done(&answer.agent_features);
 		return 1;
 	}
 	/*
@@ -194,7 +195,7 @@ static int check(const struct check_options *options)
 		print_verdict(&answer);
 	else
 		print_features(&answer.features, answer.refusal);
-	web_reply_done(&answer.told);
+	web_reply_done(&answer.agent_features);
 	return answer.refusal ? 1 : 0;
 }
 

@@ -174,31 +174,31 @@ static int become(const struct launch_user *user)
 
 static _Noreturn void child(int go_fd, int result_fd, char **argv, const struct launch_user *user, const sigset_t *mask)
 {
-	struct exec_result told = { 0 };
+	struct exec_result result = { 0 };
 	char go;
 
 	/* End of file: the parent has ended or given up. */
 	if (TEMP_FAILURE_RETRY(read(go_fd, &go, 1)) != 1)
 		_exit(LAUNCH_FAILED);
-	told.error = -become(user);
-	if (!told.error) {
+	result.error = -become(user);
+	if (!result.error) {
 		sigprocmask(SIG_SETMASK, mask, NULL);
 		execvp(argv[0], argv);
-		told = (struct exec_result){ errno, true };
+		result = (struct exec_result){ errno, true };
 	}
-	if (write(result_fd, &told, sizeof(told)) < 0)
+	if (write(result_fd, &result, sizeof(result)) < 0)
 		_exit(LAUNCH_FAILED);
 	_exit(LAUNCH_NOT_FOUND);
 }
 
 int launch_fork(struct launch *ret, char **argv, const struct launch_user *user, const sigset_t *mask)
 {
-	int go[2], told[2], error;
+	int go[2], result[2], error;
 	pid_t pid;
 
 	if (pipe2(go, O_CLOEXEC))
 		return -errno;
-	if (pipe2(told, O_CLOEXEC)) {
+	if (pipe2(result, O_CLOEXEC)) {
 		error = errno;
 		close(go[0]);
 		close(go[1]);
@@ -208,15 +208,15 @@ int launch_fork(struct launch *ret, char **argv, const struct launch_user *user,
 	error = errno;
 	if (pid == 0) {
 		close(go[1]); /* else the end of the parent would not be seen */
-		child(go[0], told[1], argv, user, mask);
+		child(go[0], result[1], argv, user, mask);
 	}
 	close(go[0]);
-	close(told[1]);
-	*ret = (struct launch){ pid, go[1], told[0] };
+	close(result[1]);
+	*ret = (struct launch){ pid, go[1], result[0] };
 	if (pid > 0)
 		return 0;
 	close(go[1]);
-	close(told[0]);
+	close(result[0]);
 	return -error;
 }
 
@@ -229,24 +229,24 @@ void launch_cancel(struct launch *launch)
 
 int launch_exec(struct launch *launch, const char *program, int *code, char *error, size_t size)
 {
-	struct exec_result told = { 0 };
+	struct exec_result result = { 0 };
 	ssize_t n = TEMP_FAILURE_RETRY(write(launch->go_fd, "g", 1));
 
 	/* Ends without a word when exec closes the pipe. */
 	if (n == 1)
-		n = TEMP_FAILURE_RETRY(read(launch->result_fd, &told, sizeof(told)));
+		n = TEMP_FAILURE_RETRY(read(launch->result_fd, &result, sizeof(result)));
 	if (n == 0) {
 		close(launch->go_fd);
 		close(launch->result_fd);
 		return 0;
 	}
 	launch_cancel(launch);
-	if (n != sizeof(told))
-		told = (struct exec_result){ EIO, false };
-	*code = told.in_exec ? launch_exec_code(told.error) : LAUNCH_FAILED;
-	snprintf(error, size, "%s%.200s: %s", told.in_exec ? "cannot run " : "cannot become the user who is to run ",
-		 program, strerror(told.error));
-	return -told.error;
+	if (n != sizeof(result))
+		result = (struct exec_result){ EIO, false };
+	*code = result.in_exec ? launch_exec_code(result.error) : LAUNCH_FAILED;
+	snprintf(error, size, "%s%.200s: %s", result.in_exec ? "cannot run " : "cannot become the user who is to run ",
+		 program, strerror(result.error));
+	return -result.error;
 }
 
 /* --- decisions --- */

@@ -223,10 +223,10 @@ struct waiting *sdk_reader_wait(struct sdk_reader *t)
 static void ended_add(struct sdk_reader *t, const struct followed_table *table, const struct sdk_request *r,
 		      uint64_t now)
 {
-	struct sdk_sample told;
+	struct sdk_sample request;
 	struct waiting *w;
 
-	if (!sdk_reader_decode(&told, table, r, now)) {
+	if (!sdk_reader_decode(&request, table, r, now)) {
 		t->losses.unreadable += r->start_ns >= table->since_ns;
 		return;
 	}
@@ -235,8 +235,8 @@ static void ended_add(struct sdk_reader *t, const struct followed_table *table, 
 		t->losses.overwritten++;
 		return;
 	}
-	w->told = told;
-	w->told.ended = true;
+	w->request = request;
+	w->request.ended = true;
 	t->n_ended = t->n_waiting;
 }
 
@@ -270,17 +270,17 @@ static void followed_table_drain_ring(struct sdk_reader *t, struct followed_tabl
 static void followed_table_drain(struct sdk_reader *t, struct followed_table *table)
 {
 	struct sdk_table_counts head;
-	uint64_t untold;
+	uint64_t unmeasured;
 
 	if (sdk_table_file_counts(&table->file, &head)) {
 		t->losses.unreadable++;
 		return;
 	}
-	untold = head.n_requests_full + head.n_threads_full;
+	unmeasured = head.n_requests_full + head.n_threads_full;
 	/* A program that counts backwards, or by millions between two looks, does not measure. */
-	if (untold > table->n_unmeasured && untold - table->n_unmeasured < 1u << 24)
-		t->losses.untold += untold - table->n_unmeasured;
-	table->n_unmeasured = untold;
+	if (unmeasured > table->n_unmeasured && unmeasured - table->n_unmeasured < 1u << 24)
+		t->losses.unmeasured += unmeasured - table->n_unmeasured;
+	table->n_unmeasured = unmeasured;
 	if (head.n_ended < table->n_read || head.n_ended - table->n_read > 1u << 24)
 		table->n_read = head.n_ended;
 	if (head.n_ended - table->n_read > SDK_ENDED) {

@@ -37,7 +37,7 @@ struct followed_table {
 };
 
 struct waiting {
-	struct sdk_sample told;
+	struct sdk_sample request;
 	struct sdk_account before; /* on its account before the sample */
 	uint64_t home_full_ns;
 };

@@ -32,7 +32,7 @@ static void followed_table_read_open(struct sdk_reader *t, struct followed_table
 		struct sdk_request *r = &t->requests[i];
 		uint64_t until = now, died;
 		struct waiting *w;
-		struct sdk_sample told;
+		struct sdk_sample request;
 
 		if (r->state == 0 || r->state != r->handle)
 			continue;
@@ -41,15 +41,15 @@ static void followed_table_read_open(struct sdk_reader *t, struct followed_table
 			until = died < now ? died : now;
 		r->end_ns = until;
 		r->worked_ns += unsettled(t, table, r->handle, until);
-		if (!sdk_reader_decode(&told, table, r, now))
+		if (!sdk_reader_decode(&request, table, r, now))
 			continue;
 		w = t->n_waiting < SDK_READER_WAITING_MAX ? sdk_reader_wait(t) : NULL;
 		if (!w) {
 			t->open_cut = true;
 			return;
 		}
-		w->told = told;
-		w->told.ended = w->told.died = table->gone;
+		w->request = request;
+		w->request.ended = w->request.died = table->gone;
 	}
 }
 
@@ -80,7 +80,8 @@ void sdk_reader_begin(struct sdk_reader *t)
 	for (size_t i = 0; i < t->n; i++)
 		followed_table_read_open(t, t->all[i]);
 	for (size_t i = 0; i < t->n_waiting; i++)
-		sdk_accounts_read(t->costs, t->waiting[i].told.key, &t->waiting[i].before, &t->waiting[i].home_full_ns);
+		sdk_accounts_read(t->costs, t->waiting[i].request.key, &t->waiting[i].before,
+				  &t->waiting[i].home_full_ns);
 }
 
 /* What a process is, from its first thread; and which processes are no more. */
@@ -162,17 +163,17 @@ static bool complete(struct sdk_reader *t, struct waiting *w, const struct sampl
 {
 	struct sdk_account now;
 	uint64_t full = 0;
-	bool found = sdk_accounts_read(t->costs, w->told.key, &now, &full), held;
+	bool found = sdk_accounts_read(t->costs, w->request.key, &now, &full), held;
 
-	if (w->told.ended && memcmp(&now, &w->before, sizeof(now)) != 0)
+	if (w->request.ended && memcmp(&now, &w->before, sizeof(now)) != 0)
 		return false;
-	w->told.lost = !found && full >= w->told.start_ns && full;
-	held = unsettled_add(sample, unsettled, w->told.key, &now);
-	sdk_account_settle(&w->told.cost, &now.off, w->told.cost.wall_ns);
-	w->told.memory = now.memory;
-	w->told.has_memory = t->has_memory;
-	if (w->told.ended && found && !held)
-		sdk_accounts_forget(t->costs, w->told.key);
+	w->request.lost = !found && full >= w->request.start_ns && full;
+	held = unsettled_add(sample, unsettled, w->request.key, &now);
+	sdk_account_settle(&w->request.cost, &now.off, w->request.cost.wall_ns);
+	w->request.memory = now.memory;
+	w->request.has_memory = t->has_memory;
+	if (w->request.ended && found && !held)
+		sdk_accounts_forget(t->costs, w->request.key);
 	return true;
 }
 
@@ -196,7 +197,7 @@ static void sweep(struct sdk_reader *t, const struct unsettled *unsettled, uint6
 	t->swept_ns = now;
 	map_init(&known, SIZE_MAX);
 	for (size_t i = 0; i < t->n_waiting; i++)
-		map_set(&known, t->waiting[i].told.key, t);
+		map_set(&known, t->waiting[i].request.key, t);
 	while ((slot = map_next(&unsettled->waits, &at)))
 		map_set(&known, slot->key, t);
 	for (at = 0; (slot = map_next(&unsettled->memory, &at));)
@@ -219,8 +220,8 @@ const struct sdk_sample *sdk_reader_complete(struct sdk_reader *t, const struct 
 		struct waiting *w = &t->waiting[i];
 
 		if (complete(t, w, sample, &unsettled))
-			t->out[(*n)++] = w->told;
-		else if (w->told.ended)
+			t->out[(*n)++] = w->request;
+		else if (w->request.ended)
 			t->waiting[kept++] = *w;
 	}
 	t->n_waiting = t->n_ended = kept;

@@ -14,7 +14,7 @@ static void note_unclaimed(struct join *j, uint64_t exchange)
 }
 
 /* What the sample shows of an exchange that no record has told yet. */
-static struct cost untold(const struct exchange *e)
+static struct cost uncredited_cost(const struct exchange *e)
 {
 	return cost_saturating_sub(&e->seen, &e->given.cost);
 }
@@ -157,7 +157,7 @@ static void credit_live(struct join *j)
 
 	for (size_t i = 0; i < n; i++) {
 		struct request *r = all[i]->current;
-		struct cost part = untold(all[i]);
+		struct cost part = uncredited_cost(all[i]);
 		struct memory memory = memory_between(&all[i]->given.memory, &all[i]->seen_memory);
 
 		if (!r)

@@ -48,17 +48,14 @@ struct request_server {
 	uint32_t netns; /* network namespace of a Unix connection */
 };
 
-/* Where its bytes lie in the connection's streams, and where its response ends as far as framing says. */
+/* The offsets of its bytes in the connection's streams, and the end of its response as far as framing says. */
 struct request_framing {
 	uint64_t received_from, received_to; /* stream offsets on the connection */
 	uint64_t sent_from, sent_to;
 	enum http_framing kind; /* of the response's body */
 	bool head_coming;       /* more of the response's head is expected: the members below are not known yet */
-	/*
-	 *  the response's head was seen whole, so sent_end is exact; else sent_end is the lowest value that it can have
-	 */
-	bool head_whole;
-	bool chunks_seen; /* a chunked body was seen whole: sent_end is its end; else sent_end is its beginning */
+	bool head_whole;        /* the response's head was seen whole: sent_end is exact, else a lower bound */
+	bool chunks_seen;       /* a chunked body was seen whole: sent_end is its end; else sent_end is its beginning */
 	uint64_t sent_end;
 	uint64_t chunked_beyond; /* bytes that are written at least before a chunked body can be over */
 	uint64_t tail_end;       /* offset where the last bytes end like a chunked body with trailers; 0: none did */
@@ -93,7 +90,8 @@ struct request_sdk {
 	uint64_t key;        /* SDK_KEY(); 0: not known */
 	bool reported;       /* its cost and its names are the program's */
 	uint64_t handled_ns; /* if reported: from the program's begin to the begin of its response */
-	bool waits, claimed;
+	bool waits;          /* the socket's request has ended and waits for a report */
+	bool claimed;        /* a report was found to be this request */
 	uint64_t missing_ns; /* time of the first sample in a row that should have reported it and did not; 0: none */
 	/* Which thread read its head, and what the program began then. */
 	uint32_t head_tid;

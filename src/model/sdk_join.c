@@ -14,9 +14,9 @@
 #define TOLD_HANDLES (1ull << 51)
 /* So long after its end a request waits to be seen the other way, too: what is written last is told by then.
  */
-#define TOLD_WAIT_NS 60000000ull
+#define SDK_JOIN_WAIT_NS 60000000ull
 /* Its socket's request seems never to end. */
-#define TOLD_GIVE_UP_NS 60000000000ull
+#define SDK_JOIN_GIVE_UP_NS 60000000000ull
 /*
  * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its
  * slot and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled;
@@ -27,10 +27,10 @@
  *  Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the
  *  time can be missing in one.
  */
-#define TOLD_PID_SAMPLES 10
+#define SDK_JOIN_PID_SAMPLES 10
 
 struct held_sample {
-	struct sdk_sample told;
+	struct sdk_sample reported;
 	struct held_sample *next;
 };
 
@@ -133,57 +133,57 @@ static void take_text(char **to, const char *text)
 }
 
 /* What the program says goes before what was seen, but for status, bytes and path. */
-static void take_words(struct request *r, const struct sdk_sample *told)
+static void copy_names(struct request *r, const struct sdk_sample *reported)
 {
 	r->sdk.reported = true;
-	r->has_memory = told->has_memory;
-	r->sdk.key = told->key;
-	if (told->id[0] && strcmp(r->id ? r->id : "", told->id) != 0) {
-		take_text(&r->id, told->id);
+	r->has_memory = reported->has_memory;
+	r->sdk.key = reported->key;
+	if (reported->id[0] && strcmp(r->id ? r->id : "", reported->id) != 0) {
+		take_text(&r->id, reported->id);
 		r->identity.id_source = "sdk";
 		r->identity.id_made = false;
 	}
-	if (told->route[0]) {
-		take_text(&r->identity.route, told->route);
+	if (reported->route[0]) {
+		take_text(&r->identity.route, reported->route);
 		r->identity.route_source = "framework";
 	}
 	if (!r->identity.method[0])
-		snprintf(r->identity.method, sizeof(r->identity.method), "%s", told->method);
+		snprintf(r->identity.method, sizeof(r->identity.method), "%s", reported->method);
 	if (!r->identity.trace_id[0])
-		memcpy(r->identity.trace_id, told->trace_id, sizeof(r->identity.trace_id));
-	memcpy(r->identity.span_id, told->span_id, sizeof(r->identity.span_id));
+		memcpy(r->identity.trace_id, reported->trace_id, sizeof(r->identity.trace_id));
+	memcpy(r->identity.span_id, reported->span_id, sizeof(r->identity.span_id));
 	if (!r->status)
-		r->status = (int)told->status;
-	r->threads.n = (uint16_t)told->n_threads;
+		r->status = (int)reported->status;
+	r->threads.n = (uint16_t)reported->n_threads;
 }
 
 /* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
-static uint64_t handled_ns(const struct request *r, const struct sdk_sample *told)
+static uint64_t handled_ns(const struct request *r, const struct sdk_sample *reported)
 {
-	if (told->answered_ns)
-		return told->answered_ns - told->start_ns;
-	return (r->answered_ns > told->start_ns ? r->answered_ns : told->end_ns) - told->start_ns;
+	if (reported->answered_ns)
+		return reported->answered_ns - reported->start_ns;
+	return (r->answered_ns > reported->start_ns ? r->answered_ns : reported->end_ns) - reported->start_ns;
 }
 
-static void take_live(struct request *r, const struct sdk_sample *told)
+static void copy_live_cost(struct request *r, const struct sdk_sample *reported)
 {
-	r->live.cost = told->cost;
-	r->live.memory = told->memory;
+	r->live.cost = reported->cost;
+	r->live.memory = reported->memory;
 }
 
-static void take_cost(struct request *r, const struct sdk_sample *told)
+static void copy_cost(struct request *r, const struct sdk_sample *reported)
 {
-	r->sdk.handled_ns = handled_ns(r, told);
-	r->cost = told->cost;
-	r->memory = told->memory;
+	r->sdk.handled_ns = handled_ns(r, reported);
+	r->cost = reported->cost;
+	r->memory = reported->memory;
 	r->live.cost = (struct cost){ 0 };
 	r->live.memory = (struct memory){ 0 };
-	if (told->start_ns < r->start_ns)
-		r->start_ns = told->start_ns;
-	r->end_ns = told->end_ns > r->last_send_ns ? told->end_ns : r->last_send_ns;
+	if (reported->start_ns < r->start_ns)
+		r->start_ns = reported->start_ns;
+	r->end_ns = reported->end_ns > r->last_send_ns ? reported->end_ns : r->last_send_ns;
 }
 
-static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sample *told)
+static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sample *reported)
 {
 	struct request *r = calloc(1, sizeof(*r));
 	char made[40];
@@ -191,16 +191,16 @@ static struct request *request_of_sdk(struct sdk_join *t, const struct sdk_sampl
 	if (!r)
 		return NULL;
 	r->handle = TOLD_HANDLES + ++t->n_handles;
-	r->server.pid = told->pid;
-	memcpy(r->server.comm, told->comm, sizeof(r->server.comm));
-	memcpy(r->server.lineage, told->lineage, sizeof(r->server.lineage));
-	r->server.cgroup_id = told->cgroup_id;
+	r->server.pid = reported->pid;
+	memcpy(r->server.comm, reported->comm, sizeof(r->server.comm));
+	memcpy(r->server.lineage, reported->lineage, sizeof(r->server.lineage));
+	r->server.cgroup_id = reported->cgroup_id;
 	r->queue_ns = UNKNOWN;
-	r->start_ns = told->start_ns;
+	r->start_ns = reported->start_ns;
 	snprintf(made, sizeof(made), "reqmeter-%llu", (unsigned long long)r->handle);
-	r->id = strdup(told->id[0] ? told->id : made);
-	r->identity.id_source = told->id[0] ? "sdk" : "generated";
-	r->identity.id_made = !told->id[0];
+	r->id = strdup(reported->id[0] ? reported->id : made);
+	r->identity.id_source = reported->id[0] ? "sdk" : "generated";
+	r->identity.id_made = !reported->id[0];
 	if (!r->id) {
 		free(r);
 		return NULL;
@@ -220,17 +220,17 @@ static void open_remove(struct sdk_join *t, struct request *r)
 	t->counts.in_flight--;
 }
 
-static struct request *open_add(struct sdk_join *t, const struct sdk_sample *told)
+static struct request *open_add(struct sdk_join *t, const struct sdk_sample *reported)
 {
-	struct request *r = request_of_sdk(t, told);
+	struct request *r = request_of_sdk(t, reported);
 
 	if (!r)
 		return NULL;
-	if (map_set(&t->open, told->key, r)) {
+	if (map_set(&t->open, reported->key, r)) {
 		request_free(r);
 		return NULL;
 	}
-	r->sdk.key = told->key;
+	r->sdk.key = reported->key;
 	r->sdk.older = t->newest;
 	if (t->newest)
 		t->newest->sdk.newer = r;
@@ -240,15 +240,15 @@ static struct request *open_add(struct sdk_join *t, const struct sdk_sample *tol
 	return r;
 }
 
-static void on_open(struct sdk_join *t, const struct sdk_sample *told)
+static void on_open(struct sdk_join *t, const struct sdk_sample *reported)
 {
-	struct request *r = sdk_match_find(&t->match, told), *alone = map_get(&t->open, told->key);
+	struct request *r = sdk_match_find(&t->match, reported), *alone = map_get(&t->open, reported->key);
 
-	map_set(&t->seen, told->key, t);
+	map_set(&t->seen, reported->key, t);
 	if (r) {
 		r->sdk.claimed = true;
-		take_words(r, told);
-		take_live(r, told);
+		copy_names(r, reported);
+		copy_live_cost(r, reported);
 		if (alone) { /* its socket shows it by now */
 			open_remove(t, alone);
 			t->counts.started--;
@@ -257,16 +257,17 @@ static void on_open(struct sdk_join *t, const struct sdk_sample *told)
 		return;
 	}
 	if (!alone)
-		alone = open_add(t, told);
+		alone = open_add(t, reported);
 	if (!alone)
 		return;
-	take_words(alone, told);
-	take_live(alone, told);
-	alone->end_ns = told->end_ns;
+	copy_names(alone, reported);
+	copy_live_cost(alone, reported);
+	alone->end_ns = reported->end_ns;
 }
 
 /* Has nothing been told of it in so long? Notes since when; the first sample that misses it says nothing yet. */
-static bool untold(const struct sdk_join *t, struct request *r, uint64_t key, uint64_t now_ns, uint64_t patience_ns)
+static bool is_missing_for(const struct sdk_join *t, struct request *r, uint64_t key, uint64_t now_ns,
+			   uint64_t patience_ns)
 {
 	if (map_get(&t->seen, key)) {
 		r->sdk.missing_ns = 0;
@@ -284,7 +285,7 @@ static void open_sweep(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->newest, *older; r; r = older) {
 		older = r->sdk.older;
-		if (!untold(t, r, r->sdk.key, now_ns, SDK_JOIN_LATE_NS))
+		if (!is_missing_for(t, r, r->sdk.key, now_ns, SDK_JOIN_LATE_NS))
 			continue;
 		open_remove(t, r);
 		request_free(r);
@@ -310,31 +311,31 @@ static void ended_unlink(struct sdk_join *t, struct request *r)
 	t->n_ended--;
 }
 
-static void finish_alone(struct sdk_join *t, const struct sdk_sample *told)
+static void finish_alone(struct sdk_join *t, const struct sdk_sample *reported)
 {
-	struct request *r = map_get(&t->open, told->key);
+	struct request *r = map_get(&t->open, reported->key);
 
 	if (r)
 		open_remove(t, r);
-	else if ((r = request_of_sdk(t, told)))
+	else if ((r = request_of_sdk(t, reported)))
 		t->counts.started++;
 	else
 		return;
-	if (told->lost) {
+	if (reported->lost) {
 		t->counts.rows++;
 		request_free(r);
 		return;
 	}
-	take_words(r, told);
-	take_cost(r, told);
-	r->outcome = told->died ? OUTCOME_PROCESS_DIED : OUTCOME_COMPLETED;
+	copy_names(r, reported);
+	copy_cost(r, reported);
+	r->outcome = reported->died ? OUTCOME_PROCESS_DIED : OUTCOME_COMPLETED;
 	t->counts.finished++;
 	t->sink(t->context, r);
 }
 
-static void finish_joined(struct sdk_join *t, struct request *r, const struct sdk_sample *told)
+static void finish_joined(struct sdk_join *t, struct request *r, const struct sdk_sample *reported)
 {
-	struct request *alone = map_get(&t->open, told->key);
+	struct request *alone = map_get(&t->open, reported->key);
 
 	if (alone) {
 		open_remove(t, alone);
@@ -342,50 +343,51 @@ static void finish_joined(struct sdk_join *t, struct request *r, const struct sd
 		request_free(alone);
 	}
 	ended_unlink(t, r);
-	if (told->lost) {
+	if (reported->lost) {
 		t->counts.rows++;
 		r->sdk.reported = false;
 	} else {
-		take_words(r, told);
-		take_cost(r, told);
+		copy_names(r, reported);
+		copy_cost(r, reported);
 	}
 	t->sink(t->context, r);
 }
 
 /* False: it has to wait for its socket. */
-static bool on_ended(struct sdk_join *t, const struct sdk_sample *told, uint64_t now_ns)
+static bool on_ended(struct sdk_join *t, const struct sdk_sample *reported, uint64_t now_ns)
 {
-	struct request *r = sdk_match_find(&t->match, told);
+	struct request *r = sdk_match_find(&t->match, reported);
 
 	if (r && r->sdk.waits) {
-		finish_joined(t, r, told);
+		finish_joined(t, r, reported);
 		return true;
 	}
 	if (r) {
 		r->sdk.claimed = true;
-		take_live(r, told);
-		take_words(r, told);
+		copy_live_cost(r, reported);
+		copy_names(r, reported);
 		return false;
 	}
-	if (sdk_match_may_come(&t->match, told))
+	if (sdk_match_may_come(&t->match, reported))
 		return false;
-	if (now_ns < told->end_ns + TOLD_WAIT_NS && !told->died && sdk_match_serves(&t->match, told->pid))
+	if (now_ns < reported->end_ns + SDK_JOIN_WAIT_NS && !reported->died &&
+	    sdk_match_serves(&t->match, reported->pid))
 		return false;
-	finish_alone(t, told);
+	finish_alone(t, reported);
 	return true;
 }
 
-static void hold(struct sdk_join *t, const struct sdk_sample *told)
+static void hold(struct sdk_join *t, const struct sdk_sample *reported)
 {
 	struct held_sample *h;
 
-	map_set(&t->seen, told->key, t);
+	map_set(&t->seen, reported->key, t);
 	h = t->n_held < SDK_JOIN_WAITING_MAX ? malloc(sizeof(*h)) : NULL;
 	if (!h) {
-		finish_alone(t, told);
+		finish_alone(t, reported);
 		return;
 	}
-	*h = (struct held_sample){ *told, NULL };
+	*h = (struct held_sample){ *reported, NULL };
 	*t->held_tail = h;
 	t->held_tail = &h->next;
 	t->n_held++;
@@ -394,10 +396,10 @@ static void hold(struct sdk_join *t, const struct sdk_sample *told)
 static void retry_held(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct held_sample **at = &t->held, *h; (h = *at);) {
-		bool done = on_ended(t, &h->told, now_ns);
+		bool done = on_ended(t, &h->reported, now_ns);
 
-		if (!done && now_ns > h->told.end_ns + TOLD_GIVE_UP_NS) {
-			finish_alone(t, &h->told);
+		if (!done && now_ns > h->reported.end_ns + SDK_JOIN_GIVE_UP_NS) {
+			finish_alone(t, &h->reported);
 			done = true;
 		}
 		if (done) {
@@ -407,7 +409,7 @@ static void retry_held(struct sdk_join *t, uint64_t now_ns)
 			t->n_held--;
 			free(h);
 		} else {
-			map_set(&t->seen, h->told.key, t);
+			map_set(&t->seen, h->reported.key, t);
 			at = &h->next;
 		}
 	}
@@ -420,7 +422,8 @@ static void release_ended(struct sdk_join *t, uint64_t now_ns)
 		uint64_t key = sdk_match_expected(r);
 
 		next = r->next;
-		if (!untold(t, r, key, now_ns, key ? SDK_JOIN_LATE_NS : 1) || now_ns < r->end_ns + TOLD_WAIT_NS)
+		if (!is_missing_for(t, r, key, now_ns, key ? SDK_JOIN_LATE_NS : 1) ||
+		    now_ns < r->end_ns + SDK_JOIN_WAIT_NS)
 			continue;
 		ended_unlink(t, r);
 		r->sdk.reported = false; /* its live cost was the program's; of its end nothing came */
@@ -452,7 +455,7 @@ static void pids_update(struct sdk_join *t, const struct sample *sample)
 		if (sample->threads[i].sdk_at)
 			map_set(&t->pids, sample->threads[i].pid, (void *)(uintptr_t)t->n_samples);
 	while (n < 64 && (slot = map_next(&t->pids, &at)))
-		if ((uintptr_t)slot->value + TOLD_PID_SAMPLES < t->n_samples)
+		if ((uintptr_t)slot->value + SDK_JOIN_PID_SAMPLES < t->n_samples)
 			gone[n++] = slot->key;
 	while (n)
 		map_remove(&t->pids, gone[--n]);
@@ -463,21 +466,21 @@ static bool was_seen(void *context, uint64_t key)
 	return map_get(context, key);
 }
 
-void sdk_join_sample(struct sdk_join *t, const struct sample *sample, const struct sdk_sample *told, size_t n,
+void sdk_join_sample(struct sdk_join *t, const struct sample *sample, const struct sdk_sample *reported, size_t n,
 		     struct request *in_flight)
 {
 	uint64_t now_ns = sample->now_ns;
 
 	pids_update(t, sample);
 	candidates_list(t, sample, in_flight);
-	sdk_match_news(&t->match, told, n, was_seen, &t->seen);
+	sdk_match_new_reports(&t->match, reported, n, was_seen, &t->seen);
 	map_clear(&t->seen);
 	retry_held(t, now_ns);
 	for (size_t i = 0; i < n; i++) {
-		if (!told[i].ended)
-			on_open(t, &told[i]);
-		else if (!on_ended(t, &told[i], now_ns))
-			hold(t, &told[i]);
+		if (!reported[i].ended)
+			on_open(t, &reported[i]);
+		else if (!on_ended(t, &reported[i], now_ns))
+			hold(t, &reported[i]);
 	}
 	open_sweep(t, now_ns);
 	release_ended(t, now_ns);

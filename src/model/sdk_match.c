@@ -140,34 +140,34 @@ static bool was_answered(const struct request *r, uint64_t at_ns)
  * The request whose head the thread had read last when it began the told one; NULL where that one is gone, is not known
  * or was answered.
  */
-static struct request *read_before(const struct sdk_match *m, const struct sdk_sample *told)
+static struct request *read_before(const struct sdk_match *m, const struct sdk_sample *reported)
 {
-	struct request *last = NULL, *first = map_get(&m->readers, told->tid);
+	struct request *last = NULL, *first = map_get(&m->readers, reported->tid);
 	bool next_known;
 	size_t n = 0;
 
 	for (struct request *r = first; r; r = r->sdk.same_reader) {
 		if (++n > READ_MAX)
 			return NULL;
-		if (r->server.pid == told->pid && r->sdk.head_ns <= told->start_ns &&
+		if (r->server.pid == reported->pid && r->sdk.head_ns <= reported->start_ns &&
 		    (!last || r->sdk.head_ns > last->sdk.head_ns))
 			last = r;
 	}
-	if (!last || was_answered(last, told->start_ns))
+	if (!last || was_answered(last, reported->start_ns))
 		return NULL;
 	/* Nothing was read between the two: what came next is there, or nothing did. */
-	next_known = last_head_ns(m, told->tid) == last->sdk.head_ns;
+	next_known = last_head_ns(m, reported->tid) == last->sdk.head_ns;
 	for (struct request *r = first; r && !next_known; r = r->sdk.same_reader)
 		next_known = r->sdk.head_before_ns == last->sdk.head_ns;
 	return next_known ? last : NULL;
 }
 
 /* Another head that its thread has read before and that nothing was begun for: the told one may be that. */
-static bool others_wait(const struct sdk_match *m, const struct request *r, const struct sdk_sample *told)
+static bool others_wait(const struct sdk_match *m, const struct request *r, const struct sdk_sample *reported)
 {
 	for (const struct request *o = map_get(&m->readers, r->sdk.head_tid); o; o = o->sdk.same_reader)
-		if (o != r && o->server.pid == r->server.pid && o->sdk.head_ns <= told->start_ns &&
-		    !was_answered(o, told->start_ns) && !o->sdk.key && (!o->sdk.window_key || o->sdk.window_unsure))
+		if (o != r && o->server.pid == r->server.pid && o->sdk.head_ns <= reported->start_ns &&
+		    !was_answered(o, reported->start_ns) && !o->sdk.key && (!o->sdk.window_key || o->sdk.window_unsure))
 			return true;
 	return false;
 }
@@ -185,37 +185,37 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* Does nothing that is known of both speak against it? */
-static bool agrees(const struct request *r, const struct sdk_sample *told)
+static bool agrees(const struct request *r, const struct sdk_sample *reported)
 {
-	if (told->id[0] && (!r->identity.id_made || r->identity.response_id))
+	if (reported->id[0] && (!r->identity.id_made || r->identity.response_id))
 		return false;
-	if (told->method[0] && r->identity.method[0] && strcmp(told->method, r->identity.method) != 0)
+	if (reported->method[0] && r->identity.method[0] && strcmp(reported->method, r->identity.method) != 0)
 		return false;
-	if (told->status && r->status && told->status != (uint32_t)r->status)
+	if (reported->status && r->status && reported->status != (uint32_t)r->status)
 		return false;
-	return !told->route[0] || !r->identity.path || is_template(told->route) ||
-	       ends_with(r->identity.path, told->route);
+	return !reported->route[0] || !r->identity.path || is_template(reported->route) ||
+	       ends_with(r->identity.path, reported->route);
 }
 
-void sdk_match_news(struct sdk_match *m, const struct sdk_sample *told, size_t n, bool (*is_old)(void *, uint64_t key),
-		    void *context)
+void sdk_match_new_reports(struct sdk_match *m, const struct sdk_sample *reported, size_t n,
+			   bool (*is_old)(void *, uint64_t key), void *context)
 {
 	struct request **read = calloc(n + 1, sizeof(struct request *));
 
 	for (size_t i = 0; read && i < n; i++) {
-		if (!told[i].tid || is_old(context, told[i].key) || map_get(&m->foreign, told[i].pid))
+		if (!reported[i].tid || is_old(context, reported[i].key) || map_get(&m->foreign, reported[i].pid))
 			continue;
-		read[i] = read_before(m, &told[i]);
+		read[i] = read_before(m, &reported[i]);
 		if (!read[i] || read[i]->sdk.key)
 			continue;
-		read[i]->sdk.window_unsure |= read[i]->sdk.window_key && read[i]->sdk.window_key != told[i].key;
-		read[i]->sdk.window_key = told[i].key;
+		read[i]->sdk.window_unsure |= read[i]->sdk.window_key && read[i]->sdk.window_key != reported[i].key;
+		read[i]->sdk.window_key = reported[i].key;
 	}
 	for (size_t i = 0; read && i < n; i++) {
-		if (!read[i] || read[i]->sdk.window_key != told[i].key)
+		if (!read[i] || read[i]->sdk.window_key != reported[i].key)
 			continue;
-		read[i]->sdk.window_unsure |= others_wait(m, read[i], &told[i]);
-		candidate_add(m, told[i].key, read[i]);
+		read[i]->sdk.window_unsure |= others_wait(m, read[i], &reported[i]);
+		candidate_add(m, reported[i].key, read[i]);
 	}
 	free(read);
 }
@@ -233,23 +233,23 @@ static bool window_is_over(const struct sdk_match *m, struct request *r)
 	return r->sdk.window_closed_ns && r->sdk.window_closed_ns < m->now_ns;
 }
 
-static bool by_thread(const struct request *r, const struct sdk_sample *told)
+static bool by_thread(const struct request *r, const struct sdk_sample *reported)
 {
-	return r->sdk.window_key == told->key && !r->sdk.window_unsure && !r->sdk.claimed && !r->sdk.key;
+	return r->sdk.window_key == reported->key && !r->sdk.window_unsure && !r->sdk.claimed && !r->sdk.key;
 }
 
 /* What is known by now may speak against it. */
-static void look_again(const struct sdk_match *m, struct request *r, const struct sdk_sample *told)
+static void look_again(const struct sdk_match *m, struct request *r, const struct sdk_sample *reported)
 {
-	if (r->sdk.window_key == told->key && !r->sdk.key)
+	if (r->sdk.window_key == reported->key && !r->sdk.key)
 		r->sdk.window_unsure |=
-			r->sdk.head_ns <= m->doubt_ns || map_get(&m->foreign, told->pid) || !agrees(r, told);
+			r->sdk.head_ns <= m->doubt_ns || map_get(&m->foreign, reported->pid) || !agrees(r, reported);
 }
 
-bool sdk_match_may_come(const struct sdk_match *m, const struct sdk_sample *told)
+bool sdk_match_may_come(const struct sdk_match *m, const struct sdk_sample *reported)
 {
-	for (const struct candidate *c = candidate_first(m, told->key); c; c = candidate_next(m, c))
-		if (by_thread(c->request, told))
+	for (const struct candidate *c = candidate_first(m, reported->key); c; c = candidate_next(m, c))
+		if (by_thread(c->request, reported))
 			return true;
 	return false;
 }
@@ -261,29 +261,29 @@ uint64_t sdk_match_expected(const struct request *r)
 
 /* --- all three --- */
 
-static bool bears_id(const struct request *r, const struct sdk_sample *told)
+static bool bears_id(const struct request *r, const struct sdk_sample *reported)
 {
-	return r->server.pid == told->pid && !r->sdk.key &&
-	       (strcmp(r->id, told->id) == 0 ||
-		(r->identity.response_id && strcmp(r->identity.response_id, told->id) == 0)) &&
-	       r->start_ns <= (told->ended ? told->end_ns : UINT64_MAX) &&
-	       (!r->sdk.waits || r->end_ns >= told->start_ns);
+	return r->server.pid == reported->pid && !r->sdk.key &&
+	       (strcmp(r->id, reported->id) == 0 ||
+		(r->identity.response_id && strcmp(r->identity.response_id, reported->id) == 0)) &&
+	       r->start_ns <= (reported->ended ? reported->end_ns : UINT64_MAX) &&
+	       (!r->sdk.waits || r->end_ns >= reported->start_ns);
 }
 
-struct request *sdk_match_find(const struct sdk_match *m, const struct sdk_sample *told)
+struct request *sdk_match_find(const struct sdk_match *m, const struct sdk_sample *reported)
 {
 	const struct candidate *c;
 
-	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c))
-		if (c->request->sdk.key == told->key && !c->request->sdk.claimed)
+	for (c = candidate_first(m, reported->key); c; c = candidate_next(m, c))
+		if (c->request->sdk.key == reported->key && !c->request->sdk.claimed)
 			return c->request;
-	if (told->id[0])
-		for (c = candidate_first(m, id_name(told->pid, told->id)); c; c = candidate_next(m, c))
-			if (!c->request->sdk.claimed && bears_id(c->request, told))
+	if (reported->id[0])
+		for (c = candidate_first(m, id_name(reported->pid, reported->id)); c; c = candidate_next(m, c))
+			if (!c->request->sdk.claimed && bears_id(c->request, reported))
 				return c->request;
-	for (c = candidate_first(m, told->key); c; c = candidate_next(m, c)) {
-		look_again(m, c->request, told);
-		if (by_thread(c->request, told) && window_is_over(m, c->request))
+	for (c = candidate_first(m, reported->key); c; c = candidate_next(m, c)) {
+		look_again(m, c->request, reported);
+		if (by_thread(c->request, reported) && window_is_over(m, c->request))
 			return c->request;
 	}
 	return NULL;

@@ -51,8 +51,8 @@ void sdk_match_foreign(struct sdk_match *, uint32_t pid);
 void sdk_match_begin(struct sdk_match *, const struct sample *);
 void sdk_match_add(struct sdk_match *, struct request *);
 /* Those of which programs tell for the first time, once all candidates are there. */
-void sdk_match_news(struct sdk_match *, const struct sdk_sample *, size_t n, bool (*is_old)(void *, uint64_t key),
-		    void *context);
+void sdk_match_new_reports(struct sdk_match *, const struct sdk_sample *, size_t n,
+			   bool (*is_old)(void *, uint64_t key), void *context);
 
 /* NULL: no socket shows it, or it is not certain yet. */
 struct request *sdk_match_find(const struct sdk_match *, const struct sdk_sample *);

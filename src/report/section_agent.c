@@ -99,7 +99,7 @@ static void write_losses(struct report_writer *w)
 	json_u64(&w->j, "programs_missed", programs_missed(w->in));
 	json_u64(&w->j, "records_malformed", w->in->malformed);
 	json_u64(&w->j, "sdk_overwritten", w->in->sdk.overwritten);
-	json_u64(&w->j, "sdk_untold", w->in->sdk.untold);
+	json_u64(&w->j, "sdk_untold", w->in->sdk.unmeasured);
 	json_u64(&w->j, "sdk_unreadable", w->in->sdk.unreadable);
 	json_null(&w->j, "stacks");
 	json_null(&w->j, "samples_late");

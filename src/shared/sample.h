@@ -63,7 +63,7 @@ struct unix_namespace {
 /* What of that could not be had. */
 struct sdk_losses {
 	uint64_t overwritten; /* requests that ended and were overwritten before they could be read */
-	uint64_t untold;      /* requests that programs did not measure: more than they have places for, or threads */
+	uint64_t unmeasured;  /* requests that programs did not measure: more than they have places for, or threads */
 	uint64_t unreadable;  /* tables that could not be opened or are none, and what is no request in them */
 };
 
