@@ -30,7 +30,7 @@ static __always_inline void record_begin(struct record *r, __u32 type, const str
 	__builtin_memcpy(r->comm, task->group_leader->comm, COMM_BYTES);
 }
 
-/* User space is told that this process has a table of libreqmeter, to look for it; or, at exec, none any more. */
+/* Report to user space that this process has a table of libreqmeter; or, at exec, that it no longer has one. */
 static __always_inline void send_table(struct thread_state *s, struct task_struct *task, __u64 now)
 {
 	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
@@ -77,8 +77,8 @@ static __always_inline bool park_cost(__u64 exchange, const struct cost *work)
 }
 
 /*
- * The running thread's work waits. Its state is looked up again: of what a function that is not static is given, 6.1
- * does not know that it lies in a map, and takes nothing else into another.
+ * Park the running thread's work. The state is looked up again: 6.1 does not know of a pointer that a global function
+ * was given that it points into a map, and accepts nothing else as the value of another map.
  */
 static __always_inline void park(struct task_struct *task, __u64 now)
 {
@@ -131,7 +131,7 @@ static __always_inline void send_end(struct thread_state *s, struct task_struct 
 static __always_inline void work_take(struct thread_state *s, const struct cost *upto, struct cost *ret)
 {
 	cost_take(&s->mark, upto, ret);
-	/* Where the program tells what is a request's, it is counted there. */
+	/* Where the program reports its requests, they are counted by its reports. */
 	if (!s->sdk_at)
 		s->request_cpu_ns += ret->cpu_ns;
 }

@@ -90,7 +90,7 @@ static __always_inline bool is_above_row_limit(__u64 now)
 	return true;
 }
 
-/* A request has come to the thread: where it had waited it waits for anybody. */
+/* A request has come to the thread: the place where it had waited is where it waits for any client. */
 static __always_inline void note_home(struct thread_state *s)
 {
 	if (!s->place)
@@ -190,7 +190,7 @@ static __always_inline void turn_away(struct thread_state *s, struct task_struct
 static __always_inline void turns_foreign(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					  const struct cost *at, enum protocol protocol, __u64 now)
 {
-	/* Met in the midst of a body, perhaps: its next turn to reading will tell. */
+	/* It may have been met inside a body: its next turn to reading will show. */
 	bool met = ss->kind == SOCKET_INBOUND && ss->inferred && !ss->doubted;
 
 	turn_away(s, task, at, now);
@@ -393,7 +393,7 @@ static __always_inline void outbound_received(struct thread_state *s, struct soc
 	outbound_turn(s, ss, sk, task, moved, bpf_ktime_get_ns());
 }
 
-/* Takes up what no edge has told of: what was written unseen has answered what was read before. */
+/* Take up bytes that no edge reported: what was written unseen has answered what was read before. */
 static __always_inline void note_missed(struct socket_state *ss, const struct sequences *missed)
 {
 	if (!missed->read && !missed->write)
@@ -485,7 +485,7 @@ static __always_inline void note_tail(struct socket_state *ss, const struct user
 	ss->tail = n < TAIL_BYTES ? tail.bytes | ss->tail >> (8 * n & 63) : tail.bytes;
 }
 
-/* What is told of a write's bytes: a response's head, the next piece of one, what may be the end of a chunked body. */
+/* Report a write's bytes: a response's head, the next piece of one, or what may be the end of a chunked body. */
 static __always_inline void tell_written(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 					 const struct user_bytes *from, bool begins, __u64 now)
 {
@@ -499,7 +499,7 @@ static __always_inline void tell_written(struct thread_state *s, struct socket_s
 		emit_tail(s, ss, task, from, now);
 }
 
-/* What is told of a write, in a frame of its own: with it the writer's would be too large for 6.1's stack. */
+/* Report a write, in a stack frame of its own: with it the caller's would be too large for 6.1. */
 static __noinline __attribute__((unused)) int tell_write(struct thread_state *s, struct socket_state *ss,
 							 struct sock *sk, __u32 moved, bool joins)
 {

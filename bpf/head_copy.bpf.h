@@ -301,7 +301,7 @@ struct tail_record {
 	__u8 bytes[TAIL_COPY];
 };
 
-/* A write that may end a chunked body in a way that only its last lines can tell. */
+/* Report a write that may end a chunked body in a way that only its last lines show. */
 static __always_inline void emit_tail(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 				      const struct user_bytes *from, __u64 now)
 {
@@ -325,7 +325,7 @@ static __always_inline void emit_tail(struct thread_state *s, struct socket_stat
 	bpf_ringbuf_submit(t, BPF_RB_NO_WAKEUP);
 }
 
-/* A thread writes for an exchange that it has neither read nor begun to answer: it will tell what it cost. */
+/* Report a thread that writes for an exchange that it has neither read nor begun to answer: it will report its cost. */
 static __always_inline void emit_join(struct thread_state *s, struct socket_state *ss, struct task_struct *task,
 				      __u32 moved, __u64 now)
 {

@@ -28,12 +28,12 @@ struct thread_memory {
 	__u64 css_set, cgroup_id;
 	__u64 reclaim_since_ns; /* 0: not in reclaim */
 	__u64 mapped_before;    /* 1 + bytes of address space when it began to change it; 0: it does not */
-	__u64 sdk_handle;       /* of the program's request whose the stretch is; 0: none's */
+	__u64 sdk_handle;       /* handle of the program's request to which the stretch belongs; 0: none */
 	__u64 copied_in;        /* number of the page fault whose copy was counted last: see cow.bpf.c; 0: none yet */
 	__u64 wrote_in;         /* the same of the last in which the kernel wrote to a present page of the program's */
 	__u64 wrote_call;       /* for which system call that was */
 	__u8 changed;           /* the stretch holds something */
-	__u8 by_program;        /* the program tells what the thread works for */
+	__u8 by_program;        /* the program reports what the thread works for */
 	__u8 pad[6];
 };
 
@@ -48,7 +48,7 @@ struct user_bytes {
 	__u64 n_vectors;
 };
 
-/* Where a thread waits for anybody: in accept, of whatever socket, or on the descriptor of an epoll or a ring. */
+/* Where a thread waits for any client: in accept, on whatever socket, or on the descriptor of an epoll or a ring. */
 enum place {
 	PLACE_NONE,
 	PLACE_ACCEPT,
@@ -81,8 +81,8 @@ struct thread_state {
 	__u8 blocked;
 	__u8 sent;             /* has written for the exchange */
 	__u8 shared;           /* the exchange has cost elsewhere, or had */
-	__u8 ended;            /* at_block stands: a later block does not move it */
-	__u8 loops;            /* it blocked where an event loop or an acceptor waits for anybody */
+	__u8 ended;            /* at_block is final: a later block does not move it */
+	__u8 loops;            /* it blocked where an event loop or an acceptor waits for any client */
 	__u8 rested;           /* at_block holds the last block, in case the thread turns elsewhere from it */
 	__u8 last_chunk;       /* its last write ended as a chunked body ends */
 	__u8 rate_limited;     /* above the row limit: no records of this exchange */
@@ -90,7 +90,9 @@ struct thread_state {
 	__u8 edge_taken;       /* by the first of two programs at a tracepoint: see on_receive_second() */
 	__u8 splices;          /* SPLICES, ON_UNIX: see splice.bpf.h */
 	__u8 home_sure;        /* the last two requests whose place is known came to it at home */
-	/* since its last edge it has waited for anybody elsewhere than at home: for its request, it seems */
+	/*
+	 * since its last edge it has waited in a place for any client that is not its home: for its request, it seems
+	 */
 	__u8 own_wait;
 	__u8 polls;    /* it has used CPU for no request since it last waited for any client: see note_polling() */
 	__u8 answered; /* it has written, and waits in a read of the same connection */
@@ -98,7 +100,7 @@ struct thread_state {
 	__u8 woken;
 	__u8 missed; /* of its connection, as seen by itself: see struct socket_state */
 	__u16 port;
-	/* Where it waits for anybody, as enum place; 0: unknown. */
+	/* Where it waits for any client, as enum place; 0: unknown. */
 	__u32 place;         /* its last such wait, if it has not waited for a socket or gone on with a request since */
 	__u32 home;          /* that from which it turned to a new request */
 	__u64 unsure_cpu_ns; /* of the exchange: used after waits that are taken for its own */
@@ -186,7 +188,7 @@ struct socket_state {
 	__u8 doubted;      /* it was met in the middle, and its first bytes were no head */
 	__u8 foreign_sent; /* user space knows that it is foreign */
 	__u8 sequenced;    /* read_seq and write_seq hold; SEQUENCE_OFF: they never will */
-	__u8 missed;       /* it moved bytes that no edge has told of */
+	__u8 missed;       /* it moved bytes that no edge reported */
 	__u8 pad[1];
 };
 
@@ -268,7 +270,7 @@ struct {
 	__type(value, struct memory);
 } parked_memory __weak SEC(".maps");
 
-/* Accounts of requests that programs tell of; claimed here, freed by user space, which maps them. */
+/* Accounts of requests that programs report; claimed here, freed by user space, which maps them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -372,7 +374,7 @@ __weak const volatile __s64 steal_from_rq = 0;
 extern const bool sockets_by_address; /* see knobs.bpf.c */
 
 /* Set while running. */
-__weak __u32 agent_pid = 0;      /* told by the start-up iterator, in the initial PID namespace */
+__weak __u32 agent_pid = 0;      /* set by the start-up iterator, in the initial PID namespace */
 __weak __u64 snapshot_epoch = 0; /* raised by user space before each snapshot */
 /* of connections and exchanges; stays below 2^53 for 28,000 years at 10,000 a second */
 __weak __u64 last_handle = 0;

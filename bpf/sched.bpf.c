@@ -8,7 +8,7 @@
 #include "process_sums.bpf.h"
 #include "waits.bpf.h"
 
-/* A wait for a socket by other means is no place, and tells that the next request may come from there. */
+/* A wait for a socket by other means is no place, and shows that the next request may come from there. */
 static __always_inline void note_place(struct thread_state *s, __u32 place)
 {
 	if (place || s->blocked == 1 + BLOCKED_NET)
@@ -102,7 +102,7 @@ static __always_inline bool switch_out(struct thread_state *s, struct task_struc
 	return place;
 }
 
-/* What was handed to it goes on until it waits for the next, or for anybody. */
+/* Handoff work goes on until the thread waits for the next job, or for any client. */
 static __always_inline void handoff_switch_out(struct thread_state *s, bool anybody, unsigned int state)
 {
 	if (has_handoff_work(s))

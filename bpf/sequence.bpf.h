@@ -22,7 +22,7 @@ struct sequences {
 	__u32 read, write;
 };
 
-/* False: it has none that tell. */
+/* False: its numbers say nothing. */
 static __always_inline bool sequences_of(struct sock *sk, struct sequences *ret)
 {
 	struct tcp_sock *tcp = sockets_by_address ? (struct tcp_sock *)sk : bpf_skc_to_tcp_sock(sk);
@@ -65,8 +65,8 @@ __weak __noinline int sequences_compare(struct socket_state *ss, struct sequence
 }
 
 /*
- * At an edge that tells of so many bytes read and written: those that no edge has told of, in *ret. The connection is
- * at its place again afterwards.
+ * At an edge that reports this many bytes read and written: store in *ret the bytes that no edge reported. The
+ * connection is at its place again afterwards.
  */
 static __always_inline void sequences_missed(struct socket_state *ss, struct sock *sk, __u32 read, __u32 written,
 					     struct sequences *ret)

@@ -113,7 +113,7 @@ int BPF_PROG(on_tcp_taken, struct sock *sk)
 	return 0;
 }
 
-/* splice from a socket, of which sock_recv_length does not tell. */
+/* Fires at the end of a splice from a socket, which sock_recv_length does not report. */
 SEC("?fexit/tcp_splice_read")
 int BPF_PROG(on_tcp_splice_read, struct socket *socket, long long *position, struct pipe_inode_info *pipe,
 	     unsigned long size, unsigned int flags, long result)
@@ -318,8 +318,8 @@ int BPF_PROG(on_unix_release, struct socket *socket)
 }
 
 /*
- * Where fentry is not to be had: tells of an accepted Unix socket that is still open, by its connection. What is
- * missing has been closed.
+ * Iterates where fentry is not available: reports each accepted Unix socket that is still open, by its connection. What
+ * is missing has been closed.
  */
 static __always_inline int tell_open(struct seq_file *to, struct sock *sk, const struct socket_state *ss)
 {

@@ -65,7 +65,10 @@ static const __u8 call_rules[CALLS_MAX] = {
 	[47] = FOR(NET),   /* recvmsg */
 	[299] = FOR(NET),  /* recvmmsg */
 	[307] = FOR(NET),  /* sendmmsg */
-	/* poll and select are not for anybody: drivers and sockets with a time limit wait by them inside a request. */
+	/*
+	 * poll and select do not count as waits for any client: drivers and sockets with a time limit wait by them
+	 * inside a request.
+	 */
 	[43] = FOR(NET) | FOR_ANYBODY,    /* accept */
 	[288] = FOR(NET) | FOR_ANYBODY,   /* accept4 */
 	[232] = FOR(NET) | FOR_ANYBODY,   /* epoll_wait */

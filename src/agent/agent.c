@@ -100,7 +100,10 @@ static int begin_watching(struct agent *agent, char *error, size_t size)
 	probe_memory_sources(agent->probe, &memory);
 	agent->since_ns = clock_ns(CLOCK_MONOTONIC);
 	snprintf(error, size, "out of memory");
-	/* At once: what runs between the threads' baseline and the cgroups' would stand in the residual for good. */
+	/*
+	 * Take the cgroups' baseline at once: CPU between the threads' baseline and this one would stay in the residual
+	 * for good.
+	 */
 	rc = ledger_new(&agent->ledger, agent->tree);
 	probe_find_listeners(agent->probe);
 	if (rc == 0)

@@ -19,9 +19,10 @@ struct agent_settings {
 	uint64_t keep_ns;                  /* how long others are kept */
 	struct http_id_headers id_headers; /* names must outlive the agent */
 	bool show_args;
-	bool infer_handoff;       /* guess which threads work for a request that touch no socket of its */
-	bool no_memory;           /* page faults are counted, and nothing else of memory */
-	bool allow_pid_namespace; /* also one that is not the first: rows are wrong there, and a feature says so */
+	bool infer_handoff; /* guess which threads work for a request that touch no socket of its */
+	bool no_memory;     /* page faults are counted, and nothing else of memory */
+	/* start in a PID namespace that is not the first, too: rows are wrong there, and a feature says so */
+	bool allow_pid_namespace;
 	uint32_t rows_per_second; /* requests above it are counted and summed, but get no row */
 };
 
@@ -37,12 +38,12 @@ int agent_check(struct features *, char *error, size_t size);
 /* What works here and what does not; the agent's. */
 const struct features *agent_features(const struct agent *);
 
-/* Takes what the kernel side has told. Cheap when there is nothing. */
+/* Drain the kernel side's records, and the SDK's. Cheap when there are none. */
 void agent_drain(struct agent *);
 
 /*
- * The calling thread is the one that drains. Where that is allowed it goes before others: it runs little, but when it
- * has to wait for a CPU for a second, records find no room. To be called when no other thread is to be made by it.
+ * Raise the calling thread's priority where that is allowed; call it in the thread that drains. It runs little, but if
+ * it waits a second for a CPU, records find no room. Call it when this thread makes no further thread.
  */
 void agent_raise_priority(void);
 
@@ -89,7 +90,7 @@ bool agent_sdk_query_is_known(const struct agent *, const struct sdk_query *);
 void agent_sdk_query_find(struct agent *, const struct sdk_query *);
 char *agent_sdk_query_answer(struct agent *, const struct sdk_query *, size_t *length);
 
-/* The process whose SDK table was made then; 0: there is none, or not just one. */
+/* Return the process whose SDK table was made at that time; 0: none, or several. */
 pid_t agent_pid_of_sdk_table(const struct agent *, uint64_t table_ns);
 
 /* Until when (CLOCK_MONOTONIC) a report that was begun now would show the same instant. */

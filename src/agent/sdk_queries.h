@@ -19,7 +19,7 @@ struct sdk_queries;
 
 /* Who asks for what. */
 struct sdk_query {
-	uint32_t pid; /* of the process, as its socket tells; 0: not known */
+	uint32_t pid; /* of the process, from its Unix socket; 0: not known */
 	/* when its table was made, as the process says; 0: not said. One of the two there must be */
 	uint64_t table_ns;
 	uint64_t handle; /* the process's own for the request */

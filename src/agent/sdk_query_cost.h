@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a request that is going on has cost by now, from one look at its process: its place in the SDK's table, the
- * table's threads, and what the kernel side holds. Pure: no I/O, no clock. Everything in a table is a stranger's:
- * bounded here.
+ * The cost of a request in flight, from one look at its process: its slot in the SDK's table, the table's threads, and
+ * the kernel side's accounts. Pure: no I/O, no clock. The table is untrusted: bounded here.
  */
 #ifndef REQMETER_AGENT_SDK_QUERY_COST_H
 #define REQMETER_AGENT_SDK_QUERY_COST_H
@@ -24,9 +23,8 @@ struct sdk_query_input {
 };
 
 /*
- * Fills *ret, which must be zeroed but for has_memory, with the request as its program tells of it: in flight, no
- * links. False without memory, or when what stands in the table cannot be. In any case request_free() frees what is in
- * it.
+ * Fill *ret, which must be zeroed but for has_memory, with the request as its program reports it: in flight, no links.
+ * False without memory, or if the slot's content is impossible. In any case request_free() frees what is in *ret.
  */
 bool sdk_query_cost(struct request *ret, const struct sdk_query_input *);
 

@@ -34,7 +34,10 @@ static void take(struct matches *m, const char *path, size_t length, const struc
 	m->n++;
 }
 
-/* What lies below a container's own cgroup has its id in the path as well: the path up to that component is the own. */
+/*
+ * A cgroup below a container's own has the id in its path as well: the path up to that component is the container's
+ * own.
+ */
 static size_t own_length(const char *path, const char *id)
 {
 	const char *at = path, *found = path;

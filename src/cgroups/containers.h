@@ -5,7 +5,7 @@
 
 #include "cgroups/path_map.h"
 
-/* Names of matches that an error lists; "and N more" stands for the rest. */
+/* Matches that an error names; "and N more" counts the rest. */
 #define CONTAINERS_LISTED 5
 
 /*

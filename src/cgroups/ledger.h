@@ -52,8 +52,8 @@ const struct ledger_row *ledger_row(const struct ledger *, size_t i);
 void ledger_totals(const struct ledger *, uint64_t *threads_ns, uint64_t *requests_ns);
 
 /*
- * The path of a cgroup, or NULL. Of one that is gone, for a while (the last LEDGER_REMOVED_MAX): the path that it had,
- * or else that of the nearest cgroup above it, so that what happened in it stays in the scopes above.
+ * Return the path of a cgroup, or NULL. For a removed one, the path that it had (the last LEDGER_REMOVED_MAX are kept),
+ * else that of the nearest cgroup above it, so that its requests stay in the scopes above.
  */
 #define LEDGER_REMOVED_MAX 16384
 const char *ledger_path(const struct ledger *, uint64_t id);

@@ -25,7 +25,7 @@ struct path_process {
 
 /* What the processes of a cgroup, and the cgroups below it, say of it. */
 struct opinion {
-	char *path; /* agreed on, last time that anybody said anything */
+	char *path; /* agreed on when processes last reported it */
 	char *said; /* in this update; NULL: no process yet */
 	bool differs;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a cgroup of the hierarchy that accounts CPU lies in the other two: the memory controller's and the unified
- * one. On v2 alone all three are one. On v1 nothing but the processes in a cgroup says which cgroups of different
+ * Maps a cgroup of the hierarchy that accounts CPU to its paths in the other two: the memory controller's and the
+ * unified one. On v2 alone all three are one. On v1 only the processes in a cgroup say which cgroups of different
  * hierarchies belong together, so they are asked (/proc/PID/cgroup): each process again after 1 s, then 2, 4, … 16 s.
  */
 #ifndef REQMETER_CGROUPS_PATH_MAP_H

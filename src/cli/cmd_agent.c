@@ -162,7 +162,7 @@ static int serve(struct serving *s)
 	rc = web_new(&s->web, web_dispatch_answer, &routes);
 	if (rc)
 		return complain(strerror(-rc));
-	/* The addresses first: a port in use is told before programs are loaded. */
+	/* Listen first: a port in use is reported before programs are loaded. */
 	rc = listen_all(s);
 	if (rc == 0)
 		rc = watch(s);

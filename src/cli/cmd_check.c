@@ -62,7 +62,7 @@ static void write_feature(struct json *j, const char *name, const char *state, c
 	json_close(j, '}');
 }
 
-/* As a running agent told them. */
+/* From a running agent. */
 static void write_features(struct json *j, const char *report)
 {
 	cJSON *root = cJSON_Parse(report);

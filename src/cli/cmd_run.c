@@ -193,7 +193,7 @@ static int wait_on_all(struct run *run)
 	return rc;
 }
 
-/* The addresses first: a port in use is told before programs are loaded. */
+/* Listen first: a port in use is reported before programs are loaded. */
 static int prepare_serving(struct run *run)
 {
 	int rc;

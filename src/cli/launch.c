@@ -133,7 +133,7 @@ void launch_user_done(struct launch_user *user)
 
 /* --- the process --- */
 
-/* What the child tells when it fails; nothing is told when the program runs. */
+/* What the child reports when it fails; when the program runs it reports nothing. */
 struct exec_result {
 	int error;
 	bool in_exec; /* else while becoming the user */

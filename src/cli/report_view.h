@@ -22,7 +22,7 @@ void report_view_init(struct view *, FILE *out);
 /* "a.b.c" below root; NULL when there is no such thing. */
 const cJSON *report_view_at(const cJSON *root, const char *path);
 
-/* A number as it stands there; 0 for what is none. */
+/* The number of that name; 0 if it is no number. */
 int64_t report_view_integer(const cJSON *value);
 
 enum report_view_show { SHOW_TEXT, SHOW_NUMBER, SHOW_DURATION, SHOW_BYTES, SHOW_CLOCK };

@@ -22,7 +22,7 @@ int service_start(struct service **ret, struct web *, struct agent *, const stru
 /* NULL is allowed. Afterwards both are the caller's again. */
 void service_stop(struct service *);
 
-/* As agent_drain. Called often, it is the heartbeat that /healthz tells of. */
+/* Drain the agent: see agent_drain(). Frequent calls are the heartbeat behind /healthz. */
 void service_drain(struct service *);
 
 #endif

@@ -197,7 +197,7 @@ static void read_batches(int map, void *keys, void *values, bool (*take)(struct 
 	do {
 		n = BATCH;
 		rc = bpf_map_lookup_batch(map, after, &place, keys, values, &n, NULL);
-		/* -ENOENT: the last ones. Any other error tells nothing. */
+		/* -ENOENT ends the walk. Any other error says nothing about what is left. */
 		if (rc && rc != -ENOENT)
 			return;
 		for (size_t i = 0; i < n; i++)
@@ -242,7 +242,7 @@ static void read_parked(struct collector *c)
 	read_batches(c->maps.parked, c->exchanges, c->costs, take_parked, c);
 }
 
-/* Adds what an iterator tells; false: not all of it could be read. */
+/* Append what the iterator returns; false: not all of it could be read. */
 static bool read_open_from(struct collector *c, int fd)
 {
 	struct sample *s = &c->sample;
@@ -327,7 +327,7 @@ static void find_lost_tasks(struct collector *c)
 	probe_find_tasks(c->probe);
 }
 
-/* The threads, and around them the cgroups' sums, of which each look has its own. */
+/* Read the threads, and the cgroups' sums before and after them. */
 static int read_all(struct collector *c)
 {
 	int rc;

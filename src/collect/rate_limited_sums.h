@@ -14,8 +14,8 @@ int rate_limited_sums_new(struct rate_limited_sums **ret, int map);
 void rate_limited_sums_free(struct rate_limited_sums *);
 
 /*
- * Takes out what has come since the last call. *ret is valid until the next one. Frees the places of processes of which
- * nothing came for some time.
+ * Take what was added since the last call. *ret is valid until the next call. Frees the places of processes that added
+ * nothing for some time.
  */
 size_t rate_limited_sums_take(struct rate_limited_sums *, const struct rate_limited **ret);
 

@@ -66,7 +66,7 @@ static bool look(struct runtimes *r, uint32_t pid)
 	if (took_ns > r->counts.longest_ns)
 		r->counts.longest_ns = took_ns;
 	r->counts.asked++;
-	/* One that has ended serves nothing more. */
+	/* A process that has ended serves no more requests. */
 	if (rc && rc != -ESRCH) {
 		r->counts.unreadable++;
 		r->counts.error = -rc;

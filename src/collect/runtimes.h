@@ -32,7 +32,7 @@ void runtimes_free(struct runtimes *);
 /* Go's does; of others none is known. */
 bool runtimes_multiplex(struct runtimes *, uint32_t pid, uint64_t leader_start_boot_ns);
 
-/* Forgets processes of which the sample has no thread. */
+/* Forget processes without a thread in the sample. */
 void runtimes_settle(struct runtimes *, const struct sample *);
 
 const struct runtimes_counts *runtimes_counts(const struct runtimes *);

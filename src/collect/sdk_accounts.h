@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel side's accounts of requests that programs tell of (struct sdk_cost), mapped into the agent. One
- * thread. */
+/* The kernel side's accounts of requests that programs report (struct sdk_cost), mapped into the agent. One thread. */
 #ifndef REQMETER_COLLECT_SDK_ACCOUNTS_H
 #define REQMETER_COLLECT_SDK_ACCOUNTS_H
 
@@ -23,7 +22,9 @@ struct sdk_account {
 
 /* What is on the account of `key`; false, and zeroes, where there is none. `full_ns`: see struct sdk_cost. */
 bool sdk_accounts_read(const struct sdk_accounts *, uint64_t key, struct sdk_account *ret, uint64_t *full_ns);
-/* What a request cost whose threads worked `wall_ns` for it, by their program: CPU is what `off` leaves of that. */
+/*
+ * Compute the cost of a request whose threads worked for `wall_ns`, as its program says: CPU is that time minus `off`.
+ */
 void sdk_account_settle(struct cost *ret, const struct cost *off, uint64_t wall_ns);
 /* When its last thread ended inside it; 0: none did. */
 uint64_t sdk_accounts_died_ns(const struct sdk_accounts *, uint64_t key);

@@ -114,8 +114,8 @@ static void skip_old(struct sdk_reader *t, struct followed_table *table)
 }
 
 /*
- * A thread has announced itself. Without memory it stays unknown. One that does so again, for another agent, has had
- * its record all along: requests that it began before are its own.
+ * Note a thread that has announced itself. Without memory it stays unknown. A thread that announces itself again, for
+ * another agent, has owned its record all along, so it keeps the requests that it began before.
  */
 static void note_thread(struct followed_table *table, const struct record *r)
 {
@@ -180,7 +180,7 @@ static uint32_t began(const struct followed_table *table, const struct sdk_reque
 	return table->by_number[r->thread].tid;
 }
 
-/* What a program tells, made possible: no time in the future, no more work than its threads had time for. */
+/* Bound a program's report to what is possible: no time in the future, no more work than its threads had time for. */
 bool sdk_reader_decode(struct sdk_sample *to, const struct followed_table *table, const struct sdk_request *r,
 		       uint64_t now)
 {
@@ -306,7 +306,7 @@ static const struct followed_table *find_created(const struct sdk_reader *t, uin
 		if (t->all[i]->gone || sdk_table_file_created_ns(&t->all[i]->file) != created_ns)
 			continue;
 		if (found)
-			return NULL; /* one of the two lies */
+			return NULL; /* one of the two is wrong */
 		found = t->all[i];
 	}
 	return found;

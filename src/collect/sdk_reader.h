@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of libreqmeter in running programs (shared/sdk_table.h): finds them, holds a descriptor of each,
- * and reads what the programs tell of their requests. Everything in a table is a stranger's: bounded,
- * checked, never mapped. What the programs say of time is taken together with the kernel side's account of
- * it. No policy. One thread.
+ * Reads the tables of libreqmeter in running programs (shared/sdk_table.h): finds them, holds a descriptor of each, and
+ * reads what the programs report of their requests. A table is untrusted: bounded, checked, never mapped. The program's
+ * times are completed by the kernel side's accounts. No policy. One thread.
  */
 #ifndef REQMETER_COLLECT_SDK_READER_H
 #define REQMETER_COLLECT_SDK_READER_H
@@ -30,8 +29,8 @@ int sdk_reader_new(struct sdk_reader **ret, int costs, bool has_memory);
 void sdk_reader_free(struct sdk_reader *);
 
 /*
- * Looks through all processes for tables older than the agent, and has their threads announce themselves: those that
- * are watched come back as records. Requests that have begun before are not told.
+ * Look through all processes for tables older than the agent, and have their threads announce themselves: watched ones
+ * come back as records. Requests that began before are not reported.
  */
 void sdk_reader_call(struct sdk_reader *);
 

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 
-/* Who a thread's record belongs to, and since when: it passes from one that has ended to another. */
+/* The thread that owns a record, and since when: the record passes from a thread that has ended to another. */
 struct record_owner {
 	uint64_t since_ns;
 	uint32_t tid, pad;
@@ -50,8 +50,10 @@ struct sdk_reader {
 	struct followed_table **all;
 	size_t n, room;
 	struct sdk_losses losses;
-	/* Ended ones first, kept from sample to sample until they are told; then those that are open at this
-	 * one. */
+	/*
+	 * Ended requests first, kept from sample to sample until they are reported; then those that are open at this
+	 * sample.
+	 */
 	struct waiting *waiting;
 	size_t n_waiting, n_ended, waiting_room;
 	struct sdk_sample *out;
@@ -63,10 +65,10 @@ struct sdk_reader {
 	struct sdk_thread *threads;
 };
 
-/* Its process goes on without it, or not at all. What is in it is told with the next sample. */
+/* Detach a table whose process has ended or goes on without it. Its requests are reported with the next sample. */
 void followed_table_detach(struct sdk_reader *, struct followed_table *);
 void followed_table_free(struct followed_table *);
-/* What a program tells, made possible; false: it is no request, or none that is known whole. */
+/* Decode a program's report into *to, bounded to what is possible; false: it is no request, or not known whole. */
 bool sdk_reader_decode(struct sdk_sample *to, const struct followed_table *, const struct sdk_request *, uint64_t now);
 /* NULL without memory. */
 struct waiting *sdk_reader_wait(struct sdk_reader *);

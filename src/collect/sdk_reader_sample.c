@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What programs tell, completed by what the kernel side knows of the same requests at one instant. */
+/* Completes the programs' reports by the kernel side's accounts of the same requests, at one instant. */
 #include "collect/sdk_reader_inner.h"
 
 #include <stdlib.h>
@@ -8,7 +8,10 @@
 #include "base/vector.h"
 #include "shared/cost.h"
 
-/* What threads that work for it have done since they turned to it; of one that died there, until then. */
+/*
+ * Return the time that threads have worked for the request since they turned to it; for a thread that died there, until
+ * then.
+ */
 static uint64_t unsettled(const struct sdk_reader *t, const struct followed_table *table, uint64_t handle,
 			  uint64_t until)
 {

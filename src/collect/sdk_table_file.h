@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One table of libreqmeter, as a file: found in a process's maps, read with pread. A descriptor keeps what
- * was told after the process is gone. All functions return 0 or negative errno.
+ * One table of libreqmeter as a file: found in a process's maps, read with pread(). The descriptor keeps its content
+ * after the process has ended. All functions return 0 or negative errno.
  */
 #ifndef REQMETER_COLLECT_SDK_TABLE_FILE_H
 #define REQMETER_COLLECT_SDK_TABLE_FILE_H

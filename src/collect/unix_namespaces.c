@@ -75,7 +75,7 @@ static void search(struct namespaces *n)
 	close(root_fd);
 }
 
-/* A process in it: the one that is hinted at, if it is there still, else any. 0: none is to be seen. */
+/* Return a process in the namespace: the hinted one if it is still there, else any; 0: none is visible. */
 static pid_t process_in(struct namespaces *n, const struct unix_namespace *where)
 {
 	if (netns_of((pid_t)where->pid) == where->netns)

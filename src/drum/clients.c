@@ -18,7 +18,7 @@ struct client {
 	struct client *read_after, *read_before; /* neighbours in the scope's order; see has_read */
 	struct group *scope;
 	char *name;
-	bool has_read;               /* times: it stands in the scope's order */
+	bool has_read;               /* it has read times: it is in the scope's order */
 	struct time_sums until_next; /* from its read to that of read_after, or to now */
 	uint64_t cpu_time_ns;
 	struct client_cpu *cpu; /* sorted */
@@ -67,7 +67,7 @@ static void link_newest(struct clients *c, struct client *one)
 
 /* --- the order of reads in a scope --- */
 
-/* What it held belongs to the one that read before it, for whom nothing has changed. */
+/* Pass what the client held on to the client that read before it, for whom nothing has changed. */
 static void leave_order(struct client *one)
 {
 	struct group *scope = one->scope;
@@ -205,7 +205,7 @@ void clients_ended(struct clients *c, const struct served_by *by, uint64_t durat
 	served_add(c->served, by, duration_ns, is_prediction);
 }
 
-/* A response that goes on adds to the sum alone; of one that is being added the bounds may come later. */
+/* A response in progress adds to the sum alone; while it is being added, its bounds may come later. */
 void clients_add_rate_limited(struct clients *c, const struct rate_limited *u)
 {
 	struct served_by by = { .cgroup_id = u->cgroup_id, .pid = u->pid };

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who reads reports, and what each has seen: a client counts from its own last read, whatever others do. A client is
- * a name and the scope asked for. Pure: what a scope means is the caller's to say.
+ * Who reads reports, and what each client has seen: a client counts from its own last read, whatever others do. A
+ * client is a name and a scope. Pure: the caller says what a scope means.
  *
- * Ends of requests cost the same whatever the number of clients. The clients of a scope stand in the order of their
- * last reads, and each holds only what came between its read and the next one's; a read puts the parts together.
+ * The end of a request costs the same whatever the number of clients. The clients of a scope are kept in the order of
+ * their last reads, and each holds only what came between its read and the next client's; a read adds up the parts.
  */
 #ifndef REQMETER_DRUM_CLIENTS_H
 #define REQMETER_DRUM_CLIENTS_H
 
 #include "drum/served.h"
 
-/* Beyond, the one that read longest ago is forgotten, and counts from the beginning if it comes again. */
+/* Above this number, the client that read longest ago is forgotten; it begins anew if it comes again. */
 #define CLIENTS_MAX 256
 /* Of one client; what a cgroup of 4,096 processes needs. 256 clients of that size: 25 MB. */
 #define CLIENT_PROCESSES_MAX 4096
@@ -35,7 +35,7 @@ void clients_free(struct clients *);
 /* A request has ended that `by` served for duration_ns. */
 void clients_ended(struct clients *, const struct served_by *by, uint64_t duration_ns, bool is_prediction);
 
-/* Requests of a process ended of which nothing else is known: none of them counts as a prediction. */
+/* Rate-limited requests of a process have ended. None counts as a prediction, since their paths are not known. */
 void clients_add_rate_limited(struct clients *, const struct rate_limited *);
 
 /*
@@ -64,7 +64,9 @@ struct client_cpu {
 uint64_t client_cpu_time_ns(const struct client *);
 /* NULL: it did not see that process then. */
 const struct client_cpu *client_cpu(const struct client *, uint32_t pid, uint64_t leader_start_boot_ns);
-/* It has looked at these, in any order; takes the malloc'd list over, of which CLIENT_PROCESSES_MAX are kept. */
+/*
+ * The client has seen these processes, in any order; takes over the malloc'd list and keeps CLIENT_PROCESSES_MAX of it.
+ */
 void client_cpu_read(struct client *, uint64_t now_ns, struct client_cpu *list, size_t n);
 
 size_t clients_n(const struct clients *);

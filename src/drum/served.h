@@ -14,8 +14,8 @@
 struct served;
 
 /*
- * Processes told apart. Beyond, those that served longest ago are summed by cgroup only, and count no more in scopes
- * that are a process or a name. 16,384 of 300 bytes: 5 MB.
+ * Processes with sums of their own. Above this number, those that served longest ago are summed by cgroup, and no
+ * longer count in scopes that are a process or a name. 16,384 of 300 bytes: 5 MB.
  */
 #define SERVED_MAX 16384
 

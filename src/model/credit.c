@@ -50,7 +50,7 @@ struct credit_part credit_close(struct credit *a, const struct cost *whole, cons
 		*a = (struct credit){ 0 };
 		return ret;
 	}
-	/* Others' may be in it, too: that stays until they tell. */
+	/* The work of other threads may be in it, too: that stays until they report. */
 	a->cost = cost_saturating_sub(&a->cost, whole);
 	if (memory_covers(memory, &a->memory)) {
 		ret.memory = memory_between(&a->memory, memory);

@@ -16,7 +16,7 @@
 struct credit {
 	struct cost cost;
 	struct memory memory;
-	uint32_t tid; /* the thread all this is of; 0: of several, or of one that is not known */
+	uint32_t tid; /* the thread that did all of it; 0: several threads, or an unknown one */
 };
 
 /* A part of a stretch of work. */

@@ -261,7 +261,7 @@ void flight_speaks_http(struct join *j, struct connection *c, uint32_t pid)
 	c->is_foreign = false;
 }
 
-/* False: too many wait to be told. */
+/* False: too many verdicts wait. */
 static bool find_out(struct join *j, const struct connection *c, uint64_t what)
 {
 	if (j->n_verdicts == VERDICTS_MAX)

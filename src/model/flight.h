@@ -31,12 +31,12 @@ struct connection {
 	struct response_head response;
 	uint64_t answered_to;  /* stream offset behind the last response that belongs to a request */
 	uint64_t last_send_ns; /* as last told */
-	uint64_t queue_ns;     /* told with the latest exchange; UNKNOWN once a request has taken it */
+	uint64_t queue_ns;     /* of the latest exchange; UNKNOWN once a request has taken it */
 	uint8_t protocol;      /* enum protocol: counted already */
 	uint8_t n_junk;        /* turns that began with no head */
 	bool speaks_http;      /* a request was found, or a response */
-	uint64_t body_verdict; /* where a body ends, as the kernel side is, or was, to be told */
-	bool is_foreign;       /* it is none, as the kernel side is, or was, to be told */
+	uint64_t body_verdict; /* the latest verdict: where a body ends */
+	bool is_foreign;       /* the latest verdict: it speaks another protocol */
 	bool closed;           /* no further response can be written */
 	bool reset, peer_eof, is_unix;
 	bool answered;     /* one request at least was: its inbound side is proven */
@@ -47,8 +47,8 @@ struct connection {
 #define EXCHANGE_WRITERS_MAX 8
 
 /*
- * Turns without a head after which one that is older than the agent, and may have been met in a body, speaks something
- * else.
+ * Turns without a head after which a connection that is older than the agent, and may have been met in a body, is taken
+ * for another protocol.
  */
 #define FLIGHT_JUNK_TURNS 4
 /* So long no row of a process is exact after one of its threads has, amid a request of its own, answered another's. */
@@ -60,13 +60,14 @@ struct exchange {
 	uint64_t connection;
 	struct request *current;  /* the request that gets its cost; NULL: none (not HTTP, or ended) */
 	struct exchange *sibling; /* the next of the same request */
-	struct credit given;      /* what earlier requests got of what its threads have not told with an end yet */
+	/* what earlier requests were credited with of work whose end its threads have not reported yet */
+	struct credit given;
 	/* What the exchange had cost a thread when the latest response began. */
 	struct cost at_response;
 	struct memory memory_at_response;
 	uint32_t response_by;
 	uint64_t response_ns;
-	uint32_t writers[EXCHANGE_WRITERS_MAX]; /* threads that wrote in it and have yet to tell what that cost */
+	uint32_t writers[EXCHANGE_WRITERS_MAX]; /* threads that wrote in it and have yet to report the cost */
 	uint8_t n_writers;
 	uint64_t opened_ns, ended_ns;
 	bool named;       /* a request has its number as handle */
@@ -100,7 +101,7 @@ struct join {
 	struct receiver_budget heads;
 	size_t n_unix;                         /* of those in flight */
 	struct map multiplexers;               /* pid -> when it was last seen to multiplex, in place of a pointer */
-	struct verdict verdicts[VERDICTS_MAX]; /* of which the kernel side has not been told yet */
+	struct verdict verdicts[VERDICTS_MAX]; /* verdicts that the kernel side does not have yet */
 	size_t n_verdicts;
 	uint64_t last_own_handle;
 	/* While one record is fed. */
@@ -135,22 +136,22 @@ bool flight_has_answered(const struct connection *, const struct request *, uint
 void flight_note_bytes(struct request *, const struct connection *, uint64_t received_bytes, uint64_t sent_bytes);
 
 /*
- * A thread begins a request. If it has not left another for good, it may work for that one whenever it likes, without
- * an edge that would tell: what it does is this request's only perhaps. (The other is known to be shared when its
- * thread comes back to it.)
+ * Note that a thread begins a request. If it has not left another one for good, it may work for that one at any time,
+ * without an edge that shows it: its CPU is this request's only perhaps. (The other request is known to be shared when
+ * the thread comes back to it.)
  */
 void flight_begun_by(struct join *, struct request *, uint32_t tid);
 /*
- * The thread of the record begins its answer. One that has begun another itself, and not left that for good, shows that
- * the process moves tasks between its threads: what it does for others may lie between the edges of any later request.
+ * Note that the record's thread begins its answer. If it has begun another request itself, and not left it for good,
+ * the process moves tasks between its threads: its work for others may be between the edges of any later request.
  */
 void flight_answered_by(struct join *, const struct request *, const struct record *);
 /* The thread that began it has left it for good. */
 void flight_left(struct join *, struct request *);
-/* Has a thread yet to tell what its work on it cost? */
+/* Return whether a thread has yet to report the cost of its work on the request. */
 bool flight_worked_on(const struct request *);
 
-/* Bytes were moved that no edge has told of: what is in flight there is a guess. Either may be NULL. */
+/* Note that bytes were moved that no edge reported: what is in flight there is a guess. Either may be NULL. */
 void flight_note_missed(struct connection *, struct request *);
 
 /* How its process ended, as far as that ended a request. */
@@ -183,7 +184,7 @@ void exchange_credit(struct exchange *, const struct credit_part *);
 /* Bytes that should have begun a head do not; `sure`: the connection was followed from its beginning. */
 void flight_speaks_other(struct join *, struct connection *, uint32_t pid, bool sure);
 /*
- * The kernel side took bytes of a body, which ends at this offset, for a request: it is to be told. Once for each body.
+ * Note a verdict: the kernel side took bytes of a body, which ends at this offset, for a request. Once for each body.
  */
 void flight_goes_on(struct join *, struct connection *, uint64_t body_end);
 void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
@@ -193,12 +194,12 @@ void flight_speaks_http(struct join *, struct connection *, uint32_t pid);
  * them outlives it unseen.
  */
 void exchange_turn(struct exchange *, struct request *r);
-/* A thread has written in it, and will tell an end of its own. Its request waits for that. */
+/* Note that a thread has written in the exchange, and will report an end of its own. The request waits for that. */
 void exchange_written_by(struct exchange *, uint32_t tid);
-/* It has told. What it wrote before that it has told, too. */
+/* Note that the thread has reported its end, which covers all that it wrote before. */
 void exchange_ended_by(struct exchange *, uint32_t tid);
 void exchange_free(struct join *, struct exchange *);
-/* The one that a RECORD_OPEN begins. NULL without memory, or when there are too many. */
+/* Make the exchange that a RECORD_OPEN begins. NULL without memory, or when there are too many. */
 struct exchange *exchange_new(struct join *, const struct record *);
 
 static inline uint64_t most(uint64_t a, uint64_t b)

@@ -36,7 +36,7 @@ void histogram_done(struct histogram *);
 void histogram_add(struct histogram *, uint64_t value);
 void histogram_merge(struct histogram *into, const struct histogram *more);
 
-/* The value below or at which a share q of all lies (nearest rank). UNKNOWN when there is none. */
+/* Return the value at or below which a share q of all values is (nearest rank); UNKNOWN when there are none. */
 uint64_t histogram_quantile(const struct histogram *, double q);
 
 #endif

@@ -11,7 +11,7 @@
 /* Pipelined requests share an exchange, so all but the first get handles of their own, above any exchange's. */
 #define OWN_HANDLES (1ull << 52)
 
-/* A thread tells all that the exchange cost it; a later stretch of its is counted from 0. */
+/* A thread reports all that the exchange cost it; its next stretch counts from 0. */
 static void settle_credit(struct exchange *e, const struct record *record)
 {
 	struct credit_part part = credit_close(&e->given, &record->cost, &record->memory, record->tid);
@@ -130,9 +130,9 @@ static void answer_unseen(struct request *r, const struct connection *c)
 }
 
 /*
- * A request began on a connection whose earlier ones were answered: they are over. One whose thread turned away is
- * finished; another's thread has yet to tell what it cost, wherever it goes next. Where more was written than the
- * responses that were seen, it answered all that waited.
+ * A request began on a connection whose earlier requests were answered: those are over. A request whose thread turned
+ * away is finished; another's thread has yet to report its cost, wherever it goes next. If more was written than the
+ * responses that were seen, it answered every request that waited.
  */
 static void supersede(struct join *j, struct connection *c)
 {
@@ -251,7 +251,7 @@ static void note_end(struct request *r, const struct connection *c, const struct
 static bool is_last_end(const struct request *r, const struct connection *c, const struct record *record)
 {
 	if (flight_worked_on(r))
-		return false; /* by another thread, which will tell */
+		return false; /* by another thread, which will report its end */
 	if (record->flags & (RECORD_CLOSED | RECORD_KILLED))
 		return true;
 	/* A child that wrote some of it for its parent, and exits, leaves it to that. */
@@ -261,7 +261,9 @@ static bool is_last_end(const struct request *r, const struct connection *c, con
 		return true;
 	if (c && c->closed)
 		return true;
-	/* Unix sockets do not tell when they close; a thread that served one request and left is the best sign. */
+	/*
+	 * The close of a Unix socket may not be seen; a thread that served one request and left is the best sign of it.
+	 */
 	return c && c->is_unix && !r->doubts.shared && r->framing.kind == HTTP_UNTIL_CLOSE;
 }
 
@@ -293,7 +295,10 @@ static void on_end(struct join *j, const struct record *record)
 			exchange_free(j, e);
 	} else {
 		settle_credit(e, record);
-		/* It may be one that only dies late, when others have written the response: they tell yet. */
+		/*
+		 * The record may come from a thread that dies late, after others have written the response: they still
+		 * report.
+		 */
 		exchange_ended_by(e, record->tid);
 		e->ended_ns = record->time_ns;
 		note_end(r, c, record);
@@ -342,7 +347,7 @@ static void on_close(struct join *j, const struct record *record)
 			e->ended = true;
 	}
 	death = close_by_death(c, record);
-	/* A thread that still works on it says so when it turns away; see join_sample for one that never will. */
+	/* A thread that still works on it reports when it turns away; join_sample() finds one that never will. */
 	if (!c->first || !e || e->ended || death)
 		flight_connection_over(j, c, record->time_ns, death);
 }
@@ -415,7 +420,7 @@ static void note_record(struct join *j, const struct record *record, const char 
 
 void join_record(struct join *j, const struct record *record, const char *bytes)
 {
-	/* Before it ends what it tells of, and after it has begun what it tells of. */
+	/* Called before the record's end is applied, and after its begin is. */
 	note_confidence(j, record);
 	note_record(j, record, bytes);
 	note_confidence(j, record);
@@ -468,7 +473,7 @@ int join_new(struct join **ret, const struct http_id_headers *extra, join_sink s
 	j->sink = sink;
 	j->context = context;
 	map_init(&j->connections, JOIN_CONNECTIONS_MAX);
-	/* An exchange for each request, and those that are junk or wait to be told of. */
+	/* Room for an exchange for each request, and for those that are not HTTP or wait for a report. */
 	map_init(&j->exchanges, 2 * JOIN_REQUESTS_MAX);
 	map_init(&j->pids, 1 << 22); /* PID_MAX_LIMIT */
 	map_init(&j->speakers, PROCESSES_MAX);

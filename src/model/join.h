@@ -28,7 +28,7 @@ struct join_counts {
 	uint64_t rows; /* requests that ended without a row: some of their cost was not kept */
 	uint64_t heads_cut, head_parse;
 	uint64_t requests_full;
-	uint64_t ends_unclaimed; /* work told for a request that had its row already, or whose beginning was lost */
+	uint64_t ends_unclaimed; /* work reported for a request that had its row already, or whose begin was lost */
 };
 
 /* Kept costs that can be found unclaimed in one sample: all parked ones and all handoffs, each named at most twice. */

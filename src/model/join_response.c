@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is written on a connection: responses, one after another, of which the kernel side shows the heads. A head that
- * comes in several writes is kept until it is whole, as a request's is.
+ * Handles what is written on a connection: responses, one after another, whose heads the kernel side copies. A head
+ * that comes in several writes is kept until it is whole, as a request's is.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +17,8 @@ static void pass_on(struct join *j, struct connection *c, struct exchange *e, st
 
 	if (from && from != to && from->status) {
 		/*
-		 * Two threads that have both answered cannot be told apart by one account: then the later request has
-		 * it all.
+		 * One account cannot separate two threads that have both answered: then the later request gets all of
+		 * it.
 		 */
 		if (!e->given.tid || e->given.tid == e->response_by)
 			exchange_give(e, &e->at_response, &e->memory_at_response, e->response_by);

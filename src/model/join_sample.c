@@ -13,7 +13,7 @@ static void note_unclaimed(struct join *j, uint64_t exchange)
 		j->unclaimed[j->n_unclaimed++] = exchange;
 }
 
-/* What the sample shows of an exchange that no record has told yet. */
+/* Return the part of an exchange's cost that the sample shows and no record has reported yet. */
 static struct cost uncredited_cost(const struct exchange *e)
 {
 	return cost_saturating_sub(&e->seen, &e->given.cost);
@@ -32,7 +32,7 @@ static bool rests(const struct request *r)
 	return ret;
 }
 
-/* What its threads have yet to tell is known and credited already. */
+/* What its threads have yet to report is known and credited already. */
 static void settle_exchanges(struct request *r)
 {
 	while (r->exchanges) {
@@ -45,7 +45,7 @@ static void settle_exchanges(struct request *r)
 	}
 }
 
-/* Its threads sleep after the response's last byte: the ends that their next edges would tell are known now. */
+/* Its threads sleep after the response's last byte: the ends that their next edges would report are known now. */
 static void settle(struct join *j, struct request *r)
 {
 	request_take_live(r);
@@ -82,7 +82,7 @@ static void mark_thread(struct join *j, struct exchange *e, const struct thread_
 	struct request *r = e->current;
 
 	e->held = true;
-	/* The rows were read before the latest records: what this one shows has been told since. */
+	/* The rows were read before the latest records: what this row shows has been reported since. */
 	if (!r || (e->ended && row->now_ns <= e->ended_ns))
 		return;
 	e->ended = false;
@@ -163,7 +163,7 @@ static void credit_live(struct join *j)
 		if (!r)
 			continue;
 		cost_accumulate(&r->live.cost, &part);
-		/* One of which nothing is seen now: what it has given is not taken back. */
+		/* An exchange that is not seen now: what it was credited with is not taken back. */
 		if (all[i]->held || all[i]->parked)
 			memory_append(&r->live.memory, &memory);
 	}
@@ -202,7 +202,10 @@ static bool has_worker(const struct request *r, const struct sample *sample)
 	return false;
 }
 
-/* Some of its work is neither told nor to be seen, and was not in the sample before: the record of its end was lost. */
+/*
+ * Return whether some of its work is neither reported nor visible, as in the sample before: the record of its end was
+ * lost.
+ */
 static bool work_is_missing(const struct request *r, bool *doubtful)
 {
 	for (struct exchange *e = r->exchanges; e; e = e->sibling) {
@@ -275,8 +278,8 @@ static bool was_looked_for(const struct sample *sample, const struct connection 
 }
 
 /*
- * Is it not among the open ones for the second time in a row? Once is not enough: where sockets come and go during the
- * look, the kernel may leave out one that stays.
+ * Return whether the connection is missing among the open ones for the second time in a row. Once is not enough: where
+ * sockets come and go during the look, the kernel may leave out one that stays.
  */
 static bool is_missing(struct connection *c, const struct sample *sample, struct map *open)
 {
@@ -319,7 +322,7 @@ static void sweep_speakers(struct join *j)
 		free(map_remove(&j->speakers, gone[--n]));
 }
 
-/* One that is gone, or has not been seen to multiplex for long, may be another's number by now. */
+/* Forget a pid whose process is gone or has not multiplexed for long: the number may be another process's by now. */
 static void sweep_multiplexers(struct join *j, uint64_t now_ns)
 {
 	struct map_slot *slot;

@@ -20,21 +20,21 @@
 #define MEASURE_ENUM(name, word) MEASURE_##name,
 enum measure { MEASURES(MEASURE_ENUM) MEASURE_MAX };
 
-/* Lower than any value, so that what is not known stands last. */
+/* Lower than any value, so that unknown values come last. */
 #define MEASURE_UNKNOWN INT64_MIN
 
 /* "cpu", … */
 const char *measure_name(enum measure);
 /* Can it be had at all? */
 bool measure_is_known(enum measure);
-/* Is it one of memory, which may be switched off, or which the kernel may not tell? */
+/* Return whether the measure is of memory, which may be switched off or not known to the kernel. */
 bool measure_is_memory(enum measure);
 /* Of one in flight: until `now_ns`. MEASURE_UNKNOWN where it cannot be had. */
 int64_t measure_of(const struct request *, enum measure, uint64_t now_ns);
 
 /* First byte of the head read to last byte of the response written; now, for one in flight. */
 uint64_t request_duration_ns(const struct request *, uint64_t now_ns);
-/* What it has cost: as told, or as last seen while it is in flight. */
+/* Return its cost: as reported, or as last seen while it is in flight. */
 const struct cost *request_cost(const struct request *);
 /* The same of what it did to memory. */
 const struct memory *request_memory(const struct request *);

@@ -31,7 +31,7 @@ void model_sample(struct model *, const struct sample *);
 /* The exchanges whose kept cost no request claims: see join_unclaimed(). Valid until the next sample. */
 const uint64_t *model_unclaimed(const struct model *, size_t *n);
 
-/* What programs have told up to that sample, which must have been given before. */
+/* Add what programs have reported up to the sample, which must have been given before. */
 void model_sdk_sample(struct model *, const struct sdk_sample *, size_t n);
 
 /* The last sample, or NULL. */
@@ -62,7 +62,7 @@ struct model_bytes {
 };
 struct model_bytes model_bytes_max(const struct model_settings *);
 
-/* Who reads reports; every request that ends is told to them. */
+/* Return the clients of reports; every request that ends is added to them. */
 struct clients *model_clients(struct model *);
 
 #endif

@@ -231,7 +231,7 @@ uint64_t request_sent_end(const struct request *r, uint64_t sent_bytes)
 	return end < sent_bytes ? end : sent_bytes;
 }
 
-/* A chunked body whose end was not followed to. Data may look like its end, but what lies inside a chunk is none. */
+/* A chunked body that was not followed to its end: data may look like the end, but what is inside a chunk is not. */
 static bool chunks_complete(const struct request *r, uint64_t sent_bytes)
 {
 	return sent_bytes > r->framing.chunked_beyond && sent_bytes > r->framing.sent_end &&

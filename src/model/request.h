@@ -16,7 +16,7 @@
 #define REQUEST_ID_MAX    128 /* bytes of an id that are kept: reqmeter-stats(7) */
 #define REQUEST_PATH_MAX  256
 #define REQUEST_ROUTE_MAX (HTTP_ROUTE_MAX - 1)
-#define REQUEST_TIDS_SEEN 8 /* threads told apart; more count as this many */
+#define REQUEST_TIDS_SEEN 8 /* threads that are kept apart; more count as this many */
 
 enum outcome {
 	OUTCOME_OPEN,
@@ -164,7 +164,7 @@ struct request *request_copy(const struct request *);
  */
 void request_answer(struct request *, const struct http_response *, uint64_t sent_from, const char *bytes, size_t shown,
 		    uint64_t written, const struct http_id_headers *extra);
-/* The same head again, of which more has come meanwhile. */
+/* Take the same head again, after more of it has come. */
 void request_frame(struct request *, const struct http_response *, const char *bytes, size_t shown, uint64_t written,
 		   const struct http_id_headers *extra);
 
@@ -174,7 +174,9 @@ uint64_t request_known_end(const struct request *);
 /* How far its response reaches, when so much was written on its connection. */
 uint64_t request_sent_end(const struct request *, uint64_t sent_bytes);
 
-/* Has all of the response been written, as far as its framing, its last bytes or what its thread does next tell? */
+/*
+ * Return whether the response is written whole, as far as its framing, its last bytes or its thread's next wait show.
+ */
 bool request_complete(const struct request *, uint64_t sent_bytes);
 
 void request_seen_by(struct request *, uint32_t tid);

@@ -22,7 +22,7 @@ struct bucket {
 
 struct retention {
 	size_t n_recent, n_buckets;
-	struct request **recent; /* a ring; the request with seq s lies at s % n_recent */
+	struct request **recent; /* a ring; the request with seq s is at s % n_recent */
 	struct bucket *buckets;  /* a ring by number */
 	uint64_t last_number;    /* of the latest bucket */
 	uint64_t last_seq;

@@ -37,7 +37,7 @@ void retention_advance(struct retention *, uint64_t now_ns);
 const struct request *retention_newest(const struct retention *);
 /* The oldest of the rows that are kept for being new; NULL when there is none. */
 const struct request *retention_oldest_recent(const struct retention *);
-/* The oldest row whose seq is above `seq`; NULL when there is none. Follow ->newer. */
+/* Return the oldest row with a seq above `seq`; NULL when there is none. Follow ->newer. */
 const struct request *retention_after(const struct retention *, uint64_t seq);
 size_t retention_n(const struct retention *);
 /* The seq of the last that ended; seqs have no gaps. */

@@ -25,7 +25,7 @@ struct routes;
 struct route_tally {
 	uint64_t count, errors;
 	struct histogram cpu_ns, duration_ns;
-	/* Of those whose memory was measured. In the histogram what gave memory back is 0; the sum has it. */
+	/* Of requests whose memory was measured. The histogram counts a negative growth as 0; the sum has it. */
 	struct histogram growth_bytes;
 	int64_t growth_sum_bytes;
 };
@@ -52,7 +52,7 @@ int routes_new(struct routes **ret, bool by_process);
 void routes_free(struct routes *);
 
 void routes_add(struct routes *, const struct request *);
-/* So many requests ended by now of which nothing more is known. */
+/* Count n requests that ended by now and are known only by number. */
 void routes_add_rate_limited(struct routes *, uint64_t now_ns, uint64_t n);
 
 /*

@@ -12,20 +12,22 @@
 
 /* Handles of requests that no socket shows: above any exchange's, below the join's own. */
 #define TOLD_HANDLES (1ull << 51)
-/* So long after its end a request waits to be seen the other way, too: what is written last is told by then.
+/*
+ * How long a request waits after its end for its other side, program or socket, to report it: what is written last is
+ * reported by then.
  */
 #define SDK_JOIN_WAIT_NS 60000000ull
 /* Its socket's request seems never to end. */
 #define SDK_JOIN_GIVE_UP_NS 60000000000ull
 /*
- * So long a request that its program has told of, or answered in, may be missing in what is told. Between closing its
- * slot and writing down its end the program's thread can lose the CPU, for many periods where its cgroup is throttled;
- * the end may come while the table is being read; and an end is told later when its account moved meanwhile.
+ * How long a request that its program has reported, or answered in, may be missing in reports. Between closing its slot
+ * and writing its end the program's thread can lose the CPU, for many periods where its cgroup is throttled; the end
+ * may come while the table is read; and an end is reported later if its account moved meanwhile.
  */
 #define SDK_JOIN_LATE_NS 2000000000ull
 /*
- *  Samples for which a program is known to tell without any thread of its being seen: a thread that switches all the
- *  time can be missing in one.
+ * Samples for which a program is known to use libreqmeter although none of its threads is seen: a thread that switches
+ * all the time can be missing in a sample.
  */
 #define SDK_JOIN_PID_SAMPLES 10
 
@@ -37,9 +39,9 @@ struct held_sample {
 struct sdk_join {
 	join_sink sink;
 	void *context;
-	struct map pids; /* of programs that tell: the last sample in which that was known */
+	struct map pids; /* programs that use libreqmeter: the last sample in which that was known */
 	uint64_t n_samples;
-	struct map open; /* key -> struct request: told of as going on, shown by no socket */
+	struct map open; /* key -> struct request: reported as in flight, shown by no socket */
 	struct request *newest;
 	struct request *ended, **ended_tail; /* of sockets, that wait */
 	size_t n_ended;
@@ -48,7 +50,7 @@ struct sdk_join {
 	struct sdk_join_counts counts;
 	uint64_t n_handles;
 	struct sdk_match match;
-	struct map seen; /* in the last sample: keys told of as going on, or held */
+	struct map seen; /* in the last sample: keys reported as in flight, or held */
 };
 
 int sdk_join_new(struct sdk_join **ret, join_sink sink, void *context)
@@ -157,7 +159,10 @@ static void copy_names(struct request *r, const struct sdk_sample *reported)
 	r->threads.n = (uint16_t)reported->n_threads;
 }
 
-/* From the handler's entry to the response's start: as told, else as seen, and of what has none to its end. */
+/*
+ * Return the time from the handler's entry to the response's start: as reported, else as seen; to the end if no
+ * response was seen.
+ */
 static uint64_t handled_ns(const struct request *r, const struct sdk_sample *reported)
 {
 	if (reported->answered_ns)
@@ -265,7 +270,10 @@ static void on_open(struct sdk_join *t, const struct sdk_sample *reported)
 	alone->end_ns = reported->end_ns;
 }
 
-/* Has nothing been told of it in so long? Notes since when; the first sample that misses it says nothing yet. */
+/*
+ * Return whether the request was not reported for so long. Notes since when; the first sample that misses it does not
+ * count yet.
+ */
 static bool is_missing_for(const struct sdk_join *t, struct request *r, uint64_t key, uint64_t now_ns,
 			   uint64_t patience_ns)
 {
@@ -280,7 +288,7 @@ static bool is_missing_for(const struct sdk_join *t, struct request *r, uint64_t
 	return now_ns - r->sdk.missing_ns >= patience_ns;
 }
 
-/* Those that programs no longer tell of, neither as going on nor as ended: their ends were lost. */
+/* Requests that programs no longer report, neither as in flight nor as ended: their ends were lost. */
 static void open_sweep(struct sdk_join *t, uint64_t now_ns)
 {
 	for (struct request *r = t->newest, *older; r; r = older) {
@@ -441,7 +449,7 @@ static void candidates_list(struct sdk_join *t, const struct sample *sample, str
 		sdk_match_add(&t->match, r);
 }
 
-/* Programs that tell: those of which a thread was seen of late, and those that have said so. */
+/* Update the programs that use libreqmeter: those with a thread seen lately, and those that have announced one. */
 static void pids_update(struct sdk_join *t, const struct sample *sample)
 {
 	struct map_slot *slot;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that programs tell of, and the same seen at sockets: one request, one row. What a program says
- * decides which work is whose, what was seen at the socket decides bytes, path and status. Which are the same:
- * sdk_match.h. Pure: no I/O, no clock.
+ * Joins requests that programs report with the same requests seen at sockets: one request, one row. The program decides
+ * which work is whose; the socket decides bytes, path and status. sdk_match.h finds which are the same. Pure: no I/O,
+ * no clock.
  */
 #ifndef REQMETER_MODEL_SDK_JOIN_H
 #define REQMETER_MODEL_SDK_JOIN_H
@@ -11,7 +11,7 @@
 
 struct sdk_join;
 
-/* Told of as going on, and shown by no socket; further ones are seen when they have ended. */
+/* Requests in flight that a program reports and no socket shows; further ones are seen when they have ended. */
 #define SDK_JOIN_OPEN_MAX 65536
 /* Ended requests of sockets, and of programs, that wait for each other. */
 #define SDK_JOIN_WAITING_MAX 65536
@@ -26,7 +26,7 @@ struct sdk_join_counts {
 int sdk_join_new(struct sdk_join **ret, join_sink sink, void *context);
 void sdk_join_free(struct sdk_join *);
 
-/* A thread of this process has announced itself: what its sockets show may be told of, too. */
+/* A thread of this process has announced itself: its sockets' requests may be reported, too. */
 void sdk_join_process(struct sdk_join *, uint32_t pid);
 
 /* A thread of any program has read the head of this request, which is in flight. */
@@ -34,14 +34,13 @@ void sdk_join_head_read(struct sdk_join *, struct request *, uint32_t tid, uint6
 /* A connection of this process speaks what cannot be read: what its threads read is not known. */
 void sdk_join_foreign(struct sdk_join *, uint32_t pid);
 
-/* A request of a socket has ended. It goes to the sink, at once or when it is known whether its program tells
- * of it. */
+/* A request of a socket has ended. It goes to the sink at once, or when it is known whether its program reports it. */
 void sdk_join_socket_ended(struct sdk_join *, struct request *);
 
 /*
- * What programs have told up to this sample, and what is in flight at sockets, newest first, whose live cost
- * is set. Every told request that has ended is in one list, one that goes on is in each; it may be missing in some when
- * it is just being ended.
+ * Add what programs have reported up to this sample, and set the live cost of the sockets' requests `in_flight`, newest
+ * first. An ended request is in one list only, one in flight in each; it may be missing in some lists while it is being
+ * ended.
  */
 void sdk_join_sample(struct sdk_join *, const struct sample *, const struct sdk_sample *, size_t n,
 		     struct request *in_flight);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Requests in flight that one thread has read, of which each told one is compared with all. */
+/* Requests in flight that one thread has read; each reported one is compared with all of them. */
 #define READ_MAX 256
 
 void sdk_match_init(struct sdk_match *m)
@@ -86,7 +86,7 @@ static const struct candidate *candidate_next(const struct sdk_match *m, const s
 	return c->next ? &m->candidates[c->next - 1] : NULL;
 }
 
-/* What no record told of may have been heads: their windows are not what they seem. */
+/* Reads that no record reported may have been heads: their windows cannot be trusted. */
 static uint64_t reads_lost(const struct sample *s)
 {
 	return s->losses[LOSS_RATE_LIMITED] + s->losses[LOSS_HEADS_UNREADABLE] + s->losses[LOSS_RING_FULL] +
@@ -137,7 +137,7 @@ static bool was_answered(const struct request *r, uint64_t at_ns)
 }
 
 /*
- * The request whose head the thread had read last when it began the told one; NULL where that one is gone, is not known
+ * Return the request whose head the thread had read last when it began the reported one; NULL if that is gone, unknown
  * or was answered.
  */
 static struct request *read_before(const struct sdk_match *m, const struct sdk_sample *reported)
@@ -162,7 +162,7 @@ static struct request *read_before(const struct sdk_match *m, const struct sdk_s
 	return next_known ? last : NULL;
 }
 
-/* Another head that its thread has read before and that nothing was begun for: the told one may be that. */
+/* Another head that the thread has read before, for which nothing was begun: the reported request may be that one. */
 static bool others_wait(const struct sdk_match *m, const struct request *r, const struct sdk_sample *reported)
 {
 	for (const struct request *o = map_get(&m->readers, r->sdk.head_tid); o; o = o->sdk.same_reader)
@@ -221,8 +221,8 @@ void sdk_match_new_reports(struct sdk_match *m, const struct sdk_sample *reporte
 }
 
 /*
- * Has everything been told that its thread began before it answered or read on? Programs are looked at before their
- * sockets, so that is so in the sample after the one that first shows it.
+ * Return whether every request that the thread began before it answered or read on has been reported. Programs are read
+ * before their sockets, so that holds in the sample after the one that first shows it.
  */
 static bool window_is_over(const struct sdk_match *m, struct request *r)
 {

@@ -19,7 +19,7 @@ bool btf_has_member(const struct btf *, const char *structure, const char *name)
 /* Is that member an array? */
 bool btf_member_is_array(const struct btf *, const char *structure, const char *name);
 
-/* Where a per-CPU variable lies among them; false: the kernel's BTF does not have it. */
+/* Store the offset of a per-CPU variable in *ret; false: the kernel's BTF does not have it. */
 bool btf_percpu_offset(const struct btf *, const char *variable, uint32_t *ret);
 
 #endif

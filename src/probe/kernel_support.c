@@ -57,7 +57,7 @@ bool kernel_support_has_hook(const struct btf *btf, const char *section)
 	return hook_id(btf, section, &kind) > 0;
 }
 
-/* Loads the smallest program there is for the hook and, where that tells more, attaches it. */
+/* Load the smallest possible program for the hook and, where that shows more, attach it. */
 static int hook_try(const struct hook_kind *kind, int id)
 {
 	struct bpf_insn nothing[] = {
@@ -263,7 +263,7 @@ enum resident kernel_support_resident(const struct btf *btf)
 {
 	int arguments = btf_tracepoint_arguments(btf, "rss_stat");
 
-	/* It tells when an address space is gone, so that what is kept of it can go too: 6.1 and later. */
+	/* Events that show the end of an address space, so that its entry can be freed: 6.1 and later. */
 	if (arguments < 0 || !btf_has_tracepoint(btf, "exit_mmap"))
 		return RESIDENT_UNKNOWN;
 	if (arguments == 2 && btf_member_is_array(btf, "mm_struct", "rss_stat") &&

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel and the privileges let BPF programs do: by its types in BTF, and where these do not tell, by trying.
+ * What the kernel and the privileges let BPF programs do: read from its types in BTF, and found by trying where these
+ * do not say.
  */
 #ifndef REQMETER_PROBE_KERNEL_SUPPORT_H
 #define REQMETER_PROBE_KERNEL_SUPPORT_H
@@ -48,7 +49,7 @@ int64_t kernel_support_steal(const struct btf *, struct features *);
 /* The best account of throttling that the kernel has; sets the feature "throttled". */
 enum throttling kernel_support_throttling(const struct btf *, struct features *);
 
-/* How the kernel tells of changes of resident memory, if it tells enough. */
+/* How the kernel reports changes of resident memory; RESIDENT_UNKNOWN if it does not report enough. */
 enum resident kernel_support_resident(const struct btf *);
 
 #endif

@@ -74,7 +74,7 @@ void probe_free(struct probe *);
 
 void probe_maps(const struct probe *, struct probe_maps *ret);
 
-/* Does the kernel tell time under a CPU quota from the run queue? */
+/* Return whether the kernel keeps time under a CPU quota apart from the run queue. */
 void probe_memory_sources(const struct probe *, struct memory_sources *ret);
 bool probe_has_throttled(const struct probe *);
 
@@ -99,9 +99,9 @@ struct bpf_link *probe_process_link(struct probe *, uint32_t pid);
 void probe_walk_begin(struct probe *);
 void probe_walk_end(struct probe *);
 
-/* Which open Unix connections probe_open_unix() tells of. */
+/* Which open Unix connections probe_open_unix() returns. */
 enum unix_view {
-	UNIX_NONE, /* the kernel tells of their ends by itself, or not at all */
+	UNIX_NONE, /* none: the kernel side reports their ends, or nothing does */
 	UNIX_OF_ALL,
 	UNIX_OF_NAMESPACE, /* the calling thread's network namespace */
 };

@@ -186,7 +186,9 @@ static void choose_resets(const struct probe_choice *c)
 		    "a request whose client has reset the connection ends only with its thread's next, or its process");
 }
 
-/* Reads by splice, of which the data edges do not tell. Of Unix sockets only fexit does: without, they are guessed. */
+/*
+ * Reads by splice, which the data edges do not report. For Unix sockets only fexit does; without it they are guessed.
+ */
 static void choose_splice(const struct probe_choice *c)
 {
 	char refused[REFUSAL_BYTES + 32];

@@ -12,7 +12,7 @@
 #include "probe/probe_choose.h"
 #include "reqmeter.skel.h"
 
-/* libbpf's last complaint is kept, for the one line that tells why loading failed. */
+/* Keep libbpf's last complaint, for the one line that says why loading failed. */
 #define COMPLAINT_BYTES 256
 static char complaint[COMPLAINT_BYTES];
 
@@ -79,7 +79,7 @@ static struct bpf_program *keep_only(struct bpf_object *object, const char *name
 	return kept;
 }
 
-/* Loads it with nothing beside it, to learn whether it is this one that the kernel refuses. */
+/* Load the program alone, to learn whether the kernel refuses this one. */
 static void try_alone(struct loading *l, const char *name, char *log)
 {
 	struct reqmeter *skeleton = open_chosen(l);

@@ -29,7 +29,7 @@ int loaded_new(struct loaded *ret, const struct probe_settings *, const struct b
 	       size_t size);
 void loaded_done(struct loaded *);
 
-/* Tells the kernel side which ports are listened on: loaded_new() has, before it attached anything. */
+/* Pass the ports that are listened on to the kernel side; loaded_new() has done so before it attached anything. */
 void loaded_find_listeners(struct loaded *);
 
 /* The link of one of its programs, or NULL. */

@@ -61,7 +61,7 @@ struct refusals {
 	size_t n;
 };
 
-/* The part that a program belongs to; PARTS for one that the table does not know. */
+/* Return the part that a program belongs to; PARTS if the table does not have it. */
 enum part part_of(const char *program);
 
 /* The first program of a part that was refused, or NULL. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this process is allowed to do, each learned by doing the smallest thing that needs it. No policy: what follows
- * from the answers is told by privileges.h. Nothing that is tried stays.
+ * What this process is allowed to do, each learned by the smallest action that needs it. No policy: privileges.h says
+ * what follows. Nothing that is tried stays.
  */
 #ifndef REQMETER_PROBE_TRIALS_H
 #define REQMETER_PROBE_TRIALS_H

@@ -61,7 +61,7 @@ static void sweep(struct verdicts *v, uint64_t now_ns)
 
 size_t verdicts_room(struct verdicts *v, uint64_t now_ns)
 {
-	/* In the order in which they were told: the first is the oldest. */
+	/* In the order in which they were put: the first is the oldest. */
 	bool old = v->n && now_ns - v->told[0].told_ns >= GIVE_UP_AFTER_NS;
 
 	if (old || __atomic_load_n(v->waiting, __ATOMIC_ACQUIRE) != v->n)

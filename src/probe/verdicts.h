@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells the kernel side what the model has found of connections: which are no HTTP, so that their edges turn threads
- * away from requests and nothing is told of them any more; and where a body ends whose bytes look like requests. A
- * connection that moves no more bytes is never asked for; what is told of it is taken back after a while. One thread.
+ * Passes the model's verdicts on connections to the kernel side: a connection that speaks another protocol, whose edges
+ * then turn threads away from requests and report nothing more; and where a body ends whose bytes look like requests. A
+ * connection that moves no more bytes never looks its verdict up; such a verdict is taken back after a while. One
+ * thread.
  */
 #ifndef REQMETER_PROBE_VERDICTS_H
 #define REQMETER_PROBE_VERDICTS_H

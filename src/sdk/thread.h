@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's own state: the process's table, and the calling thread's record in it. Who asks for the
- * record gets one that is this process's, also after fork, and that the kernel side knows of.
+ * The library's own state: the process's table, and the calling thread's record in it. A caller gets a record that
+ * belongs to this process, also after fork, and that the kernel side knows.
  */
 #ifndef REQMETER_SDK_THREAD_H
 #define REQMETER_SDK_THREAD_H
@@ -28,7 +28,7 @@ extern __attribute__((visibility("default"))) __thread const struct sdk_trace *o
  */
 extern const volatile uint64_t *sdk_life;
 
-/* Takes what is missing: table, record, announcement. NULL: not to be had. */
+/* Make what is missing: table, record, announcement. NULL: not possible. */
 struct sdk_thread *sdk_thread_find(void);
 
 static inline struct sdk_thread *sdk_thread_record(void)

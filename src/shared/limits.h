@@ -13,16 +13,16 @@
 #define HEAD_TOTAL 16384
 /* Of a response's head: most are smaller than HEAD_SMALL; up to this is copied, also over several writes. */
 #define RESPONSE_HEAD_COPY HEAD_COPY
-/* Of the end of a chunked body, where trailers or extensions stand: what servers send there is short. */
+/* Bytes copied of the end of a chunked body with trailers or extensions: what servers send there is short. */
 #define TAIL_COPY 256
-/* Connections of which user space has found that they are no HTTP and the kernel side has not been told yet. */
+/* Verdicts on connections that wait to be passed to the kernel side. */
 #define VERDICTS_MAX 1024
 
 /* Requests that wait while their thread does something else. 65,536 entries of 112 bytes: 10 MiB. */
 #define PARKED_MAX 65536
 /*
- * Stream sockets whose state is kept by address, served or not: as many as a busy node has. Only where edges are the
- * exits of system calls: 65,536 entries of 160 bytes, 10 MiB.
+ * Stream sockets with a state by address, served or not: as many as a busy node has. Only where edges are the exits of
+ * system calls: 65,536 entries of 160 bytes, 10 MiB.
  */
 #define SOCKETS_MAX 65536
 /* cgroups that ran anything since the agent began. */
@@ -43,8 +43,9 @@
 #define RING_BYTES (16 << 20)
 
 /*
- * Requests told by programs during which a thread was switched, until their rows are made. Those that never are need
- * none; 2.2 MiB. And the places where one may lie: 8 of 16,384 are all taken once in 10^5 at half load.
+ * Accounts of requests that programs report: of those during which a thread was switched, until their rows are made;
+ * others need none. 2.2 MiB. An account is at one of SDK_COST_PLACES places: with 8 of 16,384, all are taken once in
+ * 10^5 at half load.
  */
 #define SDK_COSTS_MAX   16384
 #define SDK_COST_PLACES 8
@@ -56,7 +57,7 @@
 #define RATE_LIMITED_MAX    1024
 #define RATE_LIMITED_PLACES 8
 
-/* Exchanges of which work was handed on, by --infer-handoff: 0.5 MiB; and the places where one may lie. */
+/* Exchanges with handoff work (--infer-handoff), 0.5 MiB; and the places at which an account may be. */
 #define HANDOFFS_MAX   4096
 #define HANDOFF_PLACES 8
 
@@ -87,12 +88,12 @@
  * ms).
  */
 #define POLLS_AFTER_NS 2000000
-/* The same of one whose sockets do not show that it is a loop (poll and select on sockets that block). */
+/* The same for a loop that its sockets do not show (poll and select on blocking sockets). */
 #define POLLS_SURELY_NS 20000000
 
 /* --scope selectors. */
 #define SCOPES_MAX 16
-/* Parents that are followed to find out whether a task lies in a pid: or cgroup: scope. */
+/* Parents that are followed to find out whether a task is in a pid: or cgroup: scope. */
 #define ANCESTORS_MAX 32
 
 #endif

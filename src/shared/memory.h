@@ -45,8 +45,8 @@ static inline __attribute__((always_inline)) void memory_sum(struct memory *sum,
 }
 
 /*
- * `later` comes after what `sum` holds. The peak is exact where one piece follows the other; of two threads that worked
- * at the same time it is that of one after the other, which lies between the higher of both and their sum.
+ * Append `later` to what `sum` has. The peak is exact where one piece follows the other; of two threads that worked at
+ * the same time it is that of one after the other, between the higher of both and their sum.
  */
 static inline __attribute__((always_inline)) void memory_append(struct memory *sum, const struct memory *later)
 {

@@ -24,7 +24,7 @@ struct cost {
 	__u64 cpu_ns;      /* the scheduler's own figure */
 	__u64 stolen_ns;   /* wall time on the CPU minus that */
 	__u64 runqueue_ns; /* runnable, not running */
-	/* runnable, held back by a CPU quota; 0 where the kernel does not tell: inside runqueue_ns */
+	/* runnable, held back by a CPU quota; 0 where the kernel does not keep it apart: then inside runqueue_ns */
 	__u64 throttled_ns;
 	__u64 blocked_ns[BLOCKED_KINDS];
 	__u64 voluntary_switches;
@@ -86,7 +86,7 @@ struct thread_row {
 #define THREAD_TORN        2u    /* changed under the reader three times over: figures of the last good switch */
 #define THREAD_SHARED      4u    /* the request was worked on by others, or between other requests */
 #define THREAD_SENT        8u    /* it has written for the request */
-#define THREAD_LOOPS       32u   /* end_ns is where it waits for anybody, perhaps before it has written */
+#define THREAD_LOOPS       32u   /* end_ns is where the thread waits for any client, perhaps before it has written */
 #define THREAD_LAST_CHUNK  16u   /* its last write ended a chunked body */
 #define THREAD_PEER_EOF    64u   /* it has read the end of what the client sends */
 #define THREAD_BROKEN      128u  /* a write of its was refused */
@@ -126,7 +126,7 @@ struct process_sums {
  */
 struct sdk_cost {
 	__u64 key;     /* 0: free */
-	__u64 full_ns; /* when a request whose home this is last found no place */
+	__u64 full_ns; /* when a request with this home place last found no free place */
 	__u64 died_ns; /* a thread of it ended inside the request then; 0: none did */
 	__u64 pad;
 	struct cost cost; /* waits, what was stolen, switches */
@@ -137,9 +137,8 @@ struct sdk_cost {
 #define SDK_COST_HOME(key)   ((__u32)((key)*0x9e3779b97f4a7c15ull >> 50))
 
 /*
- * How long requests of a process took of which nothing else is told: those above the row limit. In an array, at one of
- * RATE_LIMITED_PLACES places from RATE_LIMITED_HOME on; the kernel side claims and adds, user space takes out and
- * frees.
+ * Durations of a process's rate-limited requests. In an array, at one of RATE_LIMITED_PLACES places from
+ * RATE_LIMITED_HOME on; the kernel side claims and adds, user space takes and frees.
  */
 struct rate_limited {
 	__u64 key;   /* 0: free; RATE_LIMITED_LEFT: about to be */
@@ -187,11 +186,12 @@ enum record_type {
 	RECORD_RESPONSE,      /* a write that begins with a status line */
 	RECORD_RESPONSE_MORE, /* the next write, of what may still be the response's head */
 	RECORD_TAIL,          /* a write that ends in an empty line and may be a body's end: its last bytes */
-	RECORD_JOIN,    /* a thread writes that has not read the request nor begun the response: it will tell an end */
+	/* a thread writes that neither read the request nor began the response: it will report an end */
+	RECORD_JOIN,
 	RECORD_END,     /* the thread turned away after it had written, or died */
 	RECORD_CLOSE,   /* the connection can carry no further response */
 	RECORD_FOREIGN, /* the first bytes of a connection that speaks something else: see `protocol` */
-	RECORD_SDK,     /* a thread of libreqmeter has told where its record is: in `connection` */
+	RECORD_SDK,     /* a thread of libreqmeter has announced its record: the address is in `connection` */
 	RECORD_LOST,    /* the exchange's cost could not be kept: it must not become a row */
 };
 
@@ -209,15 +209,16 @@ enum record_type {
 #define RECORD_PEER_EOF   0x400u  /* the client will send nothing more */
 #define RECORD_LAST_CHUNK 0x800u  /* the last write ended as a chunked body ends */
 #define RECORD_MEMORY     0x2000u /* RECORD_OPEN, RECORD_MORE: `memory` is measured */
-/* some of the cost is that of threads of which it is guessed that they worked for it */
+/* the cost contains handoff work: that of threads guessed to have worked for the exchange */
 #define RECORD_HANDOFF    0x4000u
 #define RECORD_UNSEEN     0x8000u  /* RECORD_OPEN, RECORD_MORE: an unknown number of bytes was read */
 #define RECORD_OOM_KILLED 0x1000u  /* with RECORD_KILLED: by the OOM killer */
 #define RECORD_EXITED     0x10000u /* its whole process ends, of its own will */
 #define RECORD_ANSWERED   0x20000u /* RECORD_END: the thread that wrote waits in a read of that connection for more */
 /* the cost holds what the thread did since it woke, before its first edge of the exchange */
-#define RECORD_WOKEN  0x40000u
-#define RECORD_MISSED 0x80000u /* the connection moved bytes that no edge has told of: its place is known again */
+#define RECORD_WOKEN 0x40000u
+/* the connection moved bytes that no edge reported: its place in the stream is known again */
+#define RECORD_MISSED 0x80000u
 /* RECORD_OPEN, set in user space: the process's runtime switches tasks by itself (Go) */
 #define RECORD_MULTIPLEX 0x100000u
 
@@ -255,18 +256,19 @@ enum loss {
 	LOSS_HEADS_UNREADABLE, /* bytes that could not be read from the program's memory */
 	LOSS_HEADS_CUT,        /* heads beyond HEAD_TOTAL */
 	LOSS_RATE_LIMITED,     /* requests counted without a row, above --max-rows-per-second */
-	LOSS_RATE_LIMITED_SDK, /* of those: no loss, their programs tell of them */
-	LOSS_THREADS_FULL,     /* tasks for which no storage could be had */
-	LOSS_SWITCHES_MISSED,  /* switches of tasks in scope without storage */
-	LOSS_REQUESTS_FULL,    /* requests whose cost could not be parked */
-	LOSS_SOCKETS_FULL,     /* sockets for which no storage could be had */
-	LOSS_CGROUPS_FULL,     /* ended tasks whose cgroup found no place in the sums */
-	LOSS_PROCESSES_FULL,   /* ended threads whose process found no place */
-	LOSS_MEMORY_FULL,      /* address spaces that could not be followed */
-	LOSS_MEMORY_UNSEEN,    /* changes of memory whose size was not known: the first seen of an address space */
-	LOSS_TORN,             /* rows that changed under the reader; counted by user space, after it has tried again */
-	LOSS_SDK_READS,        /* records of threads that could not be read from the program's memory */
-	LOSS_SDK_FULL,         /* of a program's requests that found no account: they become no rows */
+	/* those of LOSS_RATE_LIMITED that are no loss, since their programs report them by libreqmeter */
+	LOSS_RATE_LIMITED_SDK,
+	LOSS_THREADS_FULL,    /* tasks for which no storage could be had */
+	LOSS_SWITCHES_MISSED, /* switches of tasks in scope without storage */
+	LOSS_REQUESTS_FULL,   /* requests whose cost could not be parked */
+	LOSS_SOCKETS_FULL,    /* sockets for which no storage could be had */
+	LOSS_CGROUPS_FULL,    /* ended tasks whose cgroup found no place in the sums */
+	LOSS_PROCESSES_FULL,  /* ended threads whose process found no place */
+	LOSS_MEMORY_FULL,     /* address spaces that could not be followed */
+	LOSS_MEMORY_UNSEEN,   /* changes of memory whose size was not known: the first seen of an address space */
+	LOSS_TORN,            /* rows that changed under the reader; counted by user space, after it has tried again */
+	LOSS_SDK_READS,       /* records of threads that could not be read from the program's memory */
+	LOSS_SDK_FULL,        /* of a program's requests that found no account: they become no rows */
 	LOSS_RATE_LIMITED_FULL, /* of requests above the row limit those that found no place in the sums of times */
 	LOSS_HANDOFFS_FULL,     /* stretches of work handed on that found no place */
 	LOSS_MAX,
@@ -275,7 +277,7 @@ enum loss {
 /* How the kernel accounts for threads that a CPU quota holds back; a knob. See bpf/throttled.bpf.h. */
 enum throttling { THROTTLE_UNKNOWN, THROTTLE_BY_TASK, THROTTLE_BY_QUEUE, THROTTLE_BY_PELT };
 
-/* How the kernel tells of changes of resident memory; a knob. See bpf/resident.bpf.h. */
+/* How the kernel reports changes of resident memory; a knob. See bpf/resident.bpf.h. */
 enum resident { RESIDENT_UNKNOWN, RESIDENT_BY_CPU, RESIDENT_COUNTED };
 
 enum scope_kind { SCOPE_NODE, SCOPE_PID, SCOPE_CGROUP, SCOPE_COMM };

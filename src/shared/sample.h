@@ -26,7 +26,7 @@ struct parked_sample {
 	struct memory memory;
 };
 
-/* A request that a program told of by libreqmeter. */
+/* A request that a program reported by libreqmeter. */
 struct sdk_sample {
 	uint64_t key; /* pid and the program's handle: as in struct sdk_cost */
 	uint32_t pid;
@@ -34,14 +34,14 @@ struct sdk_sample {
 	bool died;  /* ended with its process */
 	bool lost;  /* some of its cost is not known: no row */
 	uint64_t start_ns, end_ns;
-	uint64_t answered_ns; /* its response began; 0: not told */
+	uint64_t answered_ns; /* its response began; 0: not reported */
 	struct cost cost;
 	struct memory memory;
 	bool has_memory; /* it is measured */
 	uint32_t n_threads;
 	uint32_t tid; /* of the thread that began it; 0: not known */
 	uint32_t status;
-	/* NUL-terminated, empty where not told. */
+	/* NUL-terminated, empty where not reported. */
 	char trace_id[33], span_id[17];
 	char method[SDK_METHOD_BYTES];
 	char id[SDK_ID_BYTES + 1];
@@ -57,7 +57,7 @@ struct unix_namespace {
 	uint32_t netns; /* inode number */
 	uint32_t pid;
 };
-/* More at a time than a node has pods with servers behind Unix sockets; what lies in others waits for its turn. */
+/* More than a node has pods with servers behind Unix sockets; further namespaces wait for a later sample. */
 #define UNIX_NAMESPACES_MAX 512
 
 /* What of that could not be had. */
@@ -78,10 +78,7 @@ struct sample {
 	size_t n_processes;
 	struct parked_sample *parked;
 	size_t n_parked;
-	/*
-	 * What threads to which work was handed on have cost exchanges so far (--infer-handoff), not told with an end
-	 * yet.
-	 */
+	/* Handoff cost of exchanges so far (--infer-handoff) that no end has reported yet. */
 	const struct handoff *handoffs;
 	size_t n_handoffs;
 	/* Times of requests above the row limit that have come since the last sample. */

@@ -67,9 +67,9 @@ struct sdk_request {
 	__u64 start_ns;
 	__u64 end_ns;
 	__u64 worked_ns;   /* wall time of threads that worked for it, as far as they have turned away */
-	__u64 answered_ns; /* its response began then; 0: not told */
+	__u64 answered_ns; /* when its response began; 0: not reported */
 	__u32 status;
-	__u32 thread;  /* number of the one that began it; SDK_THREADS: without a record */
+	__u32 thread;  /* number of the thread that began it; SDK_THREADS: a thread without a record */
 	__u64 threads; /* a bit, number % 64, for each thread that turned to it */
 	__u32 next;    /* of a free slot: the next one's number + 1 */
 	__u32 pad;
