@@ -440,7 +440,7 @@ void flight_finish(struct join *j, struct request *r, struct connection *c, enum
 	r->live.cost = (struct cost){ 0 };
 	r->live.memory = (struct memory){ 0 };
 	if (r->lost) {
-		j->counts.rows++;
+		j->counts.rows_dropped++;
 		request_free(r);
 		return;
 	}

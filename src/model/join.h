@@ -25,7 +25,7 @@ struct join_counts {
 	uint64_t started, finished;
 	size_t in_flight;
 	/* Losses. */
-	uint64_t rows; /* requests that ended without a row: some of their cost was not kept */
+	uint64_t rows_dropped; /* requests that ended without a row: some of their cost was not kept */
 	uint64_t heads_cut, head_parse;
 	uint64_t requests_full;
 	uint64_t ends_unclaimed; /* work reported for a request that had its row already, or whose begin was lost */

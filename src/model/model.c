@@ -103,8 +103,8 @@ void model_record(struct model *m, const struct record *record, const char *byte
 /* Those above the row limit, by their answers, and those whose cost was lost: counted, and no more. */
 static void count_rate_limited(struct model *m)
 {
-	uint64_t n =
-		m->sample->losses[LOSS_RATE_LIMITED_FULL] + join_counts(m->join)->rows + sdk_join_counts(m->sdk)->rows;
+	uint64_t n = m->sample->losses[LOSS_RATE_LIMITED_FULL] + join_counts(m->join)->rows_dropped +
+		     sdk_join_counts(m->sdk)->rows_dropped;
 
 	for (size_t i = 0; i < m->sample->n_rate_limited; i++) {
 		clients_add_rate_limited(m->clients, &m->sample->rate_limited[i]);
@@ -169,7 +169,7 @@ const struct join_counts *model_counts(const struct model *m)
 	sum->started += sdk->started;
 	sum->finished += sdk->finished;
 	sum->in_flight += sdk->in_flight;
-	sum->rows += sdk->rows;
+	sum->rows_dropped += sdk->rows_dropped;
 	return sum;
 }
 

@@ -297,7 +297,7 @@ static void open_sweep(struct sdk_join *t, uint64_t now_ns)
 			continue;
 		open_remove(t, r);
 		request_free(r);
-		t->counts.rows++;
+		t->counts.rows_dropped++;
 	}
 }
 
@@ -330,7 +330,7 @@ static void finish_alone(struct sdk_join *t, const struct sdk_sample *reported)
 	else
 		return;
 	if (reported->lost) {
-		t->counts.rows++;
+		t->counts.rows_dropped++;
 		request_free(r);
 		return;
 	}
@@ -352,7 +352,7 @@ static void finish_joined(struct sdk_join *t, struct request *r, const struct sd
 	}
 	ended_unlink(t, r);
 	if (reported->lost) {
-		t->counts.rows++;
+		t->counts.rows_dropped++;
 		r->sdk.reported = false;
 	} else {
 		copy_names(r, reported);

@@ -19,7 +19,7 @@ struct sdk_join;
 struct sdk_join_counts {
 	uint64_t started, finished; /* of those that no socket shows */
 	size_t in_flight;
-	uint64_t rows; /* ended without a row: some of their cost was not kept */
+	uint64_t rows_dropped; /* ended without a row: some of their cost was not kept */
 };
 
 /* `sink` gets every request that has ended, with or without a socket, and owns it. 0 or -ENOMEM. */

@@ -46,22 +46,15 @@ static void write_since(struct report_writer *w)
 
 static const struct {
 	uint32_t section;
-	const char *name;
-	void (*write)(struct report_writer *); /* NULL: not built yet, null with a feature row */
+	void (*write)(struct report_writer *); /* NULL: not built yet; null, with a feature row */
 } sections[] = {
-	{ SECTION_SCHEMA_VERSION, "schema_version", write_schema },
-	{ SECTION_GENERATED, "generated_unix_ns", write_generated },
-	{ SECTION_SINCE, "since_unix_ns", write_since },
-	{ SECTION_HOST, "host", write_host },
-	{ SECTION_MEM_INFO, "mem_info", section_mem_info },
-	{ SECTION_DRUM_INFO, "drum_info", section_drum_info },
-	{ SECTION_TIME_INFO, "time_info", section_time_info },
-	{ SECTION_CGROUPS, "cgroups", section_cgroups },
-	{ SECTION_PROCESSES, "processes", section_processes },
-	{ SECTION_THREADS, "threads", section_threads },
-	{ SECTION_REQUESTS, "requests", section_requests },
-	{ SECTION_SPIKES, "spikes", NULL },
-	{ SECTION_AGENT, "agent", section_agent },
+	{ SECTION_SCHEMA_VERSION, write_schema }, { SECTION_GENERATED, write_generated },
+	{ SECTION_SINCE, write_since },           { SECTION_HOST, write_host },
+	{ SECTION_MEM_INFO, section_mem_info },   { SECTION_DRUM_INFO, section_drum_info },
+	{ SECTION_TIME_INFO, section_time_info }, { SECTION_CGROUPS, section_cgroups },
+	{ SECTION_PROCESSES, section_processes }, { SECTION_THREADS, section_threads },
+	{ SECTION_REQUESTS, section_requests },   { SECTION_SPIKES, NULL },
+	{ SECTION_AGENT, section_agent },
 };
 
 /* The sections that move a client on, and mem_info, which must agree with drum_info; next to each other. */
@@ -106,7 +99,7 @@ static void write_sections(struct report *report)
 		if (sections[i].write)
 			sections[i].write(w);
 		else
-			json_null(&w->j, sections[i].name);
+			json_null(&w->j, query_section_name((unsigned)__builtin_ctz(sections[i].section)));
 	}
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "report/losses.h"
 #include "report/section.h"
 
 #include "report/field_tables.h"
@@ -62,47 +63,21 @@ static uint64_t programs_missed(const struct report_input *in)
 	return sum;
 }
 
+/* A counter of the kernel side; without a sample it is not known. */
+static uint64_t kernel_loss(const struct sample *sample, enum loss loss, uint64_t otherwise)
+{
+	return sample ? sample->losses[loss] : otherwise;
+}
+
+#define LOSS_WRITE(name, value, meaning) json_u64(&w->j, name, value);
+
 static void write_losses(struct report_writer *w)
 {
-	static const char *const names[LOSS_MAX] = {
-		[LOSS_RING_FULL] = "ring_full",
-		[LOSS_HEADS_UNREADABLE] = "heads_unreadable",
-		[LOSS_HEADS_CUT] = NULL, /* told apart in user space */
-		[LOSS_RATE_LIMITED] = "heads_skipped",
-		[LOSS_RATE_LIMITED_SDK] = NULL, /* no loss: see sample_rate_limited() */
-		[LOSS_THREADS_FULL] = "threads_full",
-		[LOSS_SWITCHES_MISSED] = "switches_missed",
-		[LOSS_REQUESTS_FULL] = NULL, /* below, with user space's own */
-		[LOSS_SOCKETS_FULL] = "sockets_full",
-		[LOSS_CGROUPS_FULL] = "cgroups_full",
-		[LOSS_PROCESSES_FULL] = "processes_full",
-		[LOSS_MEMORY_FULL] = "memory_full",
-		[LOSS_MEMORY_UNSEEN] = "memory_unseen",
-		[LOSS_TORN] = "torn",
-		[LOSS_SDK_READS] = "sdk_reads",
-		[LOSS_SDK_FULL] = "sdk_full",
-		[LOSS_RATE_LIMITED_FULL] = "times_full",
-		[LOSS_HANDOFFS_FULL] = "handed_full",
-	};
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
 
 	json_open(&w->j, "losses", '{');
-	json_u64(&w->j, "rows", counts->rows);
-	json_u64(&w->j, "heads_cut", counts->heads_cut);
-	json_u64(&w->j, "head_parse", counts->head_parse);
-	json_u64(&w->j, "requests_full", counts->requests_full + (sample ? sample->losses[LOSS_REQUESTS_FULL] : 0));
-	json_u64(&w->j, "ends_unclaimed", counts->ends_unclaimed);
-	for (size_t i = 0; i < LOSS_MAX; i++)
-		if (names[i])
-			json_u64(&w->j, names[i], sample ? sample->losses[i] : UNKNOWN);
-	json_u64(&w->j, "programs_missed", programs_missed(w->in));
-	json_u64(&w->j, "records_malformed", w->in->malformed);
-	json_u64(&w->j, "sdk_overwritten", w->in->sdk.overwritten);
-	json_u64(&w->j, "sdk_untold", w->in->sdk.unmeasured);
-	json_u64(&w->j, "sdk_unreadable", w->in->sdk.unreadable);
-	json_null(&w->j, "stacks");
-	json_null(&w->j, "samples_late");
+	LOSSES(LOSS_WRITE)
 	json_close(&w->j, '}');
 }
 

@@ -5,7 +5,8 @@
 
 #define COUNT_FIELDS(F)                                                                                                \
 	F("counts.started", U64(counts->started + skipped), "requests since the agent began, of all that it watches")  \
-	F("counts.finished", U64(counts->finished + counts->rows + skipped), "of these: those that have ended")        \
+	F("counts.finished", U64(counts->finished + counts->rows_dropped + skipped),                                   \
+	  "of these: those that have ended")                                                                           \
 	F("counts.in_flight", U64(counts->in_flight), "those that have not")
 
 #define PAGE_FIELDS(F)                                                                                                 \

@@ -160,7 +160,7 @@ static void end_world(struct world *w)
 	assert(join_counts(w->join)->in_flight == 0);
 	assert(w->k.n_parked == 0);
 	assert(join_counts(w->join)->finished == w->n_rows);
-	assert(join_counts(w->join)->started == w->n_rows + join_counts(w->join)->rows);
+	assert(join_counts(w->join)->started == w->n_rows + join_counts(w->join)->rows_dropped);
 	assert(w->row_cpu_ns <= w->k.request_cpu_ns + w->doubtful_ns);
 }
 

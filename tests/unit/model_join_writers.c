@@ -165,7 +165,7 @@ Test(model_join_writers, lost_end)
 	look(&b);
 	look(&b);
 	cr_expect_eq(join_counts(b.join)->in_flight, 1);
-	cr_expect_eq(join_counts(b.join)->rows, 1);
+	cr_expect_eq(join_counts(b.join)->rows_dropped, 1);
 	k_write(&b.k, b.t, b.s, OK5);
 	k_close(&b.k, b.t, b.s, false);
 	END(&b, 1);

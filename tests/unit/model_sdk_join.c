@@ -258,7 +258,7 @@ Test(model_sdk_sample, lost_is_no_row)
 	t.lost = true;
 	sample(&t, 1, NULL, 0);
 	cr_assert_eq(n_out, 0);
-	cr_assert_eq(sdk_join_counts(join)->rows, 1);
+	cr_assert_eq(sdk_join_counts(join)->rows_dropped, 1);
 }
 
 Test(model_sdk_sample, lost_leaves_what_the_socket_shows)
@@ -282,7 +282,7 @@ Test(model_sdk_sample, its_end_is_lost)
 	sample(NULL, 0, NULL, 10);
 	cr_assert_null(sdk_join_active(join, NULL));
 	cr_assert_eq(n_out, 0);
-	cr_assert_eq(sdk_join_counts(join)->rows, 1);
+	cr_assert_eq(sdk_join_counts(join)->rows_dropped, 1);
 }
 
 /* Its thread lost the CPU between closing the slot and writing down the end. */
@@ -304,7 +304,7 @@ Test(model_sdk_sample, missing_while_it_is_being_ended)
 	cr_assert(out[0]->sdk.reported);
 	cr_assert_eq(out[0]->handle, 5);
 	cr_assert_str_eq(out[1]->id, "alone");
-	cr_assert_eq(sdk_join_counts(join)->rows, 0);
+	cr_assert_eq(sdk_join_counts(join)->rows_dropped, 0);
 	cr_assert_eq(sdk_join_counts(join)->started, 1);
 }
 
