@@ -175,7 +175,7 @@ static int load(struct agent *agent, char *error, size_t size)
 	cgroup_cache_features(&agent->features, agent->tree);
 	features_set(
 		&agent->features, "time_info", FEATURE_ON,
-		"by duration_ns; told ones from begin to the response's start; those above --max-rows-per-second in "
+		"by duration_ns; those reported by libreqmeter from begin to the response's start; those above --max-rows-per-second in "
 		"all_requests alone: their paths are not known");
 	features_set(&agent->features, "runtimes", FEATURE_ON,
 		     "programs that switch between tasks by themselves: Go's, known by their files, are never exact");

@@ -36,7 +36,7 @@ struct check_evidence {
 
 	/* From a running agent. */
 	bool has_agent, is_whole_node, is_watched;
-	bool is_other_machine;                     /* or one that was booted again */
+	bool is_other_machine;                     /* or this machine before its last boot */
 	bool has_other_pids;                       /* it says itself that its pids are not those of its /proc */
 	bool is_agent;                             /* the process asked about is that agent */
 	uint64_t n_rows, n_rows_below;             /* its own; its descendants' */

@@ -127,8 +127,8 @@ static int listen_all(struct run *run)
 }
 
 /*
- * Features whose failure changes nothing of what is printed: nothing here is older than the agent, routes and requests
- * stand without their cgroups, and records that were lost are printed as such.
+ * Features whose failure does not change the output: no connection here is older than the agent, routes and requests
+ * are printed without their cgroups, and lost records are printed as such.
  */
 static const char *const beside_the_point[] = { "older-connections", "tcp-self", "host-cgroups", "priority", NULL };
 

@@ -73,7 +73,7 @@ static const struct config_row rows[] = {
 struct stats_asker {
 	const struct stats_options *options;
 	struct web_token token;
-	const char *agent; /* the one that answered, to be asked again; NULL: not known yet */
+	const char *agent; /* the address that answered, to be asked again; NULL: not known yet */
 };
 
 /* "/stats/?…", malloc'd; NULL: out of memory. */

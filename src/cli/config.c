@@ -208,8 +208,7 @@ int config_read_environment(struct config *config, char *error, size_t size)
 
 /* JSON */
 
-/* The value as it would stand on the command line; NULL when it has the wrong type, and why says what is
- * wanted. */
+/* Return the value as text of the command line; NULL when it has the wrong type, with the wanted one in why. */
 static const char *json_text(const struct config_row *row, const cJSON *value, char buffer[32], const char **why)
 {
 	double number = value->valuedouble;

@@ -64,8 +64,8 @@ int launch_exit_code(int wait_status);
 int launch_exec_code(int error);
 
 /*
- * Whether a signal that came to us is to be passed on to the program. Not what the kernel itself sent
- * (Ctrl-C, a hang-up: the terminal has told the program as well), and not what the program sent.
+ * Return whether a signal must be passed on to the program: not one that the kernel itself sent (Ctrl-C, a hang-up: the
+ * terminal sent it to the program as well), nor one that the program sent.
  */
 bool launch_forwards(const struct signalfd_siginfo *, pid_t program);
 

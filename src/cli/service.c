@@ -119,8 +119,8 @@ void service_dispatch(struct web_dispatch *routes, struct service **service)
 /* --- answering: in the reporter's threads --- */
 
 /*
- * Finding a TCP peer reads other processes' file descriptors: not under the lock, and only when it matters and nothing
- * else tells who asks.
+ * Finding a TCP peer reads other processes' file descriptors: do it outside the lock, and only when the answer matters
+ * and is not known otherwise.
  */
 static pid_t who_asks(struct service *s, const struct reporter_ask *ask)
 {

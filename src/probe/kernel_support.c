@@ -227,7 +227,7 @@ int64_t kernel_support_steal(const struct btf *btf, struct features *features)
 
 	features_set(
 		features, "steal", known ? FEATURE_ON : FEATURE_OFF, "%s",
-		known ? "what KVM steals is known at once, as far as the host tells"
+		known ? "what KVM steals is known at once, as far as the host reports it"
 		      : "what a hypervisor steals is known when the scheduler's clock moves: a tick later at most");
 	return known ? (int64_t)steal - queue : 0;
 }
@@ -246,7 +246,7 @@ static const struct {
 	{ THROTTLE_BY_PELT, "cfs_rq", "throttled_clock_pelt_time", FEATURE_ON,
 	  "cgroup quotas, by its queue's account in load-tracking time, which lags on slowed CPUs" },
 	{ THROTTLE_UNKNOWN, NULL, NULL, FEATURE_OFF,
-	  "the kernel (before 6.0, or without quotas) does not tell: throttled_ns is null and inside runqueue_ns" },
+	  "the kernel (before 6.0, or without quotas) does not keep it apart: throttled_ns is null, its time is inside runqueue_ns" },
 };
 
 enum throttling kernel_support_throttling(const struct btf *btf, struct features *features)

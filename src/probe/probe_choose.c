@@ -30,7 +30,7 @@ bool choice_want(const struct probe_choice *c, enum part part, const char *featu
 		return false;
 	if (part_want(c->skeleton->obj, part, c->refusals, c->btf))
 		return true;
-	features_set(c->features, feature, FEATURE_OFF, "the kernel lacks what tells of it: %s", lost);
+	features_set(c->features, feature, FEATURE_OFF, "the kernel lacks the events for it: %s", lost);
 	return false;
 }
 
@@ -114,7 +114,7 @@ static void choose_threads(const struct probe_choice *c)
  */
 static void choose_sdk(const struct probe_choice *c)
 {
-	static const char lost[] = "requests that programs with libreqmeter tell of are not seen";
+	static const char lost[] = "requests that programs report by libreqmeter are not seen";
 
 	if (choice_want(c, PART_EXEC, "sdk", lost))
 		choice_want(c, PART_SDK, "sdk", lost);
@@ -271,10 +271,10 @@ static void choose_handoff(const struct probe_choice *c)
 	features_set(
 		c->features, "handoff", wanted ? FEATURE_ON : FEATURE_OFF,
 		wanted ? "guessed: a thread that a request's thread wakes from a futex works for it, without its memory"
-		       : "without --infer-handoff, threads that touch no socket of a request work for nobody");
+		       : "without --infer-handoff, work of threads that touch no socket of a request is background");
 	if (wanted)
 		wanted = choice_want(c, PART_HANDOFF, "handoff",
-				     "threads that touch no socket of a request work for nobody");
+				     "work of threads that touch no socket of a request is background");
 	c->skeleton->rodata->infer_handoff = wanted;
 	if (!wanted)
 		bpf_map__set_max_entries(c->skeleton->maps.handoffs, 1);
@@ -294,7 +294,7 @@ static void choose_no_requests(const struct probe_choice *c)
 
 static bool choose_connections(const struct probe_choice *c)
 {
-	static const char lost[] = "no requests but those that programs with libreqmeter tell of";
+	static const char lost[] = "no requests but those that programs report by libreqmeter";
 	static const char preempted[] =
 		"; this kernel may switch threads within its functions (preempt=full, PREEMPT_RT), where it "
 		"passes programs over at their exits";

@@ -43,7 +43,7 @@ struct field {
 	const char *meaning;
 };
 
-/* The fields of one kind of row or of one object, and where in the report it stands. */
+/* The fields of one kind of row or of one object, and its place in the report. */
 struct field_table {
 	const char *title, *place;
 	const struct field *fields;

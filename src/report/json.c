@@ -250,7 +250,7 @@ void json_double(struct json *j, const char *name, double value)
 		return;
 	}
 	n = (size_t)snprintf(text, sizeof(text), "%.17g", value);
-	/* Readers that tell integers from reals shall see a real even where it is whole. */
+	/* Write a whole real with a point, since some readers distinguish integers from reals. */
 	if (!strpbrk(text, ".e"))
 		n += (size_t)snprintf(text + n, sizeof(text) - n, ".0");
 	put_number(j, name, text, n);

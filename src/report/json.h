@@ -29,8 +29,8 @@ void json_done(struct json *);
 char *json_take(struct json *, size_t *n);
 
 /*
- * A text that goes on where `from` stands now, to be written at another time than what is still to come in `from`;
- * json_join puts it behind that. Between the two, `from` must come back to the depth at which it was forked.
+ * Fork a text that continues at the present end of `from`, to be written later than what follows in `from`; json_join()
+ * puts the rest of `from` behind it. Between the two calls `from` must come back to the depth at which it was forked.
  */
 void json_fork(struct json *, const struct json *from);
 void json_join(struct json *, struct json *rest);

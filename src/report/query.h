@@ -67,19 +67,19 @@ struct query {
 void query_init(struct query *query);
 
 /*
- * Takes one decoded parameter. 0; -EINVAL for a wrong value, an unknown name or one that came before: error
- * then names the parameter, the value (cut) and what is allowed, and *query is unchanged.
+ * Take one decoded parameter. 0; -EINVAL for a wrong value, an unknown name or a repeated one: error then has the
+ * parameter, the value (cut) and what is allowed, and *query is unchanged.
  */
 int query_set(struct query *query, const char *name, const char *value, char *error, size_t size);
 
 /* Do both ask for the same, but for who asks? */
 bool query_is_same(const struct query *a, const struct query *b);
 
-/* The values of sort=, as they stand in messages and --help. */
+/* The values of sort=, as messages and --help show them. */
 #define QUERY_SORT_WORD(name, word) ", " word
 #define QUERY_SORT_KEYS             "start" MEASURES(QUERY_SORT_WORD)
 
-/* The name of the section with the bit 1 << index as it stands in the report; NULL beyond the last. */
+/* Return the report's name of the section with the bit 1 << index; NULL beyond the last. */
 const char *query_section_name(unsigned index);
 
 #endif

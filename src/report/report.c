@@ -78,7 +78,7 @@ struct report {
 	size_t hole;
 };
 
-/* The client's own part goes into a hole of the common one; by then an earlier member stands before it. */
+/* Note the hole of the common part into which the client's own part goes; a member before it follows by then. */
 static void note_hole(struct report *report, uint32_t section)
 {
 	if (report->part != REPORT_COMMON || !(section & OWN_SECTIONS))

@@ -19,7 +19,7 @@ struct report_input {
 	const struct ledger *ledger;
 	bool has_ledger; /* false: only some tasks of the cgroups are watched, so their ledgers could not close */
 	struct memory_sources memory;
-	bool has_throttled; /* the kernel tells throttling from the run queue */
+	bool has_throttled; /* the kernel keeps throttling apart from the run queue */
 	int cgroup_version;
 	const struct host *host;
 	const struct features *features;
@@ -38,8 +38,8 @@ struct report_input {
 struct report;
 
 /*
- * What differs from client to client (they move on with each read) lies together, so that the rest can be made once for
- * all who ask the same.
+ * The sections that differ between clients (which move on with each read) are next to each other, so that the rest can
+ * be made once for all clients that ask the same.
  */
 enum report_part { REPORT_WHOLE, REPORT_COMMON, REPORT_OWN };
 

@@ -31,7 +31,7 @@ static uint64_t start_unix_ns(const struct request *r, const struct row_clock *c
 	return in_flight(r) ? clock->now_unix_ns - (clock->now_ns - r->start_ns) : r->start_unix_ns;
 }
 
-/* One of which only its program tells was seen at no socket. */
+/* A request that only its program reports was seen at no socket. */
 static bool has_socket(const struct request *r)
 {
 	return !r->sdk.reported || r->connection;

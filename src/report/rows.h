@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The rows of the report's lists, each from one table of fields. What is not built yet stands as NOTHING. */
+/*
+ * The rows of the report's lists, each from one table of fields. A field that is not built yet has the value NOTHING.
+ */
 #ifndef REQMETER_REPORT_ROWS_H
 #define REQMETER_REPORT_ROWS_H
 
@@ -19,7 +21,7 @@
 	  "time on the CPU that the scheduler did not count: hypervisor steal, interrupts")                            \
 	F("runqueue_ns", U64((c)->runqueue_ns), "runnable, waiting for a CPU")                                         \
 	F("throttled_ns", U64(clock->has_throttled ? (c)->throttled_ns : UNKNOWN),                                     \
-	  "held back by a CPU quota; null where the kernel does not tell: inside runqueue_ns then")                    \
+	  "held back by a CPU quota; null where the kernel does not keep it apart: inside runqueue_ns then")           \
 	F("blocked_ns", U64(cost_blocked_ns(c)), "asleep, waiting for something")
 
 #define BLOCKED_FIELDS(F, c)                                                                                           \
@@ -62,7 +64,7 @@
 /* What rows need to know beside themselves. */
 struct row_clock {
 	uint64_t now_ns, now_unix_ns; /* the report's instant, for those in flight */
-	bool has_throttled;           /* the kernel tells throttling from the run queue */
+	bool has_throttled;           /* the kernel keeps throttling apart from the run queue */
 	struct memory_sources memory; /* what of memory is measured */
 };
 
@@ -72,7 +74,7 @@ void row_request(struct json *, const struct request *, const struct row_clock *
 void row_request_named(struct json *, const char *name, const struct request *, const struct row_clock *,
 		       const char *kept_because);
 void row_route(struct json *, const struct route_row *);
-/* `request`: the one that it works for, or NULL. */
+/* `request`: the request that the thread works for, or NULL. */
 void row_thread(struct json *, const struct thread_row *, const struct request *request, const struct row_clock *);
 void row_cgroup(struct json *, const struct ledger_row *, const struct cgroup_info *, int version, bool has_ledger,
 		bool has_memory);

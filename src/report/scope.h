@@ -19,7 +19,7 @@ struct report_scope {
 /* "/a" holds "/a" and "/a/b", not "/ab"; "/" holds everything. */
 bool scope_path_holds(const char *scope, const char *path);
 
-/* What scopes tell processes apart by. */
+/* The properties by which scopes select processes. */
 struct scope_subject {
 	uint32_t pid;
 	const uint32_t *lineage; /* LINEAGE_MAX of them */

@@ -25,7 +25,7 @@ static void write_counts(struct report_writer *w)
 {
 	const struct join_counts *counts = model_counts(w->in->model);
 	const struct sample *sample = model_last_sample(w->in->model);
-	/* Above the row limit: counted in the kernel when they begin, so they stand as ended. */
+	/* Rate-limited requests: the kernel counts them when they begin, so they count as ended. */
 	uint64_t skipped = sample_rate_limited(sample);
 	const struct value values[] = { COUNT_FIELDS(FIELD_VALUE) };
 
@@ -64,7 +64,7 @@ static bool in_scope(const void *context, const struct route_source *source)
 	return scope_has_route(context, source);
 }
 
-/* Null when it cannot be told which of them belong to the scope. */
+/* Null when it is not known which of them belong to the scope. */
 static void write_routes(struct report_writer *w)
 {
 	bool narrow = w->scope->kind != SELECTOR_NODE;

@@ -17,7 +17,7 @@ struct cgroup_tree {
 	struct hierarchy list[CGROUP_CONTROLLERS + 1]; /* v1 by controller; the last is v2 */
 };
 
-/* The one that answers for a controller; NULL. */
+/* Return the hierarchy of a controller, or NULL. */
 static const struct hierarchy *hierarchy_of(const struct cgroup_tree *tree, enum cgroup_controller controller)
 {
 	const struct hierarchy *v2 = &tree->list[CGROUP_V2];
@@ -53,7 +53,7 @@ int cgroup_tree_open(struct cgroup_tree **ret, const char *root)
 	r = mounts_read(&mounts, tree->root_fd);
 	if (r < 0)
 		return r;
-	/* One that is not there keeps its -1. */
+	/* A hierarchy that is not mounted keeps -1. */
 	for (int i = 0; i <= CGROUP_V2; i++)
 		hierarchy_open(&tree->list[i], tree->root_fd, &mounts, i);
 	mounts_done(&mounts);

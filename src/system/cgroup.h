@@ -65,8 +65,8 @@ int cgroup_id_of_path(const struct cgroup_tree *tree, enum cgroup_controller con
 int cgroup_open(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path);
 
 /*
- * Whether it is the root of the whole hierarchy, whose figures are the machine's: never a container's, whatever its
- * path looks like from inside a cgroup namespace. False for one that does not exist.
+ * Return whether it is the root of the whole hierarchy, whose figures are the machine's: never a container's, whatever
+ * its path looks like from inside a cgroup namespace. False if it does not exist.
  */
 bool cgroup_is_root(const struct cgroup_tree *tree, enum cgroup_controller controller, const char *path);
 

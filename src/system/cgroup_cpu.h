@@ -26,7 +26,7 @@ struct cgroup_cpu {
  */
 int cgroup_cpu_read(const struct cgroup_tree *tree, const char *path, struct cgroup_cpu *ret);
 
-/* The pure parts. Each writes only what its text tells, UNKNOWN where that is garbage. */
+/* The pure parts. Each writes only the fields that its text has, UNKNOWN where the text is garbage. */
 void cgroup_cpu_parse_v1(const char *cpu_stat, struct cgroup_cpu *cpu);
 void cgroup_cpu_parse_v2(const char *cpu_stat, const char *cpu_max, struct cgroup_cpu *cpu);
 

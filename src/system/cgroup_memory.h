@@ -45,7 +45,7 @@ struct cgroup_memory_limits {
 
 int cgroup_memory_read_limits(const struct cgroup_tree *tree, const char *path, struct cgroup_memory_limits *ret);
 
-/* The pure parts: what memory.stat and memory.events tell; the rest is left as it is. */
+/* The pure parts: the fields of memory.stat and memory.events; others keep their values. */
 void cgroup_memory_parse_v1(const char *memory_stat, struct cgroup_memory *memory);
 void cgroup_memory_parse_v2(const char *memory_stat, const char *memory_events, struct cgroup_memory *memory);
 

@@ -10,8 +10,8 @@
 #define PROC_CGROUP_MAX (1 << 17)
 
 /*
- * The path as it stands in the text of /proc/PID/cgroup: on the line of a v1 controller, or with NULL on the
- * v2 line. The kernel's " (deleted)" is taken off. -ENOENT: no such line. -EINVAL: not a path. -ENAMETOOLONG.
+ * Store the path from the text of /proc/PID/cgroup: from the line of a v1 controller, or with NULL from the v2 line,
+ * without the kernel's " (deleted)". -ENOENT: no such line. -EINVAL: not a path. -ENAMETOOLONG.
  */
 int cgroup_path_parse(const char *text, const char *controller, char *path, size_t size);
 

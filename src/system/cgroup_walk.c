@@ -59,7 +59,7 @@ static int visit_children(struct walk *walk, DIR *dir, size_t length, unsigned d
 	return r;
 }
 
-/* One that cannot be opened has vanished, or is closed to us: neither is the walk's failure. */
+/* A cgroup that cannot be opened has vanished or is not permitted: neither makes the walk fail. */
 static int visit(struct walk *walk, int dirfd, const char *name, size_t length, unsigned depth)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -9,7 +9,7 @@
 
 #define ID_LENGTH (CONTAINER_ID_BYTES - 1)
 
-/* What stands before the id: in systemd's names, in the directories of cgroupfs, and in containerd's mix. */
+/* Prefixes of the id: in systemd's names, in the directories of cgroupfs, and in containerd's mix. */
 static const struct {
 	const char *before, *runtime;
 } runtimes[] = {

@@ -13,9 +13,9 @@ struct container {
 };
 
 /*
- * The last run of 64 hex digits is the container (in nested ones the innermost), what stands before it names
- * the runtime, and the nearest pod before it is its pod. -ENOENT: no container. Monitor processes that
- * runtimes keep in a cgroup named after their container (`crio-conmon-…`) are not in it.
+ * The last run of 64 hex digits is the container's id (for nested ones the innermost); the text before it names the
+ * runtime, and the nearest pod before it is its pod. -ENOENT: no container. Monitor processes that runtimes keep in a
+ * cgroup named after their container (`crio-conmon-…`) are not in it.
  */
 int container_parse(const char *cgroup_path, struct container *ret);
 

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 enum elf_runtime {
-	/* none of those below, or not to be told: a script's interpreter, a 32-bit program, no ELF */
+	/* none of those below, or unknown: a script's interpreter, a 32-bit program, no ELF */
 	ELF_RUNTIME_OTHER,
 	ELF_RUNTIME_GO,
 };

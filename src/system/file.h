@@ -21,7 +21,7 @@ ssize_t file_read(int dirfd, const char *path, char *buf, size_t size);
 /* The same, but a longer file is cut and *ret_cut says so. */
 ssize_t file_read_start(int dirfd, const char *path, char *buf, size_t size, bool *ret_cut);
 
-/* A file whose size is not known beforehand, at most max bytes (-E2BIG); the caller frees *ret. */
+/* Read a file of unknown size, at most max bytes (-E2BIG); the caller frees *ret. */
 ssize_t file_read_whole(int dirfd, const char *path, size_t max, char **ret);
 
 /*
@@ -34,8 +34,8 @@ int file_read_u64(int dirfd, const char *path, uint64_t *ret);
 uint64_t file_u64(int dirfd, const char *path);
 
 /*
- * Whether an errno (positive) tells of our own want (descriptors, memory) and not of the file: what a walk
- * passes over because it vanished must not be what it could not open for that.
+ * Return whether an errno (positive) is a shortage of this process (descriptors, memory) and not a property of the
+ * file: a walk passes over what has vanished, but not over what it could not open for that reason.
  */
 bool file_is_shortage(int error);
 

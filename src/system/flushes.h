@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flushes of other CPUs' TLBs, where the kernel leaves them to the machine: of those no event tells. x86 only. */
+/* Flushes of other CPUs' TLBs that the kernel leaves to the hypervisor, which fire no event. x86 only. */
 #ifndef REQMETER_SYSTEM_FLUSHES_H
 #define REQMETER_SYSTEM_FLUSHES_H
 

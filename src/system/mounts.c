@@ -114,7 +114,7 @@ static int by_width(const void *a, const void *b)
 
 	if (wx != wy)
 		return wx < wy ? -1 : 1;
-	/* The older mount first, as they stand in the file; the strings lie in one buffer. */
+	/* In the order of the file, the older mount first; the strings are in one buffer. */
 	return (x->point > y->point) - (x->point < y->point);
 }
 

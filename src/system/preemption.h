@@ -29,8 +29,8 @@ enum preemption preemption_of_config(const char *config);
 enum preemption preemption_read(int root_fd, const char *version, const char *release);
 
 /*
- * Where the kernel keeps it while it runs, as the kernel's table of symbols tells: the address of
- * `preempt_dynamic_mode`; 0: not told.
+ * Return the address of `preempt_dynamic_mode`, where a running kernel keeps it, from the kernel's table of symbols; 0:
+ * not there.
  */
 unsigned long preemption_address(int root_fd);
 

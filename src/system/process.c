@@ -115,7 +115,7 @@ const char *process_cmdline_next(const struct process_cmdline *cmdline, const ch
 
 int process_of_thread(int root_fd, pid_t tid, pid_t *ret)
 {
-	/* Tgid stands near the top. */
+	/* Tgid is near the top. */
 	char text[2048];
 	uint64_t pid;
 	bool cut;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What /proc tells about processes. root_fd is the machine's root directory, recorded or real (open("/")).
- * Processes may end at any moment: then every reader returns -ESRCH. Other errors are negative errno; -EINVAL
- * is a file that is not what it should be. Any thread may call any of these.
+ * Reads /proc of processes. root_fd is the machine's root directory, recorded or real (open("/")). Processes may end at
+ * any moment: then every reader returns -ESRCH. Other errors are negative errno; -EINVAL is a file with an unexpected
+ * content. Thread-safe.
  */
 #ifndef REQMETER_SYSTEM_PROCESS_H
 #define REQMETER_SYSTEM_PROCESS_H

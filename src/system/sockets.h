@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What /proc tells about the stream sockets that a process holds, and about other ways in which it may talk.
- */
+/* Reads from /proc the stream sockets that a process holds, and other ways in which it may communicate. */
 #ifndef REQMETER_SYSTEM_SOCKETS_H
 #define REQMETER_SYSTEM_SOCKETS_H
 

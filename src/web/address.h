@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What may stand behind --listen: "HOST:PORT", "[v6]:PORT" and "unix:PATH".
- * Parsing is pure; only web_address_resolve may ask the resolver, and only for a host that is a name.
+ * The values of --listen: "HOST:PORT", "[v6]:PORT" and "unix:PATH". Parsing is pure; only web_address_resolve may ask
+ * the resolver, and only for a host that is a name.
  */
 #ifndef REQMETER_WEB_ADDRESS_H
 #define REQMETER_WEB_ADDRESS_H

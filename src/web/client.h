@@ -37,7 +37,7 @@ int web_ask(struct web_reply *reply, const char **agent, const char *target, con
 	    size_t size);
 void web_reply_done(struct web_reply *reply);
 
-/* text as it may stand in a query, malloc'd; NULL: out of memory. */
+/* Return text escaped for a query, malloc'd; NULL: out of memory. */
 char *web_escape(const char *text);
 
 #endif

@@ -16,7 +16,7 @@ static int hex_digit(char c)
 	return found ? (int)(found - digits) : -1;
 }
 
-/* In place; false for a broken escape or one that hides a NUL. */
+/* Decode in place; false for a broken escape or one that hides a NUL. */
 static bool decode(char *text)
 {
 	char *to = text;

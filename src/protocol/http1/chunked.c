@@ -46,7 +46,7 @@ static enum state add_digit(struct http_chunked *body, char c)
 	return SIZE;
 }
 
-/* What may stand behind a size: more blanks, an extension, the line's end. */
+/* Behind a size there may be more blanks, an extension, or the line's end. */
 static enum state on_size_blank(struct http_chunked *body, char c)
 {
 	if (c == '\n')

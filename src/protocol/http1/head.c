@@ -95,7 +95,7 @@ static bool is_target(char c)
 	return (unsigned char)c > ' ' && c != 0x7f;
 }
 
-/* The first byte tells a URI, a path, "*" or an authority from most things that are none. */
+/* The first byte separates a URI, a path, "*" or an authority from most other bytes. */
 static bool begins_target(char c)
 {
 	return http_is_alpha(c) || http_is_digit(c) || (c && strchr("/*[", c));
@@ -116,7 +116,7 @@ static int read_version(struct cursor *c, int *minor_version)
 	return r == 1 ? read_digits(c, 1, minor_version) : r;
 }
 
-/* What stands before "://", 0 when the target is no absolute URI. */
+/* Return the length of the part before "://"; 0 when the target is no absolute URI. */
 static size_t scheme_length(struct http_view target)
 {
 	size_t n = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Tells the end of a chunked body from its last bytes alone, where what came before was not seen. Pure, no allocation,
- * time linear in the bytes.
+ * Recognizes the end of a chunked body by its last bytes alone, where the bytes before were not seen. Pure, no
+ * allocation, time linear in the bytes.
  */
 #ifndef REQMETER_PROTOCOL_HTTP1_LAST_CHUNK_H
 #define REQMETER_PROTOCOL_HTTP1_LAST_CHUNK_H
@@ -10,8 +10,8 @@
 #include <stddef.h>
 
 /*
- * True when the bytes end with a last chunk: a line of zeros, perhaps with an extension, then trailer fields, if any,
- * then an empty line. The line of zeros stands at the bytes' beginning or behind a line end. LF alone is a line end,
+ * Return true when the bytes end with a last chunk: a line of zeros, perhaps with an extension, then trailer fields, if
+ * any, then an empty line. The line of zeros is at the bytes' beginning or behind a line end. LF alone is a line end,
  * too. A body whose data ends that way looks the same.
  */
 bool http_last_chunk(const char *bytes, size_t n);

@@ -134,13 +134,13 @@ static size_t head_keep(struct receiver *r, const char *bytes, size_t n)
 	return take;
 }
 
-/* May no more of this head be waited for? One that comes whole needs no room for longer. */
+/* Return whether the head must be cut here. A head that comes whole needs no room for longer. */
 static bool is_full(const struct receiver *r)
 {
 	return r->head_bytes >= HEAD_TOTAL || (r->budget && r->budget->bytes > r->budget->bytes_max);
 }
 
-/* Bytes of a head, not all of which need be its own. The number used. */
+/* Take bytes of a head, perhaps with bytes behind it; return the number used. */
 static size_t feed_head(struct receiver *r, const char *bytes, size_t n, const struct feeding *f)
 {
 	size_t kept = r->head_bytes, taken, empty = 0;

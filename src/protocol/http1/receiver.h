@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the heads in what a connection receives, of which the kernel side shows the beginnings of reads only. Knows
- * where the next head must begin; where it cannot know, it says that it lost its place and waits for a sure sign (a
- * read that follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head and by the budget of all. A head
- * that finds no room in that is cut where it is.
+ * Finds the heads in what a connection receives; the kernel side copies only the beginning of each read. It knows where
+ * the next head must begin; where it cannot know, it says that it lost its place and waits for a sure sign (a read that
+ * follows a written response). Pure; bounded by HEAD_TOTAL bytes of a head and by the budget of all heads. A head that
+ * finds no room is cut.
  */
 #ifndef REQMETER_PROTOCOL_HTTP1_RECEIVER_H
 #define REQMETER_PROTOCOL_HTTP1_RECEIVER_H

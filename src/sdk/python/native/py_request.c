@@ -130,7 +130,8 @@ static PyObject *request_end(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
 	{ "annotate", (PyCFunction)(void (*)(void))request_annotate, METH_VARARGS | METH_KEYWORDS, annotate_doc },
 	{ "answer", request_answer, METH_NOARGS, answer_doc },
-	{ "end", request_end, METH_NOARGS, "From now on nobody works for it. Again does nothing." },
+	{ "end", request_end, METH_NOARGS,
+	  "End the request: no thread works for it from now on. A second call does nothing." },
 	{ NULL, NULL, 0, NULL },
 };
 
