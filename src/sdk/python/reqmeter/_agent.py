@@ -18,7 +18,7 @@ DEFAULT_AGENTS = ("unix:/run/reqmeter/agent.sock", "http://127.0.0.1:9790")
 DEFAULT_TIMEOUT_MS = 100
 ANSWER_MAX = 2 << 20  # bytes; a report of 4,096 processes is a third of that, and reading it has to be quick
 TOKEN_MAX = 4096
-# After a silent agent nobody waits for it for so long: each attempt would slow a request by the whole timeout.
+# How long no call waits for an agent that was silent: each attempt would slow a request by the whole timeout.
 PAUSE_SECONDS = 5.0
 NAME_KEPT_SECONDS = 60.0
 _log = logging.getLogger("reqmeter")

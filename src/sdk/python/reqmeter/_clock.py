@@ -129,7 +129,7 @@ class RequestClock:
         self._clients[client] = _Interval()
 
     def _remove(self, client):
-        """What a client held belongs to the one that read before it, too; before the first nobody needs it."""
+        """Passes what a client held on to the client that read before it; before the first client no one needs it."""
         before = None
         for name in self._clients:
             if name == client:

@@ -2,7 +2,7 @@
 """Which request the running code works for: one context variable, and the thread edges that follow it.
 
 The variable holds a Request, the same object in every task and thread that works for that request, so its end is seen
-by all of them. With the extension each step of a task tells libreqmeter; without it the variable is all there is.
+by all of them. With the extension each step of a task is reported to libreqmeter; without it the variable is all there is.
 """
 import contextvars
 import os
@@ -25,7 +25,7 @@ else:
 
 
 class _PureRequest:
-    """What stands in the variable when there is no extension: the same attributes, nobody told."""
+    """The variable's value without the extension: the same attributes, reported to no library."""
 
     __slots__ = ("state", "ended")
     handle = None
@@ -41,7 +41,7 @@ class _PureRequest:
         """Nobody to tell."""
 
     def end(self):
-        """From now on nobody works for it."""
+        """Ends the request: no thread works for it from now on."""
         self.ended = True
 
 

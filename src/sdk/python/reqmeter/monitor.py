@@ -87,7 +87,7 @@ class ResourceMonitor:
         # A pool of its own: the loop's may be full of the program's work.
         if self._pool is None:
             self._pool = concurrent.futures.ThreadPoolExecutor(WORKERS, "reqmeter")
-        # In an empty context: what the helper does there is nobody's request's.
+        # In an empty context: the helper's work there belongs to no request.
         loop = asyncio.get_running_loop()
         return await contextvars.Context().run(loop.run_in_executor, self._pool, functools.partial(function, *args))
 
@@ -169,7 +169,7 @@ _NO_TIMES = {"min": None, "max": None, "avg": None, "total": None, "count": None
 
 
 def _times(client, answer):
-    """(time_info, who says so): the agent, this worker's own clock, or nobody: then even the count is not known."""
+    """(time_info, its source): the agent, this worker's own clock, or neither: then even the count is not known."""
     section = _report.time_info(answer)
     if section is not None:
         clock.move_on(client)
