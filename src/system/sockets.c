@@ -106,6 +106,10 @@ static void add_port(struct process_sockets *s, uint16_t port)
 	s->n_ports++;
 }
 
+/*
+ * Count a TCP socket once: the kernel hands out the table by the page, and resumes at a number within a bucket, so that
+ * a socket may come twice when another one is opened meanwhile.
+ */
 static void take_tcp(struct look *look, const struct peer_socket *socket, bool listeners)
 {
 	uint64_t key = (uint64_t)socket->local.port + 1;
@@ -114,9 +118,12 @@ static void take_tcp(struct look *look, const struct peer_socket *socket, bool l
 		look->ret->n_listening++;
 		add_port(look->ret, socket->local.port);
 		map_set(&look->listening, key, look);
+		map_remove(&look->inodes, socket->inode);
 	}
-	if (!listeners && socket->state == TCP_CONNECTED && map_get(&look->listening, key))
+	if (!listeners && socket->state == TCP_CONNECTED && map_get(&look->listening, key)) {
 		look->ret->n_connected++;
+		map_remove(&look->inodes, socket->inode);
+	}
 }
 
 /* Twice: which connections came in is known once all ports are. */
