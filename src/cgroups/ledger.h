@@ -48,14 +48,16 @@ void ledger_read(struct ledger *, bool (*wanted)(const void *context, const stru
 /* The cgroups that have watched tasks, or had, or lie above one; by path. NULL beyond the last. */
 const struct ledger_row *ledger_row(const struct ledger *, size_t i);
 
-/* Sums over all cgroups, those included that no path is known of: everything in them ended before it was looked at. */
+/* Store sums over all cgroups, also those without a known path, whose tasks ended before they were looked at. */
 void ledger_totals(const struct ledger *, uint64_t *threads_ns, uint64_t *requests_ns);
+
+/* Removed cgroups whose paths are kept. */
+#define LEDGER_REMOVED_MAX 16384
 
 /*
  * Return the path of a cgroup, or NULL. For a removed one, the path that it had (the last LEDGER_REMOVED_MAX are kept),
  * else that of the nearest cgroup above it, so that its requests stay in the scopes above.
  */
-#define LEDGER_REMOVED_MAX 16384
 const char *ledger_path(const struct ledger *, uint64_t id);
 
 #endif

@@ -26,7 +26,7 @@ struct followed_table {
 	uint64_t found_ns;
 	uint64_t since_ns;     /* requests that began before are not known whole */
 	uint64_t n_read;       /* of its ended requests */
-	uint64_t n_unmeasured; /* that it owned to when last read */
+	uint64_t n_unmeasured; /* requests that the program did not measure, as of the last read */
 	uint64_t n_slots, n_threads;
 	struct record_owner *by_number; /* as they have announced themselves */
 	size_t n_numbers;

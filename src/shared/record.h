@@ -92,7 +92,7 @@ struct thread_row {
 #define THREAD_BROKEN      128u  /* a write of its was refused */
 #define THREAD_ANSWERED    512u  /* it waits in a read of that connection, after it has written */
 #define THREAD_WOKEN       1024u /* `work` holds what it did since it woke, before its first edge of the exchange */
-#define THREAD_MISSED      2048u /* the connection moved bytes that no edge has told of */
+#define THREAD_MISSED      2048u /* the connection moved bytes that no edge reported */
 #define THREAD_OWNS_MEMORY 256u  /* the one thread of its address space that has resident_bytes */
 
 /* Sums of the tasks that left a cgroup (by exit or by moving), so that nothing lost in user space is lost here. */
@@ -296,6 +296,6 @@ _Static_assert(sizeof(struct cost) == 104, "cost");
 _Static_assert(sizeof(struct record) == 384, "record");
 _Static_assert(sizeof(struct thread_row) % 8 == 0, "thread_row");
 _Static_assert(sizeof(struct process_key) == 16, "process_key");
-_Static_assert(sizeof(struct rate_limited) == 104, "unseen");
+_Static_assert(sizeof(struct rate_limited) == 104, "rate_limited");
 
 #endif

@@ -60,7 +60,7 @@ struct unix_namespace {
 /* More than a node has pods with servers behind Unix sockets; further namespaces wait for a later sample. */
 #define UNIX_NAMESPACES_MAX 512
 
-/* What of that could not be had. */
+/* SDK losses: what programs reported and could not be read. */
 struct sdk_losses {
 	uint64_t overwritten; /* requests that ended and were overwritten before they could be read */
 	uint64_t unmeasured;  /* requests that programs did not measure: more than they have places for, or threads */
@@ -111,9 +111,9 @@ static inline size_t rows_torn(const struct thread_row *rows, size_t n)
 /* Return the number of requests above the row limit that no program reports by libreqmeter. */
 static inline uint64_t sample_rate_limited(const struct sample *s)
 {
-	uint64_t skipped = s->losses[LOSS_RATE_LIMITED], told = s->losses[LOSS_RATE_LIMITED_SDK];
+	uint64_t all = s->losses[LOSS_RATE_LIMITED], reported = s->losses[LOSS_RATE_LIMITED_SDK];
 
-	return skipped > told ? skipped - told : 0;
+	return all > reported ? all - reported : 0;
 }
 
 #endif

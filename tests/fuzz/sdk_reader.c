@@ -12,18 +12,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint64_t now = 1000000000000ull;
 	struct followed_table table = { .pid = 4194303, .since_ns = 1000 };
 	struct sdk_request *r = calloc(1, sizeof(*r));
-	struct sdk_sample told;
+	struct sdk_sample by_sdk;
 
 	memcpy(r, data, size < sizeof(*r) ? size : sizeof(*r));
-	if (sdk_reader_decode(&told, &table, r, now)) {
-		uint64_t most = told.end_ns - told.start_ns;
+	if (sdk_reader_decode(&by_sdk, &table, r, now)) {
+		uint64_t most = by_sdk.end_ns - by_sdk.start_ns;
 
-		if (told.start_ns > told.end_ns || told.end_ns > now || told.start_ns < table.since_ns ||
-		    told.status > 999 || told.key >> SDK_HANDLE_BITS != table.pid ||
-		    told.cost.wall_ns > most * (told.n_threads ? told.n_threads : 1) || told.n_threads > 64 ||
-		    told.answered_ns > told.end_ns || strnlen(told.id, sizeof(told.id)) >= sizeof(told.id) ||
-		    strnlen(told.route, sizeof(told.route)) >= sizeof(told.route) ||
-		    strnlen(told.method, sizeof(told.method)) >= sizeof(told.method) || strlen(told.trace_id) > 32)
+		if (by_sdk.start_ns > by_sdk.end_ns || by_sdk.end_ns > now || by_sdk.start_ns < table.since_ns ||
+		    by_sdk.status > 999 || by_sdk.key >> SDK_HANDLE_BITS != table.pid ||
+		    by_sdk.cost.wall_ns > most * (by_sdk.n_threads ? by_sdk.n_threads : 1) || by_sdk.n_threads > 64 ||
+		    by_sdk.answered_ns > by_sdk.end_ns || strnlen(by_sdk.id, sizeof(by_sdk.id)) >= sizeof(by_sdk.id) ||
+		    strnlen(by_sdk.route, sizeof(by_sdk.route)) >= sizeof(by_sdk.route) ||
+		    strnlen(by_sdk.method, sizeof(by_sdk.method)) >= sizeof(by_sdk.method) ||
+		    strlen(by_sdk.trace_id) > 32)
 			abort();
 	}
 	free(r);
