@@ -229,11 +229,12 @@ static void judge_features(const struct trials *t, struct features *features)
 		      "scope=self over TCP does not find readers of other users",
 		      (t->processes ? BIT(CAP_SYS_PTRACE) : 0) | (t->closed_files ? BIT(CAP_DAC_READ_SEARCH) : 0),
 		      closed, features);
-	judge_feature(t, "sdk", "requests of programs with libreqmeter, by their own word",
-		      t->mapped_files
-			      ? "what programs report by libreqmeter cannot be read, and gives no rows"
-			      : "what programs of other users report by libreqmeter cannot be read, and gives no rows",
-		      BIT(CAP_CHECKPOINT_RESTORE) | others, first_of(t->mapped_files, closed), features);
+	judge_feature(
+		t, "sdk", "requests of programs with libreqmeter, by their own word",
+		t->mapped_files
+			? "what programs with libreqmeter report cannot be read, and gives no rows"
+			: "what programs of other users with libreqmeter report cannot be read, and gives no rows",
+		BIT(CAP_CHECKPOINT_RESTORE) | others, first_of(t->mapped_files, closed), features);
 	judge_feature(t, "priority", "the thread that drains goes before others",
 		      "where there is too much to do, records may be lost (losses.ring_full)", BIT(CAP_SYS_NICE),
 		      t->priority, features);
