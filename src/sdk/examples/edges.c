@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What libreqmeter costs: ns an edge and ns a request, medians and spread of ROUNDS, beside the clock that an
- *edge reads.
+ * edge reads.
  *
  *	edges [ROUNDS]
  */

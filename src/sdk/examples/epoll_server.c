@@ -5,10 +5,10 @@
  *	epoll_server PORT [POOL-THREADS [truth]]	PORT 0: any; the first line on stdout is "port N"
  *
  * GET /burn?us=N&slices=S: burns N microseconds of CPU in S slices, on the loop's thread, between which it
- *serves others. GET /pool?us=N: the same at one stretch, on a thread of the pool. Anything else is 404. With
+ * serves others. GET /pool?us=N: the same at one stretch, on a thread of the pool. Anything else is 404. With
  *`truth`, a line on stdout for each request: its id, and the CPU in ns that it cost at least, measured by the
- *threads' clocks just inside the library's edges, and at most, just outside of them. An example, and the live
- *tests' server: it closes what it does not understand, and reads heads that come in one piece.
+ * threads' clocks just inside the library's edges, and at most, just outside of them. An example, and the live
+ * tests' server: it closes what it does not understand, and reads heads that come in one piece.
  */
 #include <arpa/inet.h>
 #include <errno.h>
