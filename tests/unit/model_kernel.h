@@ -2,7 +2,7 @@
 /*
  * The kernel side as far as the join can see it: what bpf/exchange.bpf.h, bpf/attribution.bpf.h, bpf/socket.bpf.c and
  * bpf/snapshot.bpf.c do, function for function, on one CPU whose clock only the test moves. The arithmetic of costs, of
- * a response's last bytes and of a read's first ones is not copied: it is the kernel side's own. When the rest of it
+ * a response's last bytes is the kernel side's own; a read's first bytes are judged more simply here. When the rest
  * changes, so must this. A thread that does not run is blocked. No test framework in here: fuzz targets use it too.
  */
 #ifndef REQMETER_TESTS_UNIT_MODEL_KERNEL_H
@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "cost_arithmetic.h"
-#include "line_start.h"
 #include "response_tail.h"
 #include "shared/sample.h"
 
