@@ -114,7 +114,7 @@ static void write_top(struct report_writer *w)
 
 	json_open(&w->j, "top", '{');
 	for (size_t i = 0; i < sizeof(shown) / sizeof(*shown); i++) {
-		if (measure_is_known(shown[i]) && (w->in->memory.resident || !measure_is_memory(shown[i])))
+		if (measure_is_known(shown[i]) && (w->clock.memory.resident || !measure_is_memory(shown[i])))
 			write_list(w, measure_name(shown[i]), &w->rows.top[shown[i]]);
 		else
 			json_null(&w->j, measure_name(shown[i]));
