@@ -270,12 +270,17 @@ void reqmeter_trace(uint64_t request, const unsigned char *trace_id, const unsig
 
 /* --- the end --- */
 
-/* Threads that still work for it: their time until now. Only those whose bit is set can be among them. */
+/*
+ * Add the time until now of threads that still work for the request: each of them has set its bit. The calling thread does
+ * not. Above 64 threads several share a bit, so that the caller's own may be another's, too.
+ */
 static void credit_others(struct sdk_table *table, struct sdk_request *r, uint64_t handle, uint64_t now)
 {
-	uint64_t n = __atomic_load_n(&table->counts.n_threads_used, __ATOMIC_ACQUIRE);
+	uint64_t n = __atomic_load_n(&table->counts.n_threads_used, __ATOMIC_ACQUIRE), others = r->threads;
 
-	if ((r->threads & (r->threads - 1)) == 0 && n <= 64)
+	if (sdk_this_thread.life == *sdk_life && sdk_this_thread.record)
+		others &= ~(1ull << sdk_this_thread.record->number % 64);
+	if (!others && n <= 64)
 		return;
 	for (uint64_t i = 0; i < n && i < SDK_THREADS; i++) {
 		const struct sdk_thread *t = &table->threads[i];

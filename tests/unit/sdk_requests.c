@@ -246,6 +246,37 @@ Test(sdk_requests, ended_by_another_while_at_work)
 	cr_assert_eq(last_ended()->worked_ns, n);
 }
 
+/* The thread that ends it has never worked for it, and has no record, or one of its own. */
+static void end_while_another_works(void)
+{
+	pthread_t thread;
+	uint64_t n;
+
+	turned = may_go = 0;
+	shared_request = begin("shared");
+	pthread_create(&thread, NULL, stay_inside, NULL);
+	while (!__atomic_load_n(&turned, __ATOMIC_ACQUIRE))
+		;
+	spin(2000000);
+	reqmeter_end(shared_request);
+	n = last_ended()->worked_ns;
+	cr_assert_geq(n, 2000000);
+	__atomic_store_n(&may_go, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	cr_assert_eq(last_ended()->worked_ns, n);
+}
+
+Test(sdk_requests, ended_by_one_that_never_worked)
+{
+	uint64_t other;
+
+	end_while_another_works();
+	other = begin("other");
+	reqmeter_switch(other);
+	reqmeter_end(other);
+	end_while_another_works();
+}
+
 #define CROWD_REQUESTS 20000
 
 static void *crowd(void *unused)
