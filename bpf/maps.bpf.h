@@ -124,7 +124,7 @@ struct thread_state {
 	__u64 edge_cpu_ns;   /* of total: at its last edge or block */
 	__u64 spare_seen_ns; /* of its process's spare_cpu_ns, when it began its exchange */
 
-	/* What the program says: see context.bpf.h. */
+	/* What the program reports by libreqmeter: see sdk_account.bpf.h. */
 	__u64 sdk_at;         /* address in its memory of the thread's record; 0: it has none */
 	__u64 sdk_handle;     /* that the record named at the last look */
 	__u64 sdk_worked;     /* for any request, by the record */

@@ -42,11 +42,11 @@ struct drum_reading {
 	struct client *client;
 };
 
-/* Fills the reading's compat. Without memory for a client the answer has no sums, and the next one makes up for it. */
+/* Fill reading->drum. Without memory for a client the answer has no sums, and the next one makes up for it. */
 void drum_reader_begin(struct drum_reader *, struct drum_reading *);
 /*
  * Move the client on if it has got its report (`answered`). `cpu`: the n processes that drum_info showed, malloc'd,
- * taken over; NULL: drum_info was not shown.
+ * taken over; NULL: drum_info was not shown, or no memory.
  */
 void drum_reader_end(struct drum_reading *, bool answered, struct client_cpu *cpu, size_t n);
 

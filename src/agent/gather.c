@@ -17,41 +17,46 @@ static bool is_of_kernel(const struct thread_row *leader)
 	return leader->pid == KTHREADD_PID || leader->lineage[0] == KTHREADD_PID;
 }
 
-/* Whether a section of this part shows processes in drum_info, counts their memory or names what is unreadable. */
+/* Return whether a section of this part shows processes in drum_info, sums their memory or names what is unreadable. */
 static bool wants_drum(const struct query *query, const struct report_scope *scope, enum report_part part)
 {
-	uint32_t sections = SECTION_AGENT;
-
-	if (part != REPORT_COMMON)
-		sections |= SECTION_MEM_INFO | SECTION_DRUM_INFO;
-	return scope->kind != SELECTOR_NODE && query->sections & sections;
+	return scope->kind != SELECTOR_NODE &&
+	       (report_shows(query, scope, part, SECTION_MEM_INFO) ||
+		report_shows(query, scope, part, SECTION_DRUM_INFO) || report_shows(query, scope, part, SECTION_AGENT));
 }
 
-static void gather_process(struct gathered *g, const struct gather_sources *from, const struct process_row *row,
-			   bool drum)
+static bool is_in_scope(const struct gathered *g, const struct process_row *row, const struct report_scope *scope)
 {
-	struct shown_process *shown = &g->shown[g->n_shown++];
-	bool lives;
-
-	*shown = (struct shown_process){ .row = row, .info = { .rss_bytes = UNKNOWN } };
-	lives = from->process_info(from->process_context, row->key.pid, &shown->info);
-	shown->in_drum = drum && lives && !is_of_kernel(g->processes.sorted[row->first]);
+	return scope_has_thread(scope, g->processes.sorted[row->first], row->comm);
 }
 
-static void gather_processes(struct gathered *g, const struct gather_sources *from, const struct query *query,
-			     const struct report_scope *scope, enum report_part part)
+static int gather_processes(struct gathered *g, const struct gather_sources *from, const struct query *query,
+			    const struct report_scope *scope, enum report_part part)
 {
-	bool drum = wants_drum(query, scope, part);
+	bool lists = report_shows(query, scope, part, SECTION_PROCESSES), drum = wants_drum(query, scope, part);
+	size_t n = 0;
 
-	if (!drum && !report_shows(query, scope, part, SECTION_PROCESSES))
-		return;
-	g->shown = calloc(g->processes.n + 1, sizeof(*g->shown));
-	for (size_t i = 0; g->shown && i < g->processes.n; i++) {
+	if (!drum && !lists)
+		return 0;
+	for (size_t i = 0; i < g->processes.n; i++)
+		n += is_in_scope(g, &g->processes.rows[i], scope);
+	g->shown = calloc(n + 1, sizeof(*g->shown));
+	if (!g->shown)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->processes.n; i++) {
 		const struct process_row *row = &g->processes.rows[i];
+		bool in_drum = drum && !is_of_kernel(g->processes.sorted[row->first]), lives = false;
+		struct shown_process *shown = &g->shown[g->n_shown];
 
-		if (scope_has_thread(scope, g->processes.sorted[row->first], row->comm))
-			gather_process(g, from, row, drum);
+		if (!is_in_scope(g, row, scope))
+			continue;
+		*shown = (struct shown_process){ .row = row, .info = { .rss_bytes = UNKNOWN } };
+		if (lists || in_drum)
+			lives = from->process_info(from->process_context, row->key.pid, &shown->info);
+		shown->in_drum = in_drum && lives;
+		g->n_shown++;
 	}
+	return 0;
 }
 
 /* --- cgroups --- */
@@ -109,25 +114,28 @@ static size_t n_ledger_rows(const struct ledger *ledger)
 	return n;
 }
 
-static void gather_cgroups(struct gathered *g, const struct gather_sources *from, const struct ledger *ledger,
-			   const struct query *query, const struct report_scope *scope, enum report_part part)
+static int gather_cgroups(struct gathered *g, const struct gather_sources *from, const struct ledger *ledger,
+			  const struct query *query, const struct report_scope *scope, enum report_part part)
 {
 	bool by_thread = scope->kind == SELECTOR_PID || scope->kind == SELECTOR_COMM;
 	struct thread_paths held = { 0 };
 	const struct ledger_row *row;
 
 	if (!report_shows(query, scope, part, SECTION_CGROUPS))
-		return;
+		return 0;
+	g->cgroups = calloc(n_ledger_rows(ledger) + 1, sizeof(*g->cgroups));
+	if (!g->cgroups)
+		return -ENOMEM;
 	if (by_thread)
 		find_paths(g, ledger, scope, &held);
-	g->cgroups = calloc(n_ledger_rows(ledger) + 1, sizeof(*g->cgroups));
-	for (size_t i = 0; g->cgroups && (row = ledger_row(ledger, i)); i++) {
+	for (size_t i = 0; (row = ledger_row(ledger, i)); i++) {
 		if (!(by_thread ? holds_any(&held, row->path) : scope_has_cgroup(scope, row->path)))
 			continue;
 		g->cgroups[g->n_cgroups].row = row;
 		from->cgroup_info(from->cgroup_context, row, &g->cgroups[g->n_cgroups++].info);
 	}
 	free(held.paths);
+	return 0;
 }
 
 /* --- both --- */
@@ -136,12 +144,15 @@ int gather(struct gathered *ret, const struct gather_sources *from, const struct
 	   const struct ledger *ledger, const struct query *query, const struct report_scope *scope,
 	   enum report_part part)
 {
+	int rc;
+
 	*ret = (struct gathered){ 0 };
-	if (processes_gather(&ret->processes, model_last_sample(model)))
-		return -ENOMEM;
-	gather_processes(ret, from, query, scope, part);
-	gather_cgroups(ret, from, ledger, query, scope, part);
-	return 0;
+	rc = processes_gather(&ret->processes, model_last_sample(model));
+	if (rc == 0)
+		rc = gather_processes(ret, from, query, scope, part);
+	if (rc == 0)
+		rc = gather_cgroups(ret, from, ledger, query, scope, part);
+	return rc;
 }
 
 void gather_done(struct gathered *g)

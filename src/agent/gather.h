@@ -18,16 +18,16 @@ struct gather_sources {
 };
 
 /*
- * Fill *ret for a report of `part`; to be given to gather_done() after report_begin(). Where there is no memory for a
- * list, the list is NULL and the report says so. 0; -ENOMEM: no report can be made.
+ * Fill *ret for a report of `part`; to be given to gather_done() in any case, after report_begin(). Lists that no
+ * section of the part shows are empty. 0 or -ENOMEM.
  */
 int gather(struct gathered *ret, const struct gather_sources *, const struct model *, const struct ledger *,
 	   const struct query *, const struct report_scope *, enum report_part);
 void gather_done(struct gathered *);
 
 /*
- * What a client has seen of CPU after it has read drum_info: malloc'd, the caller's, with the number in *n. NULL: no
- * memory, or drum_info was not gathered; then the client starts anew next time.
+ * Return what a client has seen of CPU once it has read drum_info: malloc'd, the caller's, with the number in *n. NULL:
+ * no memory, or drum_info was not gathered; then the client is not moved on.
  */
 struct client_cpu *gather_client_cpu(const struct gathered *, size_t *n);
 

@@ -28,7 +28,7 @@ void cgroup_cache_free(struct cgroup_cache *);
 /* The feature rows for what is read here. */
 void cgroup_cache_features(struct features *, const struct cgroup_tree *);
 
-/* For struct report_input: context is the cache. The paths in *ret are valid until the next path_map_update(). */
+/* Fill *ret from the cgroup's files. `context` is the cache. The paths are valid until the next path_map_update(). */
 void cgroup_cache_read(void *context, const struct ledger_row *, struct cgroup_info *ret);
 
 #endif

@@ -26,8 +26,8 @@ int options_read(struct config *config, int argc, char **argv, char *error, size
 void options_help(const struct config *config, const char *summary, FILE *out);
 
 /*
- *  Values that more than one command takes. Lists: an address to serve at, the name of a request header. A text: where
- *  an agent is to be asked.
+ * Values that more than one command takes. Lists: an address to serve at, the name of a request header. A text: where
+ * an agent is to be asked.
  */
 extern const struct config_type options_listen, options_header, options_agent;
 

@@ -25,7 +25,7 @@ struct process_cache;
 int process_cache_new(struct process_cache **ret, bool show_args);
 void process_cache_free(struct process_cache *);
 
-/* For struct report_input: context is a struct process_cache. */
+/* Fill *ret from /proc; false when the process is gone. `context` is a struct process_cache. */
 bool process_cache_read(void *context, uint32_t pid, struct process_info *ret);
 
 /* The agent's own resident memory in bytes. */

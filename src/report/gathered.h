@@ -13,8 +13,8 @@
 /* A process that the report shows. */
 struct shown_process {
 	const struct process_row *row;
-	struct process_info
-		info; /* rss_bytes UNKNOWN and no arguments if it is gone, or if nothing of it is asked for */
+	/* rss_bytes UNKNOWN and no arguments if the process is gone, or if no section needs them */
+	struct process_info info;
 	bool in_drum; /* it has a row in drum_info: it lives and is no thread of the kernel */
 };
 
@@ -25,11 +25,10 @@ struct shown_cgroup {
 };
 
 struct gathered {
-	struct processes processes; /* of the whole sample */
-	struct shown_process
-		*shown; /* those in scope, in the order of `processes`; NULL: no memory, or not asked for */
+	struct processes processes;  /* of the whole sample */
+	struct shown_process *shown; /* those in scope, in the order of `processes`; NULL: not asked for */
 	size_t n_shown;
-	struct shown_cgroup *cgroups; /* in the ledger's order; NULL: no memory, or not asked for */
+	struct shown_cgroup *cgroups; /* in the ledger's order; NULL: not asked for */
 	size_t n_cgroups;
 };
 

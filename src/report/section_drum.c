@@ -22,14 +22,11 @@ static struct value seconds(uint64_t ns)
 	return REAL((double)ns / NS_PER_SECOND);
 }
 
-/*
- *  Sum of the resident memory in drum_info; UNKNOWN when that of a process is, or when there was no memory for the
- *  list.
- */
+/* Return the sum of the resident memory in drum_info; UNKNOWN when that of a process is. */
 static uint64_t drum_rss_bytes(const struct report_writer *w)
 {
 	const struct gathered *g = w->in->gathered;
-	uint64_t sum = g->shown ? 0 : UNKNOWN;
+	uint64_t sum = 0;
 
 	for (size_t i = 0; i < g->n_shown && sum != UNKNOWN; i++)
 		if (g->shown[i].in_drum)
@@ -127,7 +124,7 @@ void section_drum_info(struct report_writer *w)
 {
 	const struct gathered *g = w->in->gathered;
 
-	if (is_node(w) || !g->shown) {
+	if (is_node(w)) {
 		json_null(&w->j, "drum_info");
 		return;
 	}
@@ -226,8 +223,6 @@ void drum_write_unreadable(struct report_writer *w)
 	name_machine(w);
 	if (!is_node(w)) {
 		name_container(w);
-		if (!w->in->gathered->shown)
-			name_unreadable(w, "drum_info", "out of memory");
 		if (drum_rss_bytes(w) == UNKNOWN)
 			name_unreadable(w, "mem_info.drum_rss", "the memory of a process cannot be read");
 	}

@@ -271,8 +271,8 @@ void reqmeter_trace(uint64_t request, const unsigned char *trace_id, const unsig
 /* --- the end --- */
 
 /*
- * Add the time until now of threads that still work for the request: each of them has set its bit. The calling thread does
- * not. Above 64 threads several share a bit, so that the caller's own may be another's, too.
+ * Add the time until now of threads that still work for the request: each of them has set its bit. The calling thread
+ * does not. Above 64 threads several share a bit, so that the caller's own may be another's, too.
  */
 static void credit_others(struct sdk_table *table, struct sdk_request *r, uint64_t handle, uint64_t now)
 {

@@ -9,7 +9,7 @@
 #include "agent/drum_reader.h"
 #include "system_tree.h"
 
-TestSuite(agent_readers, .fini = tree_remove);
+TestSuite(agent_drum_reader, .fini = tree_remove);
 
 #define POD                                                                                                            \
 	"/kubepods.slice/kubepods-burstable.slice/"                                                                    \
@@ -101,7 +101,7 @@ static void expect_container(const struct drum_memory *memory)
 	cr_expect_not(memory->is_root);
 }
 
-Test(agent_readers, memory_of_scopes)
+Test(agent_drum_reader, memory_of_scopes)
 {
 	const struct drum_memory *memory;
 	struct machine m;
@@ -134,7 +134,7 @@ Test(agent_readers, memory_of_scopes)
 }
 
 /* A file that cannot be read on the path: there may be a tighter limit, and that is said. */
-Test(agent_readers, limits_that_cannot_be_read)
+Test(agent_drum_reader, limits_that_cannot_be_read)
 {
 	const struct drum_memory *memory;
 	struct machine m;
@@ -172,7 +172,7 @@ static uint64_t read_as(struct machine *m, const char *client, const char *ip, p
 	return count;
 }
 
-Test(agent_readers, who_is_moved_by_what)
+Test(agent_drum_reader, who_is_moved_by_what)
 {
 	struct machine m;
 

@@ -30,7 +30,7 @@ static struct sdk_query_input figures_new(const struct sdk_request *slot)
 }
 
 /* It waits for the answer: what is off the CPU since is taken off, until the instant of its own row. */
-Test(sdk_query_cost, asks_itself)
+Test(agent_sdk_query_cost, asks_itself)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = HANDLE, .since_ns = 1020 * MS } };
@@ -65,7 +65,7 @@ Test(sdk_query_cost, asks_itself)
 }
 
 /* The thread works for another by now; what it waited for this one is not on the account yet. */
-Test(sdk_query_cost, turned_away)
+Test(agent_sdk_query_cost, turned_away)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_thread threads[] = { { .handle = OTHER, .since_ns = 1020 * MS }, { .handle = OTHER } };
@@ -89,7 +89,7 @@ Test(sdk_query_cost, turned_away)
 }
 
 /* A table is a stranger's. */
-Test(sdk_query_cost, lies)
+Test(agent_sdk_query_cost, lies)
 {
 	struct sdk_request slot = slot_new();
 	struct sdk_query_input f = figures_new(&slot);

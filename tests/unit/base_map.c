@@ -80,7 +80,7 @@ static void churn(int kind, uint64_t keys, int steps)
 	map_done(&map);
 }
 
-Test(shared_map, random_operations)
+Test(base_map, random_operations)
 {
 	for (int kind = 0; kind < 3; kind++) {
 		churn(kind, 40, 20000);
@@ -95,7 +95,7 @@ static uint64_t home(uint64_t key)
 }
 
 /* Runs of keys that belong to the last slots wrap to the first; every order of removal must keep the rest findable. */
-Test(shared_map, removal_across_the_end)
+Test(base_map, removal_across_the_end)
 {
 	uint64_t keys[8];
 	size_t n = 0;
@@ -127,7 +127,7 @@ Test(shared_map, removal_across_the_end)
 	}
 }
 
-Test(shared_map, key_zero)
+Test(base_map, key_zero)
 {
 	struct map map;
 	int x;
@@ -144,7 +144,7 @@ Test(shared_map, key_zero)
 }
 
 /* A full table refuses new keys, replaces old ones, does not grow by being refused, and takes again after a removal. */
-Test(shared_map, full)
+Test(base_map, full)
 {
 	struct map map;
 	size_t room;
@@ -169,7 +169,7 @@ Test(shared_map, full)
 	map_done(&map);
 }
 
-Test(shared_map, empty_and_done)
+Test(base_map, empty_and_done)
 {
 	struct map map;
 	size_t at = 0;
@@ -188,7 +188,7 @@ Test(shared_map, empty_and_done)
 }
 
 /* A value of NULL is a value: the key counts and can be removed. */
-Test(shared_map, null_value)
+Test(base_map, null_value)
 {
 	struct map map;
 	size_t at = 0;

@@ -10,7 +10,7 @@
 #include "cgroups/removed_cgroups.h"
 #include "system_tree.h"
 
-TestSuite(agent_places, .fini = tree_remove);
+TestSuite(cgroups_path_map, .fini = tree_remove);
 
 #define SECOND_NS 1000000000ull
 #define ID_A      "9b1c5d2e7f3a4860b1c2d3e4f5a60718293a4b5c6d7e8f90a1b2c3d4e5f60718"
@@ -101,7 +101,7 @@ static struct cgroup_paths place_of(const struct machine *m, const char *cpu)
 	return path_map_of_cgroup(m->path_map, row_of(m, cpu));
 }
 
-Test(agent_places, said_by_a_process_and_for_those_above)
+Test(cgroups_path_map, said_by_a_process_and_for_those_above)
 {
 	struct machine m;
 
@@ -119,7 +119,7 @@ Test(agent_places, said_by_a_process_and_for_those_above)
 	end(&m);
 }
 
-Test(agent_places, the_root_when_all_is_the_same)
+Test(cgroups_path_map, the_root_when_all_is_the_same)
 {
 	struct machine m;
 
@@ -134,7 +134,7 @@ Test(agent_places, the_root_when_all_is_the_same)
 	end(&m);
 }
 
-Test(agent_places, processes_that_disagree)
+Test(cgroups_path_map, processes_that_disagree)
 {
 	struct machine m;
 
@@ -161,7 +161,7 @@ Test(agent_places, processes_that_disagree)
 }
 
 /* A process moved in one hierarchy only is asked again after a while; one that moved in the other at once. */
-Test(agent_places, processes_that_move)
+Test(cgroups_path_map, processes_that_move)
 {
 	struct machine m;
 
@@ -187,7 +187,7 @@ Test(agent_places, processes_that_move)
 	end(&m);
 }
 
-Test(agent_places, what_was_known_stays_when_nobody_is_left)
+Test(cgroups_path_map, what_was_known_stays_when_nobody_is_left)
 {
 	struct machine m;
 	struct cgroup_paths place;
@@ -207,7 +207,7 @@ Test(agent_places, what_was_known_stays_when_nobody_is_left)
 }
 
 /* The pid was given to another process. */
-Test(agent_places, a_pid_that_comes_again)
+Test(cgroups_path_map, a_pid_that_comes_again)
 {
 	struct machine m;
 	struct thread_row *t;
@@ -225,7 +225,7 @@ Test(agent_places, a_pid_that_comes_again)
 	end(&m);
 }
 
-Test(agent_places, on_v2_all_is_one)
+Test(cgroups_path_map, on_v2_all_is_one)
 {
 	struct machine m;
 
@@ -258,7 +258,7 @@ static struct cgroup_info facts_of(const struct machine *m, const char *cpu)
 	return facts;
 }
 
-Test(agent_places, memory_and_pressure_of_a_row)
+Test(cgroups_path_map, memory_and_pressure_of_a_row)
 {
 	struct machine m;
 	struct cgroup_info facts;
@@ -287,7 +287,7 @@ Test(agent_places, memory_and_pressure_of_a_row)
 
 /* --- containers --- */
 
-Test(agent_places, containers_by_the_beginning_of_their_id)
+Test(cgroups_path_map, containers_by_the_beginning_of_their_id)
 {
 	struct machine m;
 	char path[CGROUP_PATH_MAX] = "", error[512] = "";
@@ -321,7 +321,7 @@ Test(agent_places, containers_by_the_beginning_of_their_id)
 	end(&m);
 }
 
-Test(agent_places, many_containers_are_listed_in_part)
+Test(cgroups_path_map, many_containers_are_listed_in_part)
 {
 	struct machine m;
 	char path[CGROUP_PATH_MAX], cgroup[128], error[512] = "", small[40];
@@ -341,7 +341,7 @@ Test(agent_places, many_containers_are_listed_in_part)
 
 /* --- cgroups that are gone --- */
 
-Test(agent_places, the_last_that_went)
+Test(cgroups_path_map, the_last_that_went)
 {
 	struct removed_cgroups *gone;
 	char path[32];
@@ -362,7 +362,7 @@ Test(agent_places, the_last_that_went)
 }
 
 /* Requests outlive the cgroup that they were served in, and stay in its scope and in those above. */
-Test(agent_places, the_ledger_knows_where_the_gone_were)
+Test(cgroups_path_map, the_ledger_knows_where_the_gone_were)
 {
 	struct cgroup_sample sums = { .after = { .cpu_ns = 5 } };
 	struct machine m;

@@ -81,7 +81,7 @@ static const struct {
 	{ { THERE, AGENT, BUSY, .older_reason = "grant CAP_SYS_PTRACE" }, "silent", "; grant CAP_SYS_PTRACE" },
 };
 
-Test(check_pid, verdicts)
+Test(cli_check_pid, verdicts)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		char sentence[CHECK_SENTENCE_BYTES] = "";
@@ -94,7 +94,7 @@ Test(check_pid, verdicts)
 }
 
 /* A long list of ports and a small buffer are cut, not overrun. */
-Test(check_pid, sentence_is_bounded)
+Test(cli_check_pid, sentence_is_bounded)
 {
 	struct check_evidence facts = { THERE, .sockets = { .n_listening = 8, .n_ports = SOCKETS_PORTS_MAX } };
 	char sentence[40];
@@ -108,7 +108,7 @@ Test(check_pid, sentence_is_bounded)
 
 #define FEATURES "{\"agent\":{\"pid\":9,\"features\":[{\"name\":\"x\"},{\"name\":\"whole-node\",\"state\":\"on\"}]}}"
 
-Test(check_pid, takes_a_report)
+Test(cli_check_pid, takes_a_report)
 {
 	struct check_evidence facts = { .pid = 7 };
 
@@ -126,7 +126,7 @@ Test(check_pid, takes_a_report)
 	cr_expect(facts.n_http1 == 1 && facts.n_http2 == 2 && facts.n_tls == 3 && facts.n_other == 0);
 }
 
-Test(check_pid, nothing_in_that_scope)
+Test(cli_check_pid, nothing_in_that_scope)
 {
 	struct check_evidence facts = { .pid = 9 };
 
@@ -135,7 +135,7 @@ Test(check_pid, nothing_in_that_scope)
 }
 
 /* What failed is named, and what it means for pids and requests is known. */
-Test(check_pid, takes_features)
+Test(cli_check_pid, takes_features)
 {
 	struct check_evidence facts = { .pid = 7, .boot_id = "here" };
 
@@ -151,7 +151,7 @@ Test(check_pid, takes_features)
 	cr_expect_str_eq(facts.failed, "pid-namespace, older-connections");
 }
 
-Test(check_pid, takes_good_features)
+Test(cli_check_pid, takes_good_features)
 {
 	struct check_evidence facts = { .pid = 7, .boot_id = "here" };
 
@@ -166,7 +166,7 @@ Test(check_pid, takes_good_features)
 }
 
 /* More failed than there is room for. */
-Test(check_pid, many_failed)
+Test(cli_check_pid, many_failed)
 {
 	static char text[20000] = "{\"agent\":{\"features\":[null";
 	struct check_evidence facts = { .pid = 7 };
@@ -178,7 +178,7 @@ Test(check_pid, many_failed)
 	cr_expect_eq(strlen(facts.failed), CHECK_REASON_BYTES - 1);
 }
 
-Test(check_pid, survives_any_json)
+Test(cli_check_pid, survives_any_json)
 {
 	static const char *const texts[] = { "", "[]", "5", "{\"requests\":5}",
 					     "{\"requests\":{\"recent\":{},\"active\":[1]}}" };
@@ -199,7 +199,7 @@ Test(check_pid, survives_any_json)
 	cr_expect(!facts.is_whole_node && facts.n_tls == 0);
 }
 
-Test(check_pid, looks_at_itself)
+Test(cli_check_pid, looks_at_itself)
 {
 	struct check_evidence facts;
 

@@ -24,9 +24,9 @@ static void forget_sudo(void)
 	unsetenv("SUDO_USER");
 }
 
-TestSuite(launch, .init = forget_sudo, .timeout = 20);
+TestSuite(cli_launch, .init = forget_sudo, .timeout = 20);
 
-Test(launch, exit_codes)
+Test(cli_launch, exit_codes)
 {
 	cr_expect_eq(launch_exit_code(W_EXITCODE(0, 0)), 0);
 	cr_expect_eq(launch_exit_code(W_EXITCODE(3, 0)), 3);
@@ -39,7 +39,7 @@ Test(launch, exit_codes)
 	cr_expect_eq(launch_exec_code(E2BIG), 126);
 }
 
-Test(launch, signals)
+Test(cli_launch, signals)
 {
 	static const struct {
 		int code;
@@ -65,7 +65,7 @@ Test(launch, signals)
 
 /* --- whom it runs as --- */
 
-Test(launch, nobody_else_without_sudo)
+Test(cli_launch, nobody_else_without_sudo)
 {
 	struct launch_user user;
 
@@ -74,7 +74,7 @@ Test(launch, nobody_else_without_sudo)
 	launch_user_done(&user);
 }
 
-Test(launch, user_by_name_and_number)
+Test(cli_launch, user_by_name_and_number)
 {
 	struct passwd *root = getpwuid(0);
 	struct launch_user user;
@@ -90,7 +90,7 @@ Test(launch, user_by_name_and_number)
 	launch_user_done(&user);
 }
 
-Test(launch, unknown_users_are_refused)
+Test(cli_launch, unknown_users_are_refused)
 {
 	static const char *const names[] = { "no-such-user", "4294967295", "-1", "", "0x0" };
 	struct launch_user user;
@@ -104,7 +104,7 @@ Test(launch, unknown_users_are_refused)
 	}
 }
 
-Test(launch, what_sudo_says)
+Test(cli_launch, what_sudo_says)
 {
 	static const struct {
 		const char *uid, *gid;
@@ -155,7 +155,7 @@ static int run(char **argv, int *code, int *status)
 	return rc;
 }
 
-Test(launch, runs)
+Test(cli_launch, runs)
 {
 	char *argv[] = { (char *)"sh", (char *)"-c", (char *)"exit 3", NULL };
 	int code = -1, status = -1;
@@ -164,7 +164,7 @@ Test(launch, runs)
 	cr_expect_eq(launch_exit_code(status), 3);
 }
 
-Test(launch, tells_what_exec_said)
+Test(cli_launch, tells_what_exec_said)
 {
 	char *missing[] = { (char *)"/nonexistent/program", NULL }, *directory[] = { (char *)"/", NULL };
 	char *nowhere[] = { (char *)"no-such-program-anywhere", NULL }, *empty[] = { (char *)"", NULL };
@@ -182,7 +182,7 @@ Test(launch, tells_what_exec_said)
 }
 
 /* Until it is let go nothing has run; cancelled, nothing ever does. */
-Test(launch, waits_and_can_be_cancelled)
+Test(cli_launch, waits_and_can_be_cancelled)
 {
 	char path[] = "/tmp/reqmeter-launch-XXXXXX", *argv[] = { (char *)"rm", path, NULL };
 	struct launch_user nobody_else = { 0 };
@@ -212,7 +212,7 @@ static const struct config_row rows[] = {
 	{ "json", NULL, NULL, NULL, "", &config_switch, .offset = offsetof(struct settings, json), .letter = 'j' },
 };
 
-Test(launch, options_end_where_the_command_begins)
+Test(cli_launch, options_end_where_the_command_begins)
 {
 	static const struct {
 		const char *words[8];
@@ -250,7 +250,7 @@ Test(launch, options_end_where_the_command_begins)
 	}
 }
 
-Test(launch, wrong_short_options)
+Test(cli_launch, wrong_short_options)
 {
 	static const char *const words[] = { "-x", "-o", "-jx" };
 

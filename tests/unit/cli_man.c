@@ -112,7 +112,7 @@ static void compare_environment(const char *help)
 	}
 }
 
-Test(man, every_option_is_documented)
+Test(cli_man, every_option_is_documented)
 {
 	static const struct {
 		const char *name, *section;
@@ -137,7 +137,7 @@ Test(man, every_option_is_documented)
 }
 
 /* The parameters are those that the refusal of an unknown one lists. */
-Test(man, every_query_parameter_is_documented)
+Test(cli_man, every_query_parameter_is_documented)
 {
 	char error[QUERY_ERROR_SIZE], item[64], *list, *name, *save;
 	struct query query;
@@ -158,7 +158,7 @@ Test(man, every_query_parameter_is_documented)
 	cr_expect_geq(n, 17);
 }
 
-Test(man, a_missing_option_is_noticed)
+Test(cli_man, a_missing_option_is_noticed)
 {
 	cr_expect(documents(".It Fl -id-header Ar NAME\n", "id-header"));
 	cr_expect_not(documents(".It Fl -id-header Ar NAME\n", "id"));

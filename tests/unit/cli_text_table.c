@@ -10,7 +10,7 @@
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-Test(table, durations)
+Test(cli_text_table, durations)
 {
 	static const struct {
 		int64_t ns;
@@ -52,7 +52,7 @@ Test(table, durations)
 	}
 }
 
-Test(table, bytes)
+Test(cli_text_table, bytes)
 {
 	static const struct {
 		uint64_t bytes;
@@ -78,7 +78,7 @@ Test(table, bytes)
 	}
 }
 
-Test(table, clock)
+Test(cli_text_table, clock)
 {
 	char got[16];
 
@@ -112,7 +112,7 @@ static char *print(const char *const *cells, size_t n, unsigned width, bool has_
 	return text;
 }
 
-Test(table, fits_what_it_is_given)
+Test(cli_text_table, fits_what_it_is_given)
 {
 	static const char *const cells[] = { "gunicorn", "/system.slice/web", "1.23ms", "exact", "x", "/",
 					     NULL,       "boundary" };
@@ -152,7 +152,7 @@ Test(table, fits_what_it_is_given)
 	}
 }
 
-Test(table, never_wider_than_asked_while_something_gives)
+Test(cli_text_table, never_wider_than_asked_while_something_gives)
 {
 	static const char *const cells[] = { "a-very-long-name-of-a-process",
 					     "/kubepods.slice/kubepods-burstable.slice/x", "123ms", "inferred" };
@@ -170,7 +170,7 @@ Test(table, never_wider_than_asked_while_something_gives)
 	}
 }
 
-Test(table, foreign_bytes_stay_harmless)
+Test(cli_text_table, foreign_bytes_stay_harmless)
 {
 	static const struct {
 		const char *in, *out;
@@ -203,7 +203,7 @@ Test(table, foreign_bytes_stay_harmless)
 	}
 }
 
-Test(table, wide_characters_keep_columns_straight)
+Test(cli_text_table, wide_characters_keep_columns_straight)
 {
 	static const char *const cells[] = { "\xe6\x97\xa5\xe6\x9c\xac", "/a", "1ns", "x", "abcd", "/b", "2ns", "y" };
 	char *got = print(cells, N(cells), 100, false);
@@ -214,7 +214,7 @@ Test(table, wide_characters_keep_columns_straight)
 	free(got);
 }
 
-Test(table, colour_only_where_wanted)
+Test(cli_text_table, colour_only_where_wanted)
 {
 	static const char *const cells[] = { "a", "b", "5", "c" };
 	char *plain = print(cells, N(cells), 100, false), *coloured = print(cells, N(cells), 100, true);
@@ -226,7 +226,7 @@ Test(table, colour_only_where_wanted)
 	free(coloured);
 }
 
-Test(table, empty)
+Test(cli_text_table, empty)
 {
 	char *got = print(NULL, 0, 100, false);
 

@@ -19,7 +19,7 @@ static void end(void)
 	runtimes_free(runtimes);
 }
 
-TestSuite(agent_runtimes, .init = begin, .fini = end);
+TestSuite(collect_runtimes, .init = begin, .fini = end);
 
 static uint64_t asked(void)
 {
@@ -33,7 +33,7 @@ static void ask_self(uint64_t start, uint64_t wanted)
 	cr_expect_eq(runtimes_counts(runtimes)->unreadable, 0);
 }
 
-Test(agent_runtimes, asked_once)
+Test(collect_runtimes, asked_once)
 {
 	ask_self(5, 1);
 	ask_self(5, 1);
@@ -42,7 +42,7 @@ Test(agent_runtimes, asked_once)
 	cr_expect_gt(runtimes_counts(runtimes)->longest_ns, 0);
 }
 
-Test(agent_runtimes, forgotten_with_the_process)
+Test(collect_runtimes, forgotten_with_the_process)
 {
 	struct thread_row row = { .pid = (uint32_t)getpid(), .leader_start_boot_ns = 5 };
 	struct sample with = { .threads = &row, .n_threads = 1 }, without = { .n_threads = 0 };
@@ -62,7 +62,7 @@ Test(agent_runtimes, forgotten_with_the_process)
 	ask_self(5, 3);
 }
 
-Test(agent_runtimes, one_that_has_ended_is_no_other_runtime)
+Test(collect_runtimes, one_that_has_ended_is_no_other_runtime)
 {
 	pid_t pid = fork();
 
@@ -74,7 +74,7 @@ Test(agent_runtimes, one_that_has_ended_is_no_other_runtime)
 }
 
 /* Go's own tool, which writes more than the pipe holds and so does not end before it was looked at. */
-Test(agent_runtimes, go)
+Test(collect_runtimes, go)
 {
 	int ends[2];
 	pid_t pid;

@@ -83,7 +83,7 @@ static void expect(const struct time_sum *sum, uint64_t count, uint64_t total, u
 	}
 }
 
-Test(model_clients, a_first_read_counts_from_the_beginning)
+Test(drum_clients, a_first_read_counts_from_the_beginning)
 {
 	struct time_sums sums;
 	struct clients *c;
@@ -105,7 +105,7 @@ Test(model_clients, a_first_read_counts_from_the_beginning)
 	clients_free(c);
 }
 
-Test(model_clients, one_that_looks_without_reading_moves_nobody)
+Test(drum_clients, one_that_looks_without_reading_moves_nobody)
 {
 	struct clients *c;
 	struct client *one;
@@ -125,7 +125,7 @@ Test(model_clients, one_that_looks_without_reading_moves_nobody)
 	clients_free(c);
 }
 
-Test(model_clients, scopes_are_apart)
+Test(drum_clients, scopes_are_apart)
 {
 	const struct client_scope one = pid_scope(1), two = pid_scope(2), cgroup = { 2, 0, "5" };
 	struct clients *c;
@@ -153,7 +153,7 @@ static bool knows_cgroup(void *context, const struct served_by *by)
 }
 
 /* Where a process is may not be known yet: its sums wait, and nobody has them twice. */
-Test(model_clients, what_is_not_known_yet_waits)
+Test(drum_clients, what_is_not_known_yet_waits)
 {
 	uint64_t known = 6;
 	struct clients *c;
@@ -201,7 +201,7 @@ static struct time_sums recount(const struct sdk_sample *told, size_t from, size
 	return sums;
 }
 
-Test(model_clients, like_a_recount_of_everything)
+Test(drum_clients, like_a_recount_of_everything)
 {
 	struct sdk_sample *told = calloc(STEPS, sizeof(*told));
 	size_t n = 0, seen[NAMES][PIDS + 1] = { 0 };
@@ -235,7 +235,7 @@ Test(model_clients, like_a_recount_of_everything)
 
 /* --- bounds --- */
 
-Test(model_clients, the_least_recent_goes)
+Test(drum_clients, the_least_recent_goes)
 {
 	struct clients *c;
 	struct time_sums sums;
@@ -264,7 +264,7 @@ Test(model_clients, the_least_recent_goes)
 }
 
 /* The one that goes held what others need. */
-Test(model_clients, who_goes_takes_nothing_along)
+Test(drum_clients, who_goes_takes_nothing_along)
 {
 	struct client_scope other = pid_scope(1);
 	struct clients *c;
@@ -288,7 +288,7 @@ Test(model_clients, who_goes_takes_nothing_along)
 }
 
 /* Thousands of processes that served one request each: those of long ago still count in their cgroup, once. */
-Test(model_clients, processes_of_long_ago_count_by_cgroup)
+Test(drum_clients, processes_of_long_ago_count_by_cgroup)
 {
 	enum { N = 3 * SERVED_MAX };
 	const struct client_scope cgroup = { 2, 0, "5" }, late = { 2, 0, "5" }, old = pid_scope(10),
@@ -312,7 +312,7 @@ Test(model_clients, processes_of_long_ago_count_by_cgroup)
 }
 
 /* As many cgroups as processes. */
-Test(model_clients, cgroups_of_long_ago_count_in_everything)
+Test(drum_clients, cgroups_of_long_ago_count_in_everything)
 {
 	enum { N = 2 * SERVED_MAX };
 	struct clients *c;
@@ -335,7 +335,7 @@ static double seconds(void)
 }
 
 /* 256 clients with scopes of their own read once a second while 10,000 requests a second end: a fraction of a core. */
-Test(model_clients, ends_are_cheap_with_many_clients)
+Test(drum_clients, ends_are_cheap_with_many_clients)
 {
 	enum { ENDS = 100000, PER_READ = 10000 };
 	struct clients *c;
@@ -363,7 +363,7 @@ Test(model_clients, ends_are_cheap_with_many_clients)
 
 /* --- CPU --- */
 
-Test(model_clients, cpu_of_processes)
+Test(drum_clients, cpu_of_processes)
 {
 	struct client_cpu *list = calloc(3, sizeof(*list));
 	struct clients *c;
@@ -389,7 +389,7 @@ Test(model_clients, cpu_of_processes)
 
 /* --- routes --- */
 
-Test(model_clients, prediction_paths)
+Test(drum_clients, prediction_paths)
 {
 	static const struct {
 		const char *path;
@@ -431,7 +431,7 @@ Test(model_clients, prediction_paths)
 		cr_expect_eq(prediction_path(cases[i].path), cases[i].is, "%s", cases[i].path ? cases[i].path : "NULL");
 }
 
-Test(model_clients, programs_say_how_long_they_took)
+Test(drum_clients, programs_say_how_long_they_took)
 {
 	struct clients *c;
 	struct time_sums sums;
@@ -447,7 +447,7 @@ Test(model_clients, programs_say_how_long_they_took)
 }
 
 /* Above the row limit: sums by process, with bounds that may come a look late. */
-Test(model_clients, what_nobody_saw_counts_too)
+Test(drum_clients, what_nobody_saw_counts_too)
 {
 	struct rate_limited u = {
 		.pid = 1, .count = 3, .total_ns = 900, .min_ns = 200, .max_ns = 500, .comm = "server"

@@ -61,7 +61,7 @@ static int feed(struct http_chunked *scan, const char *bytes, size_t n, size_t *
 	return r;
 }
 
-Test(http_chunked, whole)
+Test(http1_chunked, whole)
 {
 	for (size_t i = 0; i < N_BODIES; i++) {
 		struct http_chunked scan;
@@ -84,14 +84,14 @@ static void split_at(const struct body *body, size_t n)
 		cr_expect_eq(first + second, body->used, "%s at %zu", body->bytes, n);
 }
 
-Test(http_chunked, split_at_every_byte)
+Test(http1_chunked, split_at_every_byte)
 {
 	for (size_t i = 0; i < N_BODIES; i++)
 		for (size_t n = 0; n <= strlen(bodies[i].bytes); n++)
 			split_at(&bodies[i], n);
 }
 
-Test(http_chunked, byte_by_byte)
+Test(http1_chunked, byte_by_byte)
 {
 	for (size_t i = 0; i < N_BODIES; i++) {
 		struct http_chunked scan;
@@ -105,7 +105,7 @@ Test(http_chunked, byte_by_byte)
 	}
 }
 
-Test(http_chunked, over_stays_over_and_lost_stays_lost)
+Test(http1_chunked, over_stays_over_and_lost_stays_lost)
 {
 	struct http_chunked scan;
 	size_t used;
@@ -121,7 +121,7 @@ Test(http_chunked, over_stays_over_and_lost_stays_lost)
 	cr_expect_eq(http_chunked_skip(&scan, 0), -EINVAL);
 }
 
-Test(http_chunked, unseen_data)
+Test(http1_chunked, unseen_data)
 {
 	static const struct {
 		const char *before;

@@ -28,7 +28,7 @@ static void expect_id(const char *fields, const struct http_id_headers *extra, c
 	cr_expect(http_view_equals(http_id_view(&got.id), id), "%s: id '%.*s'", fields, got.id.length, got.id.text);
 }
 
-Test(http_ids, forms)
+Test(http1_ids, forms)
 {
 	static const struct {
 		const char *fields, *source, *id;
@@ -103,7 +103,7 @@ static const char *const ordered[][2] = {
 
 enum { N_ORDERED = sizeof(ordered) / sizeof(ordered[0]) };
 
-Test(http_ids, the_list_decides_not_the_position)
+Test(http1_ids, the_list_decides_not_the_position)
 {
 	cr_assert_eq(N_ORDERED, HTTP_ID_SOURCES - HTTP_ID_X_REQUEST_ID);
 	for (unsigned a = 0; a < N_ORDERED; a++)
@@ -117,7 +117,7 @@ Test(http_ids, the_list_decides_not_the_position)
 		}
 }
 
-Test(http_ids, first_usable_line_of_a_name)
+Test(http1_ids, first_usable_line_of_a_name)
 {
 	expect_id("X-Request-ID: a\r\nX-Request-ID: b\r\n", NULL, "x-request-id", "a");
 	expect_id("X-Request-ID:\r\nX_Request_ID: b\r\n", NULL, "x-request-id", "b");
@@ -125,7 +125,7 @@ Test(http_ids, first_usable_line_of_a_name)
 	expect_id("X-Request-ID: \r\nX-Amzn-Trace-Id: x\r\nb3: c-1\r\n", NULL, "b3", "c");
 }
 
-Test(http_ids, custom_headers_go_first)
+Test(http1_ids, custom_headers_go_first)
 {
 	static const char *const names[] = { "My-Id", "X-Other", "B3" };
 	const struct http_id_headers extra = { names, 3 };
@@ -139,7 +139,7 @@ Test(http_ids, custom_headers_go_first)
 	expect_id("X-Request-ID: a\r\nb3: 0\r\n", &extra, "x-request-id", "a");
 }
 
-Test(http_ids, custom_headers_are_bounded)
+Test(http1_ids, custom_headers_are_bounded)
 {
 	static char text[300][16];
 	static const char *names[300];
@@ -153,7 +153,7 @@ Test(http_ids, custom_headers_are_bounded)
 	expect_id("X-Request-ID: b\r\nn-255: a\r\n", &extra, "x-request-id", "b");
 }
 
-Test(http_ids, cut_at_128_bytes)
+Test(http1_ids, cut_at_128_bytes)
 {
 	char fields[1024], head[1200];
 	for (int n = 126; n < 400; n++) {
@@ -166,7 +166,7 @@ Test(http_ids, cut_at_128_bytes)
 	}
 }
 
-Test(http_ids, traceparent)
+Test(http1_ids, traceparent)
 {
 	static const struct {
 		const char *value;
@@ -208,7 +208,7 @@ Test(http_ids, traceparent)
 	}
 }
 
-Test(http_ids, first_valid_traceparent)
+Test(http1_ids, first_valid_traceparent)
 {
 	static const char other[] = "traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n";
 	char fields[512], head[1024];
@@ -220,7 +220,7 @@ Test(http_ids, first_valid_traceparent)
 }
 
 /* A NUL ends neither a name nor a value, and is no digit of base64; an id that holds one is none. */
-Test(http_ids, nul_bytes)
+Test(http1_ids, nul_bytes)
 {
 	static const char none[] = "GET / HTTP/1.1\r\nX-Request-ID\0: b\r\nX-Request-ID: a\0b\r\nX-Request-ID: \0\r\n"
 				   "uber-trace-id: a\0b:1\r\nsw8: 1-YQ\0=-x\r\nsw8: 1-AGE=-x\r\n\r\n";
@@ -233,7 +233,7 @@ Test(http_ids, nul_bytes)
 	cr_expect(http_view_equals(http_id_view(&got.id), "a"));
 }
 
-Test(http_ids, of_a_response)
+Test(http1_ids, of_a_response)
 {
 	static const char head[] =
 		"HTTP/1.1 200 OK\r\ntraceparent: " PARENT "\r\nb3: t-1\r\nX-Correlation-ID: c\r\nX-Mine: m\r\n\r\n";
@@ -247,7 +247,7 @@ Test(http_ids, of_a_response)
 	cr_expect_eq(got.id.source, HTTP_ID_CUSTOM);
 }
 
-Test(http_ids, source_names)
+Test(http1_ids, source_names)
 {
 	struct http_id id = { .source = HTTP_ID_NONE };
 	cr_expect_null(http_id_source_name(&id, NULL));

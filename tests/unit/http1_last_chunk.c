@@ -18,7 +18,7 @@ static bool ends(const char *bytes, size_t n)
 	return ret;
 }
 
-Test(http_last_chunk, ends)
+Test(http1_last_chunk, ends)
 {
 	static const char *const table[] = {
 		"0\r\n\r\n",
@@ -39,7 +39,7 @@ Test(http_last_chunk, ends)
 		cr_expect(ends(table[i], strlen(table[i])), "%s", table[i]);
 }
 
-Test(http_last_chunk, does_not_end)
+Test(http1_last_chunk, does_not_end)
 {
 	static const char *const table[] = {
 		"",
@@ -70,7 +70,7 @@ Test(http_last_chunk, does_not_end)
 		cr_expect_not(ends(table[i], strlen(table[i])), "%s", table[i]);
 }
 
-Test(http_last_chunk, cut_at_every_byte)
+Test(http1_last_chunk, cut_at_every_byte)
 {
 	static const char bytes[] = "2\r\nok\r\n0;a=b\r\nT: 1\r\nU: 2\r\n\r\n";
 

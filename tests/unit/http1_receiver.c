@@ -106,7 +106,7 @@ static void conversation_is_found(const struct feed *f, const char *how, size_t 
 	cr_assert(receiver_idle(&f->receiver));
 }
 
-Test(model_receiver, one_read)
+Test(http1_receiver, one_read)
 {
 	struct feed f = { 0 };
 
@@ -115,7 +115,7 @@ Test(model_receiver, one_read)
 	receiver_done(&f.receiver);
 }
 
-Test(model_receiver, byte_by_byte)
+Test(http1_receiver, byte_by_byte)
 {
 	struct feed f = { 0 };
 
@@ -125,7 +125,7 @@ Test(model_receiver, byte_by_byte)
 	receiver_done(&f.receiver);
 }
 
-Test(model_receiver, cut_in_three_at_every_two_bytes)
+Test(http1_receiver, cut_in_three_at_every_two_bytes)
 {
 	size_t n = sizeof(conversation) - 1;
 
@@ -143,7 +143,7 @@ Test(model_receiver, cut_in_three_at_every_two_bytes)
 }
 
 /* A head begins when its first byte was read, not when it became whole; an empty line before it is not its begin. */
-Test(model_receiver, begin_is_the_first_byte)
+Test(http1_receiver, begin_is_the_first_byte)
 {
 	struct feed f = { 0 };
 
@@ -159,7 +159,7 @@ Test(model_receiver, begin_is_the_first_byte)
 }
 
 /* Some clients end a body with an empty line that is not part of it. The next request did not begin with that. */
-Test(model_receiver, stray_line_after_a_body)
+Test(http1_receiver, stray_line_after_a_body)
 {
 	struct feed f = { 0 };
 
@@ -173,7 +173,7 @@ Test(model_receiver, stray_line_after_a_body)
 }
 
 /* Bodies longer than what is shown: of the reads' ends, of whole reads, and of reads no record tells about. */
-Test(model_receiver, bodies_not_shown)
+Test(http1_receiver, bodies_not_shown)
 {
 	struct feed f = { 0 };
 	const char *post = POST("/a", "10000", "");
@@ -196,7 +196,7 @@ Test(model_receiver, bodies_not_shown)
 }
 
 /* The body's last bytes and the next head in one read, the read before untold. */
-Test(model_receiver, body_ends_inside_a_read)
+Test(http1_receiver, body_ends_inside_a_read)
 {
 	struct feed f = { 0 };
 
@@ -208,7 +208,7 @@ Test(model_receiver, body_ends_inside_a_read)
 	receiver_done(&f.receiver);
 }
 
-Test(model_receiver, chunks_not_shown)
+Test(http1_receiver, chunks_not_shown)
 {
 	struct feed f = { 0 };
 	uint64_t next;
@@ -225,7 +225,7 @@ Test(model_receiver, chunks_not_shown)
 }
 
 /* A size line went by unseen: the place is lost and nothing is guessed, until a new turn. */
-Test(model_receiver, lost_in_chunks)
+Test(http1_receiver, lost_in_chunks)
 {
 	struct feed f = { 0 };
 	uint64_t next;
@@ -247,7 +247,7 @@ Test(model_receiver, lost_in_chunks)
  * A read that nobody told about, and then a new turn: where it begins is known for sure, whatever went by before. So
  * one lost record costs one head and not two.
  */
-Test(model_receiver, resume_after_an_untold_read)
+Test(http1_receiver, resume_after_an_untold_read)
 {
 	struct feed f = { 0 };
 	uint64_t next;
@@ -264,7 +264,7 @@ Test(model_receiver, resume_after_an_untold_read)
 }
 
 /* Untold bytes up to a body's last, beyond it, and within: only within does the body go on. */
-Test(model_receiver, resume_after_an_untold_body)
+Test(http1_receiver, resume_after_an_untold_body)
 {
 	for (size_t untold = 8; untold <= 12; untold++) {
 		struct feed f = { 0 };
@@ -284,7 +284,7 @@ Test(model_receiver, resume_after_an_untold_body)
 }
 
 /* Untold bytes inside a chunk's data change nothing. */
-Test(model_receiver, resume_inside_a_chunk)
+Test(http1_receiver, resume_inside_a_chunk)
 {
 	struct feed f = { 0 };
 
@@ -299,7 +299,7 @@ Test(model_receiver, resume_inside_a_chunk)
 }
 
 /* resume changes nothing while the place is known. */
-Test(model_receiver, resume_in_a_body)
+Test(http1_receiver, resume_in_a_body)
 {
 	struct feed f = { 0 };
 
@@ -313,7 +313,7 @@ Test(model_receiver, resume_in_a_body)
 	receiver_done(&f.receiver);
 }
 
-Test(model_receiver, resume_in_a_head)
+Test(http1_receiver, resume_in_a_head)
 {
 	struct feed f = { 0 };
 
@@ -325,7 +325,7 @@ Test(model_receiver, resume_in_a_head)
 	receiver_done(&f.receiver);
 }
 
-Test(model_receiver, junk)
+Test(http1_receiver, junk)
 {
 	static const char *const junk[] = { "\x16\x03\x01\x02\x01junk",
 					    "SSH-2.0-OpenSSH\r\n",
@@ -363,7 +363,7 @@ static size_t large_head(char *to, size_t n, const char *path)
 }
 
 /* Every read is shown whole: found up to HEAD_TOTAL, whatever the reads. */
-Test(model_receiver, large_heads_shown)
+Test(http1_receiver, large_heads_shown)
 {
 	static char bytes[HEAD_TOTAL + 100];
 	static const size_t sizes[] = { HEAD_COPY, HEAD_COPY + 1, HEAD_TOTAL - 1, HEAD_TOTAL },
@@ -388,7 +388,7 @@ Test(model_receiver, large_heads_shown)
 }
 
 /* One read larger than the copy: the head is known as far as it was copied, and said to be cut. */
-Test(model_receiver, head_larger_than_the_copy)
+Test(http1_receiver, head_larger_than_the_copy)
 {
 	static char bytes[8000];
 	struct feed f = { 0 };
@@ -409,7 +409,7 @@ Test(model_receiver, head_larger_than_the_copy)
 }
 
 /* Beyond HEAD_TOTAL, shown whole: cut, once, and nothing kept. */
-Test(model_receiver, head_beyond_the_total)
+Test(http1_receiver, head_beyond_the_total)
 {
 	static char bytes[HEAD_TOTAL + 500];
 
@@ -432,7 +432,7 @@ Test(model_receiver, head_beyond_the_total)
 }
 
 /* Only the request line's beginning was shown: no head, counted. */
-Test(model_receiver, not_even_a_request_line)
+Test(http1_receiver, not_even_a_request_line)
 {
 	struct feed f = { 0 };
 
@@ -446,7 +446,7 @@ Test(model_receiver, not_even_a_request_line)
 
 /* --- a tunnel --- */
 
-Test(model_receiver, tunnel)
+Test(http1_receiver, tunnel)
 {
 	struct feed f = { 0 };
 
@@ -494,7 +494,7 @@ static size_t converse(unsigned *seed, char *to, size_t room, uint64_t *offsets,
 }
 
 /* However the bytes are cut into reads, the same heads come out. */
-Test(model_receiver, cuts_change_nothing)
+Test(http1_receiver, cuts_change_nothing)
 {
 	static char bytes[8192];
 	unsigned seed = 11;
@@ -522,7 +522,7 @@ Test(model_receiver, cuts_change_nothing)
 }
 
 /* Bytes that go by unshown or untold may hide heads, but never make one out of a body or move one. */
-Test(model_receiver, gaps_invent_nothing)
+Test(http1_receiver, gaps_invent_nothing)
 {
 	static char bytes[8192];
 	unsigned seed = 12;
@@ -556,7 +556,7 @@ Test(model_receiver, gaps_invent_nothing)
 }
 
 /* Half heads of others take no room from one that comes whole; the next half one is cut where it is. */
-Test(model_receiver, budget_of_all)
+Test(http1_receiver, budget_of_all)
 {
 	struct receiver_budget budget = { .bytes_max = 100 };
 	struct feed slow[3] = { 0 }, whole = { 0 };

@@ -113,7 +113,7 @@ static void expect_shape(const struct shape *shape, const struct http_request *g
 	cr_expect_eq(got->id.source, HTTP_ID_NONE, "%s", shape->head);
 }
 
-Test(http_request, shapes)
+Test(http1_request, shapes)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		struct http_request got;
@@ -122,7 +122,7 @@ Test(http_request, shapes)
 	}
 }
 
-Test(http_request, what_follows_is_not_looked_at)
+Test(http1_request, what_follows_is_not_looked_at)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		struct http_request got;
@@ -160,7 +160,7 @@ static void cut_at(const struct shape *shape, size_t n)
 	free(bytes);
 }
 
-Test(http_request, cut_at_every_byte)
+Test(http1_request, cut_at_every_byte)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		for (size_t n = 0; n < strlen(shapes[i].head); n++)
@@ -214,7 +214,7 @@ static const struct junk {
 #undef JUNK
 };
 
-Test(http_request, junk_is_refused_at_its_first_byte)
+Test(http1_request, junk_is_refused_at_its_first_byte)
 {
 	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++)
 		for (size_t n = 0; n <= junk[i].n; n++) {
@@ -229,7 +229,7 @@ Test(http_request, junk_is_refused_at_its_first_byte)
 		}
 }
 
-Test(http_request, empty_lines_are_bounded)
+Test(http1_request, empty_lines_are_bounded)
 {
 	char bytes[100];
 	struct http_request got;
@@ -293,7 +293,7 @@ static const struct framing_case {
 	{ "Transfer-Encoding:\r\n chunked\r\n", HTTP_UNKNOWN, 0 },
 };
 
-Test(http_request, framing)
+Test(http1_request, framing)
 {
 	for (size_t i = 0; i < sizeof(framings) / sizeof(framings[0]); i++) {
 		char head[256];
@@ -305,14 +305,14 @@ Test(http_request, framing)
 	}
 }
 
-Test(http_request, no_chunks_in_http_1_0)
+Test(http1_request, no_chunks_in_http_1_0)
 {
 	struct http_request got;
 	cr_assert_eq(parse_text("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", &got), 1);
 	cr_expect_eq(got.framing, HTTP_UNKNOWN);
 }
 
-Test(http_request, cut_head_keeps_whole_lines_only)
+Test(http1_request, cut_head_keeps_whole_lines_only)
 {
 	static const char head[] = "POST /p HTTP/1.1\r\nContent-Length: 12\r\nX-Request-ID: abcdef\r\n\r\n";
 	struct http_request got;
@@ -329,7 +329,7 @@ Test(http_request, cut_head_keeps_whole_lines_only)
 	expect_view(http_id_view(&got.id), "abcdef", "id");
 }
 
-Test(http_request, pipelined)
+Test(http1_request, pipelined)
 {
 	static const char bytes[] = "GET /1 HTTP/1.1\r\n\r\n\r\nGET /2 HTTP/1.1\r\nA: b\r\n\r\nGET /3 HTTP/1.1\n\n";
 	static const char *const paths[] = { "/1", "/2", "/3" };
@@ -344,7 +344,7 @@ Test(http_request, pipelined)
 }
 
 /* 16 KiB of one long target, of fields, of folds: as large as it gets, and none of them special. */
-Test(http_request, largest_heads)
+Test(http1_request, largest_heads)
 {
 	static const char *const fill[] = { "x", "A:b\r\n", "\r\n ", ":" };
 	static const char *const start[] = { "GET /", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b",

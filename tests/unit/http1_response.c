@@ -60,7 +60,7 @@ static void expect_shape(const struct shape *shape, const struct http_response *
 	cr_expect(http_view_equals(http_id_view(&got->id), shape->id), "%s", shape->head);
 }
 
-Test(http_response, shapes)
+Test(http1_response, shapes)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		for (int more = 0; more < 2; more++) {
@@ -72,7 +72,7 @@ Test(http_response, shapes)
 		}
 }
 
-Test(http_response, cut_at_every_byte)
+Test(http1_response, cut_at_every_byte)
 {
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		for (size_t n = 0; n < strlen(shapes[i].head); n++) {
@@ -90,7 +90,7 @@ Test(http_response, cut_at_every_byte)
 		}
 }
 
-Test(http_response, junk_is_refused_at_its_first_byte)
+Test(http1_response, junk_is_refused_at_its_first_byte)
 {
 	static const struct {
 		const char *bytes;
@@ -123,7 +123,7 @@ Test(http_response, junk_is_refused_at_its_first_byte)
 		}
 }
 
-Test(http_response, framing_needs_method_and_status)
+Test(http1_response, framing_needs_method_and_status)
 {
 	static const struct {
 		const char *method;
@@ -161,7 +161,7 @@ Test(http_response, framing_needs_method_and_status)
 	cr_expect_eq(http_response_framing(&none, (struct http_view){ 0 }), HTTP_LENGTH);
 }
 
-Test(http_response, cut_head_says_what_it_does_not_know)
+Test(http1_response, cut_head_says_what_it_does_not_know)
 {
 	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nX-Request-ID: abc\r\n\r\n";
 	struct http_response got;
@@ -174,7 +174,7 @@ Test(http_response, cut_head_says_what_it_does_not_know)
 }
 
 /* An interim response and the final one in one write. */
-Test(http_response, one_after_another)
+Test(http1_response, one_after_another)
 {
 	static const char bytes[] = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 	struct http_response got;

@@ -107,7 +107,7 @@ static char *exact_copy(const char *path)
 	return copy;
 }
 
-Test(http_route, table)
+Test(http1_route_fold, table)
 {
 	for (size_t i = 0; i < N_ROUTES; i++) {
 		char out[HTTP_ROUTE_MAX], again[HTTP_ROUTE_MAX];
@@ -121,7 +121,7 @@ Test(http_route, table)
 	}
 }
 
-Test(http_route, nul_bytes_and_no_path)
+Test(http1_route_fold, nul_bytes_and_no_path)
 {
 	char out[32];
 	cr_expect_eq(http_route_fold("/a/\0b/c", 7, out, sizeof(out)), 9);
@@ -147,7 +147,7 @@ static void fold_into(const char *path, const char *whole, size_t size)
 	free(out);
 }
 
-Test(http_route, every_size_of_output)
+Test(http1_route_fold, every_size_of_output)
 {
 	for (size_t i = 0; i < N_ROUTES; i++)
 		for (size_t size = 0; size < 120; size++)
@@ -155,7 +155,7 @@ Test(http_route, every_size_of_output)
 }
 
 /* A client that makes up ids in any of these ways makes one route. */
-Test(http_route, made_up_ids_are_one_route)
+Test(http1_route_fold, made_up_ids_are_one_route)
 {
 	static const char *const forms[][2] = {
 		{ "0123456789abcdef", "" },  { "", "-0000-4000-8000-0123456789ab" }, { "%", "" }, { "x;", "" },
@@ -172,7 +172,7 @@ Test(http_route, made_up_ids_are_one_route)
 		}
 }
 
-Test(http_route, longest_route_fits)
+Test(http1_route_fold, longest_route_fits)
 {
 	static const char segment[] = "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bcdef";
 	char path[1024] = "", out[HTTP_ROUTE_MAX];

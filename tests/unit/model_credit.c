@@ -30,7 +30,7 @@ static uint64_t closed(struct credit *a, uint64_t ns, uint32_t tid)
 	return credit_close(a, &whole, &none, tid).cost.cpu_ns;
 }
 
-Test(model_account, one_thread_stretch_by_stretch)
+Test(model_credit, one_thread_stretch_by_stretch)
 {
 	struct credit a = { 0 };
 
@@ -40,7 +40,7 @@ Test(model_account, one_thread_stretch_by_stretch)
 	cr_expect_eq(closed(&a, 7, 1), 7, "the next stretch is counted from 0");
 }
 
-Test(model_account, another_thread_has_nothing_in_it)
+Test(model_credit, another_thread_has_nothing_in_it)
 {
 	struct credit a = { 0 };
 
@@ -52,7 +52,7 @@ Test(model_account, another_thread_has_nothing_in_it)
 /*
  * Three threads were seen with 10, 20 and 30 and have run 5 more each when they tell: 15 are left, whoever tells first.
  */
-Test(model_account, several_threads_seen_together)
+Test(model_credit, several_threads_seen_together)
 {
 	static const uint32_t order[][3] = { { 1, 2, 3 }, { 3, 2, 1 }, { 2, 3, 1 } };
 
@@ -70,7 +70,7 @@ Test(model_account, several_threads_seen_together)
 }
 
 /* Of several threads' account nobody becomes the owner. */
-Test(model_account, credit_after_several)
+Test(model_credit, credit_after_several)
 {
 	struct credit a = { 0 };
 	struct cost seen = cpu(30);
@@ -83,7 +83,7 @@ Test(model_account, credit_after_several)
 }
 
 /* No sum that only grows falls below 0 where one thread's share is less than what is in the account. */
-Test(model_account, memory_of_several_threads)
+Test(model_credit, memory_of_several_threads)
 {
 	struct credit a = { 0 };
 	struct cost c = cpu(1);

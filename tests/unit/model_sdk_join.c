@@ -36,7 +36,7 @@ static void teardown(void)
 	sdk_join_free(join);
 }
 
-TestSuite(model_sdk_sample, .init = setup, .fini = teardown);
+TestSuite(model_sdk_join, .init = setup, .fini = teardown);
 
 static struct sdk_sample told(uint64_t handle, const char *id, bool ended)
 {
@@ -94,7 +94,7 @@ static void expect_one(bool is_told)
 	cr_assert_eq(out[0]->cost.cpu_ns, (is_told ? 4 : 9) * MS);
 }
 
-Test(model_sdk_sample, alone)
+Test(model_sdk_join, alone)
 {
 	struct sdk_sample t = told(3, "alone", true);
 
@@ -111,7 +111,7 @@ Test(model_sdk_sample, alone)
 	cr_assert_eq(sdk_join_counts(join)->in_flight, 0);
 }
 
-Test(model_sdk_sample, goes_on_then_ends_under_one_handle)
+Test(model_sdk_join, goes_on_then_ends_under_one_handle)
 {
 	struct sdk_sample t = told(3, "long", false);
 	const struct request *active;
@@ -131,7 +131,7 @@ Test(model_sdk_sample, goes_on_then_ends_under_one_handle)
 	cr_assert_eq(sdk_join_counts(join)->started, 1);
 }
 
-Test(model_sdk_sample, joined_by_the_response)
+Test(model_sdk_join, joined_by_the_response)
 {
 	struct sdk_sample t = told(3, "", true);
 
@@ -153,7 +153,7 @@ Test(model_sdk_sample, joined_by_the_response)
 }
 
 /* What time_info counts: the program's word, else the socket's, else the whole of what the program says. */
-Test(model_sdk_sample, from_entry_to_response)
+Test(model_sdk_join, from_entry_to_response)
 {
 	struct sdk_sample t = told(3, "", true);
 	struct request *r = seen(t.key, "told");
@@ -177,7 +177,7 @@ Test(model_sdk_sample, from_entry_to_response)
 	cr_assert_eq(out[2]->sdk.handled_ns, 20 * MS);
 }
 
-Test(model_sdk_sample, joined_by_id_of_the_response)
+Test(model_sdk_join, joined_by_id_of_the_response)
 {
 	struct sdk_sample t = told(3, "made-by-the-program", true);
 	struct request *r = seen(0, "reqmeter-5");
@@ -190,7 +190,7 @@ Test(model_sdk_sample, joined_by_id_of_the_response)
 	cr_assert_str_eq(out[0]->id, "made-by-the-program");
 }
 
-Test(model_sdk_sample, told_first_waits_for_its_socket)
+Test(model_sdk_join, told_first_waits_for_its_socket)
 {
 	struct sdk_sample t = told(3, "same", true);
 	struct request *r = seen(0, "same");
@@ -203,7 +203,7 @@ Test(model_sdk_sample, told_first_waits_for_its_socket)
 	expect_one(true);
 }
 
-Test(model_sdk_sample, socket_first_waits_for_its_program)
+Test(model_sdk_join, socket_first_waits_for_its_program)
 {
 	struct sdk_sample t = told(3, "same", false);
 
@@ -217,7 +217,7 @@ Test(model_sdk_sample, socket_first_waits_for_its_program)
 	cr_assert_eq(n_out, 1);
 }
 
-Test(model_sdk_sample, one_id_twice)
+Test(model_sdk_join, one_id_twice)
 {
 	struct sdk_sample both[2] = { told(3, "retry", true), told(4, "retry", true) };
 
@@ -229,7 +229,7 @@ Test(model_sdk_sample, one_id_twice)
 	cr_assert_neq(out[0]->sdk.key, out[1]->sdk.key);
 }
 
-Test(model_sdk_sample, nobody_tells)
+Test(model_sdk_join, nobody_tells)
 {
 	sdk_join_socket_ended(join, seen(0, "health"));
 	sample(NULL, 0, NULL, 10);
@@ -239,7 +239,7 @@ Test(model_sdk_sample, nobody_tells)
 	cr_assert_str_eq(request_confidence(out[0]), "boundary");
 }
 
-Test(model_sdk_sample, another_process_is_another_request)
+Test(model_sdk_join, another_process_is_another_request)
 {
 	struct sdk_sample t = told(3, "same", true);
 	struct request *r = seen(0, "same");
@@ -251,7 +251,7 @@ Test(model_sdk_sample, another_process_is_another_request)
 	cr_assert_eq(n_out, 2);
 }
 
-Test(model_sdk_sample, lost_is_no_row)
+Test(model_sdk_join, lost_is_no_row)
 {
 	struct sdk_sample t = told(3, "lost", true);
 
@@ -261,7 +261,7 @@ Test(model_sdk_sample, lost_is_no_row)
 	cr_assert_eq(sdk_join_counts(join)->rows_dropped, 1);
 }
 
-Test(model_sdk_sample, lost_leaves_what_the_socket_shows)
+Test(model_sdk_join, lost_leaves_what_the_socket_shows)
 {
 	struct sdk_sample t = told(3, "lost", true);
 
@@ -271,7 +271,7 @@ Test(model_sdk_sample, lost_leaves_what_the_socket_shows)
 	expect_one(false);
 }
 
-Test(model_sdk_sample, its_end_is_lost)
+Test(model_sdk_join, its_end_is_lost)
 {
 	struct sdk_sample t = told(3, "gone", false);
 
@@ -286,7 +286,7 @@ Test(model_sdk_sample, its_end_is_lost)
 }
 
 /* Its thread lost the CPU between closing the slot and writing down the end. */
-Test(model_sdk_sample, missing_while_it_is_being_ended)
+Test(model_sdk_join, missing_while_it_is_being_ended)
 {
 	struct sdk_sample t = told(3, "same", false), alone = told(4, "alone", false), both[2] = { t, alone };
 	struct request *r = seen(0, "same");
@@ -312,7 +312,7 @@ Test(model_sdk_sample, missing_while_it_is_being_ended)
  * It is written down while the table is being read: the sample that is made of that has no word of it, late as it may
  * be.
  */
-Test(model_sdk_sample, one_sample_without_it)
+Test(model_sdk_join, one_sample_without_it)
 {
 	struct sdk_sample t = told(3, "same", true);
 
@@ -323,7 +323,7 @@ Test(model_sdk_sample, one_sample_without_it)
 	expect_one(true);
 }
 
-Test(model_sdk_sample, its_program_ended_without_a_word)
+Test(model_sdk_join, its_program_ended_without_a_word)
 {
 	struct sdk_sample t = told(3, "same", false);
 	struct request *r = seen(0, "same");
@@ -338,7 +338,7 @@ Test(model_sdk_sample, its_program_ended_without_a_word)
 }
 
 /* No thread of the program is in a sample: what its sockets show may still be told of. */
-Test(model_sdk_sample, its_threads_are_not_seen_once)
+Test(model_sdk_join, its_threads_are_not_seen_once)
 {
 	struct thread_row other = { .pid = PID + 1, .tid = PID + 1 };
 	struct sample s = { .threads = &other, .n_threads = 1, .now_ns = now_ns };
@@ -351,7 +351,7 @@ Test(model_sdk_sample, its_threads_are_not_seen_once)
 	expect_one(true);
 }
 
-Test(model_sdk_sample, dies_with_its_process)
+Test(model_sdk_join, dies_with_its_process)
 {
 	struct sdk_sample t = told(3, "dies", true);
 

@@ -44,7 +44,7 @@ static void teardown(void)
 	sdk_join_free(join);
 }
 
-TestSuite(model_told_match, .init = setup, .fini = teardown);
+TestSuite(model_sdk_match, .init = setup, .fini = teardown);
 
 /* Each step is a millisecond later than the one before. */
 static uint64_t later(void)
@@ -145,7 +145,7 @@ static void expect_apart(size_t n)
 		cr_assert(!out[i]->sdk.reported || !out[i]->connection, "joined");
 }
 
-Test(model_told_match, answered_after_it_was_left)
+Test(model_sdk_match, answered_after_it_was_left)
 {
 	struct request *r = reads(TID);
 
@@ -155,7 +155,7 @@ Test(model_told_match, answered_after_it_was_left)
 	expect_one(r);
 }
 
-Test(model_told_match, answered_by_another_thread_while_it_goes_on)
+Test(model_sdk_match, answered_by_another_thread_while_it_goes_on)
 {
 	struct request *r = reads(TID);
 	struct sdk_sample *t = begins(3, TID);
@@ -171,7 +171,7 @@ Test(model_told_match, answered_by_another_thread_while_it_goes_on)
 	expect_one(r);
 }
 
-Test(model_told_match, answered_long_after)
+Test(model_sdk_match, answered_long_after)
 {
 	struct request *r = reads(TID);
 
@@ -183,7 +183,7 @@ Test(model_told_match, answered_long_after)
 	expect_one(r);
 }
 
-Test(model_told_match, one_after_the_other_on_one_thread)
+Test(model_sdk_match, one_after_the_other_on_one_thread)
 {
 	for (int i = 0; i < 3; i++) {
 		struct request *r = reads(TID);
@@ -198,7 +198,7 @@ Test(model_told_match, one_after_the_other_on_one_thread)
 	cr_assert_neq(out[0]->sdk.key, out[1]->sdk.key);
 }
 
-Test(model_told_match, each_begun_before_the_next_is_read)
+Test(model_sdk_match, each_begun_before_the_next_is_read)
 {
 	struct request *a = reads(TID), *b;
 
@@ -216,7 +216,7 @@ Test(model_told_match, each_begun_before_the_next_is_read)
 	cr_assert_eq(b->sdk.key, SDK_KEY(PID, 4));
 }
 
-Test(model_told_match, two_are_read_before_one_is_begun)
+Test(model_sdk_match, two_are_read_before_one_is_begun)
 {
 	struct request *a = reads(TID), *b = reads(TID);
 
@@ -227,7 +227,7 @@ Test(model_told_match, two_are_read_before_one_is_begun)
 	expect_apart(3);
 }
 
-Test(model_told_match, two_are_begun_for_one)
+Test(model_sdk_match, two_are_begun_for_one)
 {
 	struct request *r = reads(TID);
 
@@ -238,7 +238,7 @@ Test(model_told_match, two_are_begun_for_one)
 	expect_apart(3);
 }
 
-Test(model_told_match, a_second_one_comes_late)
+Test(model_sdk_match, a_second_one_comes_late)
 {
 	struct request *r = reads(TID);
 
@@ -250,7 +250,7 @@ Test(model_told_match, a_second_one_comes_late)
 	expect_apart(3);
 }
 
-Test(model_told_match, begun_by_another_thread)
+Test(model_sdk_match, begun_by_another_thread)
 {
 	struct request *r = reads(TID);
 
@@ -260,7 +260,7 @@ Test(model_told_match, begun_by_another_thread)
 	expect_apart(2);
 }
 
-Test(model_told_match, nobody_knows_by_which_thread)
+Test(model_sdk_match, nobody_knows_by_which_thread)
 {
 	struct request *r = reads(TID);
 
@@ -270,7 +270,7 @@ Test(model_told_match, nobody_knows_by_which_thread)
 	expect_apart(2);
 }
 
-Test(model_told_match, begun_after_the_answer)
+Test(model_sdk_match, begun_after_the_answer)
 {
 	answers(reads(TID));
 	ends(begins(3, TID));
@@ -278,7 +278,7 @@ Test(model_told_match, begun_after_the_answer)
 	expect_apart(2);
 }
 
-Test(model_told_match, begun_before_the_read)
+Test(model_sdk_match, begun_before_the_read)
 {
 	struct sdk_sample *t = begins(3, TID);
 	struct request *r = reads(TID);
@@ -290,7 +290,7 @@ Test(model_told_match, begun_before_the_read)
 }
 
 /* The one whose turn it was is gone: what its thread has begun since is not an older one's. */
-Test(model_told_match, the_one_read_last_is_gone)
+Test(model_sdk_match, the_one_read_last_is_gone)
 {
 	struct request *old = reads(TID);
 
@@ -304,7 +304,7 @@ Test(model_told_match, the_one_read_last_is_gone)
 	expect_apart(3);
 }
 
-Test(model_told_match, what_is_known_speaks_against_it)
+Test(model_sdk_match, what_is_known_speaks_against_it)
 {
 	const struct sdk_sample words[] = { { .method = "POST" },
 					    { .method = "GET", .route = "/other" },
@@ -324,7 +324,7 @@ Test(model_told_match, what_is_known_speaks_against_it)
 	expect_apart(6);
 }
 
-Test(model_told_match, another_id)
+Test(model_sdk_match, another_id)
 {
 	struct request *r = reads(TID);
 	struct sdk_sample *t = begins(3, TID);
@@ -340,7 +340,7 @@ Test(model_told_match, another_id)
 }
 
 /* An id that nobody sent says nothing against it, and is the row's. */
-Test(model_told_match, an_id_that_was_not_sent)
+Test(model_sdk_match, an_id_that_was_not_sent)
 {
 	struct request *r = reads(TID);
 	struct sdk_sample *t = begins(3, TID);
@@ -354,7 +354,7 @@ Test(model_told_match, an_id_that_was_not_sent)
 	cr_assert_str_eq(out[0]->id, "of its own");
 }
 
-Test(model_told_match, reads_were_lost)
+Test(model_sdk_match, reads_were_lost)
 {
 	struct request *r = reads(TID);
 
@@ -365,7 +365,7 @@ Test(model_told_match, reads_were_lost)
 	expect_apart(2);
 }
 
-Test(model_told_match, its_process_reads_what_cannot_be_read)
+Test(model_sdk_match, its_process_reads_what_cannot_be_read)
 {
 	struct request *r = reads(TID);
 
@@ -377,7 +377,7 @@ Test(model_told_match, its_process_reads_what_cannot_be_read)
 }
 
 /* The response or the id go before the thread. */
-Test(model_told_match, another_wrote_its_response)
+Test(model_sdk_match, another_wrote_its_response)
 {
 	struct request *r = reads(TID);
 
@@ -392,7 +392,7 @@ Test(model_told_match, another_wrote_its_response)
 }
 
 /* A program that began to tell while the sample was taken is one that tells. */
-Test(model_told_match, announced_within_a_sample)
+Test(model_sdk_match, announced_within_a_sample)
 {
 	struct thread_row thread = { .pid = PID + 1, .tid = TID };
 	struct sample s = { .threads = &thread, .n_threads = 1, .now_ns = now_ns };

@@ -26,9 +26,9 @@ static void end(void)
 	btf__free(kernel);
 }
 
-TestSuite(agent_ability, .init = begin, .fini = end);
+TestSuite(probe_kernel_support, .init = begin, .fini = end);
 
-Test(agent_ability, helpers)
+Test(probe_kernel_support, helpers)
 {
 	cr_expect(kernel_support_helper(kernel, HOOK, BPF_FUNC_ktime_get_ns));
 	cr_expect(kernel_support_helper(kernel, HOOK, BPF_FUNC_map_lookup_elem));
@@ -39,7 +39,7 @@ Test(agent_ability, helpers)
 }
 
 /* Kernels whose tracepoints can be preempted have the functions that keep it off, and let programs use them. */
-Test(agent_ability, stays_on_the_cpu)
+Test(probe_kernel_support, stays_on_the_cpu)
 {
 	if (btf__find_by_name_kind(kernel, "bpf_preempt_disable", BTF_KIND_FUNC) <= 0)
 		cr_expect_not(kernel_support_stay_on_cpu(kernel));

@@ -8,7 +8,7 @@
 #include "shared/record.h"
 #include "reqmeter.skel.h" /* needs record.h */
 
-Test(agent_programs, each_program_belongs_to_a_part)
+Test(probe_programs, each_program_belongs_to_a_part)
 {
 	struct reqmeter *skeleton = reqmeter__open();
 	struct bpf_program *program;
@@ -25,7 +25,7 @@ Test(agent_programs, each_program_belongs_to_a_part)
 }
 
 /* Only what nothing can be measured without is loaded unasked. */
-Test(agent_programs, only_threads_are_loaded_unasked)
+Test(probe_programs, only_threads_are_loaded_unasked)
 {
 	struct reqmeter *skeleton = reqmeter__open();
 	struct bpf_program *program;
@@ -37,7 +37,7 @@ Test(agent_programs, only_threads_are_loaded_unasked)
 	reqmeter__destroy(skeleton);
 }
 
-Test(agent_programs, unknown_names)
+Test(probe_programs, unknown_names)
 {
 	struct refusals refusals = { .n = 0 };
 
@@ -59,7 +59,7 @@ static void expect_text(const char *log, const char *wanted)
 }
 
 /* Of the verifier's word the last line that is not its statistics. */
-Test(agent_programs, what_is_kept_of_an_answer)
+Test(probe_programs, what_is_kept_of_an_answer)
 {
 	char long_line[400];
 
@@ -75,7 +75,7 @@ Test(agent_programs, what_is_kept_of_an_answer)
 		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx (at load)");
 }
 
-Test(agent_programs, the_first_refusal_of_a_part_counts)
+Test(probe_programs, the_first_refusal_of_a_part_counts)
 {
 	struct refusals refusals = { .n = 0 };
 
@@ -87,7 +87,7 @@ Test(agent_programs, the_first_refusal_of_a_part_counts)
 }
 
 /* As many as there are programs fit, and no more are taken. */
-Test(agent_programs, room_for_all)
+Test(probe_programs, room_for_all)
 {
 	struct refusals refusals = { .n = 0 };
 

@@ -31,7 +31,7 @@ static void end(void)
 		close(map);
 }
 
-TestSuite(agent_verdicts, .init = begin, .fini = end);
+TestSuite(probe_verdicts, .init = begin, .fini = end);
 
 /* As the kernel side does at an edge of the connection. True: it was told. */
 static bool act(uint64_t connection)
@@ -42,7 +42,7 @@ static bool act(uint64_t connection)
 	return true;
 }
 
-Test(agent_verdicts, told_and_acted_upon)
+Test(probe_verdicts, told_and_acted_upon)
 {
 	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN }, { 9, 4000 } };
 	uint64_t what = 0, nine = 9;
@@ -60,7 +60,7 @@ Test(agent_verdicts, told_and_acted_upon)
 }
 
 /* Told again before anybody acted: one entry, counted once. */
-Test(agent_verdicts, told_twice)
+Test(probe_verdicts, told_twice)
 {
 	const struct verdict same[] = { { 7, VERDICT_FOREIGN }, { 7, VERDICT_FOREIGN } };
 
@@ -70,7 +70,7 @@ Test(agent_verdicts, told_twice)
 }
 
 /* A connection that is closed is asked for by nobody. */
-Test(agent_verdicts, given_up_after_a_minute)
+Test(probe_verdicts, given_up_after_a_minute)
 {
 	const struct verdict some[] = { { 7, VERDICT_FOREIGN }, { 8, VERDICT_FOREIGN } },
 			     later = { 9, VERDICT_FOREIGN };
@@ -86,7 +86,7 @@ Test(agent_verdicts, given_up_after_a_minute)
 	cr_assert_eq(waiting, 0);
 }
 
-Test(agent_verdicts, no_more_than_there_is_room)
+Test(probe_verdicts, no_more_than_there_is_room)
 {
 	static struct verdict many[VERDICTS_MAX + 10];
 

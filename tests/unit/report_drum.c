@@ -142,7 +142,7 @@ static size_t n_unreadable(const cJSON *root)
 	return (size_t)cJSON_GetArraySize(at(root, "agent", "unreadable"));
 }
 
-Test(report_compat, a_limited_server)
+Test(report_drum, a_limited_server)
 {
 	static const double wanted[] = { 8192, 120, 100, 65.5, 200, 150, 100 };
 	struct setting s;
@@ -158,7 +158,7 @@ Test(report_compat, a_limited_server)
 	unset(&s);
 }
 
-Test(report_compat, no_limit_and_one_above_the_machine)
+Test(report_drum, no_limit_and_one_above_the_machine)
 {
 	struct setting s;
 	cJSON *root;
@@ -180,7 +180,7 @@ Test(report_compat, no_limit_and_one_above_the_machine)
 	unset(&s);
 }
 
-Test(report_compat, the_node)
+Test(report_drum, the_node)
 {
 	struct setting s;
 	cJSON *root;
@@ -200,7 +200,7 @@ Test(report_compat, the_node)
 }
 
 /* The scope's cgroup is the whole machine's: no container, and nothing wrong. */
-Test(report_compat, the_root)
+Test(report_drum, the_root)
 {
 	struct setting s;
 	cJSON *root;
@@ -216,7 +216,7 @@ Test(report_compat, the_root)
 	unset(&s);
 }
 
-Test(report_compat, what_cannot_be_read_is_named)
+Test(report_drum, what_cannot_be_read_is_named)
 {
 	struct setting s;
 	cJSON *root;
@@ -245,7 +245,7 @@ Test(report_compat, what_cannot_be_read_is_named)
 	unset(&s);
 }
 
-Test(report_compat, processes_that_are_gone)
+Test(report_drum, processes_that_are_gone)
 {
 	struct setting s;
 	cJSON *root;
@@ -269,7 +269,7 @@ static double cpu_percent(const cJSON *root, int i)
 	return percent->valuedouble;
 }
 
-Test(report_compat, cpu_since_the_last_look)
+Test(report_drum, cpu_since_the_last_look)
 {
 	const struct client_scope scope = { 0, 0, "" };
 	struct clients *clients;
@@ -314,7 +314,7 @@ Test(report_compat, cpu_since_the_last_look)
 	clients_free(clients);
 }
 
-Test(report_compat, times)
+Test(report_drum, times)
 {
 	static const char *const keys[] = { "min", "max", "avg", "total" };
 	static const double wanted[] = { 0.5, 1.5, 1.0, 2.0 };
@@ -339,7 +339,7 @@ Test(report_compat, times)
 }
 
 /* What all readers share, with a reader's own part in its hole, is the whole report, whatever is asked for. */
-Test(report_compat, the_parts_make_the_whole)
+Test(report_drum, the_parts_make_the_whole)
 {
 	static const uint32_t asked[] = {
 		SECTION_MEM_INFO,
@@ -377,7 +377,7 @@ Test(report_compat, the_parts_make_the_whole)
 }
 
 /* A loss without a word says nothing to a person; a word without a loss is of a loss that is gone. */
-Test(report_compat, losses_have_meanings)
+Test(report_drum, losses_have_meanings)
 {
 	const cJSON *losses, *loss;
 	struct setting s;

@@ -9,7 +9,7 @@
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
-Test(query, defaults)
+Test(report_query, defaults)
 {
 	struct query query;
 
@@ -32,7 +32,7 @@ static struct query parse(const char *name, const char *value)
 	return query;
 }
 
-Test(query, sections)
+Test(report_query, sections)
 {
 	static const struct {
 		const char *value;
@@ -55,7 +55,7 @@ Test(query, sections)
 	}
 }
 
-Test(query, every_section_has_a_name_that_parses)
+Test(report_query, every_section_has_a_name_that_parses)
 {
 	unsigned n = 0;
 
@@ -64,7 +64,7 @@ Test(query, every_section_has_a_name_that_parses)
 	cr_expect_eq((1u << n) - 1, SECTION_ALL);
 }
 
-Test(query, texts)
+Test(report_query, texts)
 {
 	char longest[400];
 
@@ -86,7 +86,7 @@ Test(query, texts)
 	cr_expect_eq(strlen(parse("method", longest).method), 32);
 }
 
-Test(query, numbers)
+Test(report_query, numbers)
 {
 	cr_expect_eq(parse("min_cpu_ns", "1").min_cpu_ns, 1);
 	cr_expect_eq(parse("min_duration_ns", "18446744073709551615").min_duration_ns, UINT64_MAX);
@@ -107,7 +107,7 @@ Test(query, numbers)
 	cr_expect_eq(parse("status", "999").status_code, 999);
 }
 
-Test(query, choices)
+Test(report_query, choices)
 {
 	static const struct {
 		const char *value;
@@ -129,7 +129,7 @@ Test(query, choices)
 		cr_expect_eq(parse("window", windows[i].value).window_ns, windows[i].ns, "%s", windows[i].value);
 }
 
-Test(query, scope)
+Test(report_query, scope)
 {
 	struct query query = parse("scope", "cgroup:/a b");
 
@@ -138,7 +138,7 @@ Test(query, scope)
 	cr_expect_str_eq(query.scope.text, "/a b");
 }
 
-Test(query, refuses_and_names_what_is_allowed)
+Test(report_query, refuses_and_names_what_is_allowed)
 {
 	static const struct {
 		const char *name, *value, *message;
@@ -204,7 +204,7 @@ Test(query, refuses_and_names_what_is_allowed)
 	}
 }
 
-Test(query, cuts_a_long_value_in_the_message)
+Test(report_query, cuts_a_long_value_in_the_message)
 {
 	char value[6000], error[QUERY_ERROR_SIZE] = "", small[20];
 	struct query query;
@@ -224,7 +224,7 @@ Test(query, cuts_a_long_value_in_the_message)
 	cr_expect(strlen(small) < sizeof(small));
 }
 
-Test(query, once_only)
+Test(report_query, once_only)
 {
 	char error[QUERY_ERROR_SIZE] = "";
 	struct query query;

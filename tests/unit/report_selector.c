@@ -10,7 +10,7 @@
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 #define HEX64    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-Test(selector, parses)
+Test(report_selector, parses)
 {
 	static const struct {
 		const char *text;
@@ -51,7 +51,7 @@ Test(selector, parses)
 	}
 }
 
-Test(selector, refuses_and_says_how)
+Test(report_selector, refuses_and_says_how)
 {
 	static const struct {
 		const char *text, *hint;
@@ -104,7 +104,7 @@ Test(selector, refuses_and_says_how)
 	}
 }
 
-Test(selector, path_has_a_limit)
+Test(report_selector, path_has_a_limit)
 {
 	char *text = calloc(1, 5000), error[300];
 	struct selector got;
@@ -119,7 +119,7 @@ Test(selector, path_has_a_limit)
 	free(text);
 }
 
-Test(selector, number)
+Test(report_selector, number)
 {
 	static const struct {
 		const char *text;
