@@ -27,7 +27,6 @@
 #define DRAIN_MS 100
 /* A report holds what ended 100 ms before it: the end of the last request has to be that old. */
 #define SETTLE_NS 150000000ull
-#define SECOND_NS 1000000000ull
 
 enum { ERROR_SIZE = 1024 };
 
@@ -77,15 +76,7 @@ static const struct config_row rows[] = {
 	  INTO(listen) },
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, QUERY_LIMIT_MAX },
-	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
-	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
-	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones",
-	  &options_header, INTO(id_headers) },
-	{ "no-memory", NULL, NULL, NULL, OPTIONS_NO_MEMORY, &config_switch, INTO(no_memory) },
-	{ "infer-handoff", NULL, NULL, NULL, OPTIONS_INFER_HANDOFF, &config_switch, INTO(infer_handoff) },
-	{ "show-args", NULL, NULL, NULL, OPTIONS_SHOW_ARGS, &config_switch, INTO(show_args) },
-	{ "max-rows-per-second", "N", NULL, "5000", OPTIONS_MAX_ROWS, &config_number, INTO(max_rows_per_second), 1,
-	  OPTIONS_ROWS_PER_SECOND_MAX },
+	OPTIONS_MEASURING_ROWS,
 };
 
 static void say(const char *what)

@@ -15,8 +15,7 @@
 #include "web/client.h"
 #include "web/guard.h"
 
-#define SECOND_NS 1000000000ull
-#define N(array)  (sizeof(array) / sizeof((array)[0]))
+#define N(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { POLL_MS = 100, ERROR_SIZE = 1024 };
 

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "report/selector.h"
-
-#define SECOND_NS 1000000000ull
 
 int config_refuse(char *why, size_t size, const char *format, ...)
 {

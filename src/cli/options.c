@@ -9,8 +9,7 @@
 #include "web/address.h"
 #include "web/client.h"
 
-#define SECOND_NS 1000000000ull
-#define N(array)  (sizeof(array) / sizeof((array)[0]))
+#define N(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { FIRST_LONG = 256 }; /* getopt's value of row 0: above every character */
 
@@ -262,15 +261,7 @@ static const struct config_row rows[] = {
 	  &selector_type, INTO(default_scope) },
 	{ "recent", "N", NULL, "10000", "how many of the newest finished requests to keep", &config_number,
 	  INTO(recent), 1, OPTIONS_RECENT_MAX },
-	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration,
-	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS },
-	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones",
-	  &options_header, INTO(id_headers) },
-	{ "no-memory", NULL, NULL, NULL, OPTIONS_NO_MEMORY, &config_switch, INTO(no_memory) },
-	{ "infer-handoff", NULL, NULL, NULL, OPTIONS_INFER_HANDOFF, &config_switch, INTO(infer_handoff) },
-	{ "show-args", NULL, NULL, NULL, OPTIONS_SHOW_ARGS, &config_switch, INTO(show_args) },
-	{ "max-rows-per-second", "N", NULL, "5000", OPTIONS_MAX_ROWS, &config_number, INTO(max_rows_per_second), 1,
-	  OPTIONS_ROWS_PER_SECOND_MAX },
+	OPTIONS_MEASURING_ROWS,
 	{ "state-dir", "DIR", NULL, "/var/lib/reqmeter", "where the agent keeps its files; it has none yet",
 	  &config_text, INTO(state_dir) },
 	{ "config", "FILE", NULL, NULL,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "cli/config.h"
 #include "report/selector.h"
 
@@ -38,13 +39,27 @@ enum { OPTIONS_MAX_SCOPES = 64 };
 /* No server comes near; it means no limit. */
 #define OPTIONS_ROWS_PER_SECOND_MAX 1000000
 
-/* What options of the agent that reqmeter run has, too, do. */
-#define OPTIONS_NO_MEMORY                                                                                              \
-	"trace no memory: page faults get cheaper, and everything about memory but their number is null"
-#define OPTIONS_INFER_HANDOFF                                                                                          \
-	"guess that a thread works for the request whose thread wakes it from a wait for a lock: rows say 'inferred'"
-#define OPTIONS_SHOW_ARGS "show the arguments of processes, not only the program"
-#define OPTIONS_MAX_ROWS  "above this, requests are counted but get no row of their own"
+/*
+ * Options that say what is measured and kept, of the agent and of `reqmeter run`. INTO() is the including file's: it
+ * names a member of the structure that the rows fill.
+ */
+/* clang-format off */
+#define OPTIONS_MEASURING_ROWS \
+	{ "keep", "DURATION", NULL, "15m", "how long to keep the most expensive requests", &config_duration, \
+	  INTO(keep_ns), SECOND_NS / 1000, 24 * 3600 * SECOND_NS }, \
+	{ "id-header", "NAME", NULL, NULL, "a request header that holds the id, looked for before the built-in ones", \
+	  &options_header, INTO(id_headers) }, \
+	{ "no-memory", NULL, NULL, NULL, \
+	  "trace no memory: page faults get cheaper, and everything about memory but their number is null", \
+	  &config_switch, INTO(no_memory) }, \
+	{ "infer-handoff", NULL, NULL, NULL, \
+	  "guess that a thread works for the request whose thread wakes it from a wait for a lock: rows say 'inferred'", \
+	  &config_switch, INTO(infer_handoff) }, \
+	{ "show-args", NULL, NULL, NULL, "show the arguments of processes, not only the program", &config_switch, \
+	  INTO(show_args) }, \
+	{ "max-rows-per-second", "N", NULL, "5000", "above this, requests are counted but get no row of their own", \
+	  &config_number, INTO(max_rows_per_second), 1, OPTIONS_ROWS_PER_SECOND_MAX }
+/* clang-format on */
 
 struct agent_options {
 	struct config_list listen;

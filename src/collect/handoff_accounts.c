@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#define HANDOFF_BYTES ((HANDOFFS_MAX * sizeof(struct handoff) + 4095) & ~4095ul)
+#include "collect/mapped_array.h"
+
+#define HANDOFF_BYTES (HANDOFFS_MAX * sizeof(struct handoff))
 
 struct handoff_accounts {
 	struct handoff *places;           /* the kernel side writes them too */
@@ -16,16 +17,15 @@ struct handoff_accounts {
 int handoff_accounts_new(struct handoff_accounts **ret, int map)
 {
 	struct handoff_accounts *h = calloc(1, sizeof(*h));
-	void *at;
+	int rc;
 
 	if (!h)
 		return -ENOMEM;
-	at = mmap(NULL, HANDOFF_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-	if (at == MAP_FAILED) {
+	rc = mapped_array_open((void **)&h->places, map, HANDOFF_BYTES);
+	if (rc) {
 		free(h);
-		return -errno;
+		return rc;
 	}
-	h->places = at;
 	*ret = h;
 	return 0;
 }
@@ -34,7 +34,7 @@ void handoff_accounts_free(struct handoff_accounts *h)
 {
 	if (!h)
 		return;
-	munmap(h->places, HANDOFF_BYTES);
+	mapped_array_close(h->places, HANDOFF_BYTES);
 	free(h);
 }
 

@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#define RATE_LIMITED_BYTES ((RATE_LIMITED_MAX * sizeof(struct rate_limited) + 4095) & ~4095ul)
+#include "collect/mapped_array.h"
+
+#define RATE_LIMITED_BYTES (RATE_LIMITED_MAX * sizeof(struct rate_limited))
 /* Looks without anything new after which a place is given up: a second at least. */
 #define IDLE_LOOKS_MAX 10
 
@@ -19,16 +20,15 @@ struct rate_limited_sums {
 int rate_limited_sums_new(struct rate_limited_sums **ret, int map)
 {
 	struct rate_limited_sums *u = calloc(1, sizeof(*u));
-	void *at;
+	int rc;
 
 	if (!u)
 		return -ENOMEM;
-	at = mmap(NULL, RATE_LIMITED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-	if (at == MAP_FAILED) {
+	rc = mapped_array_open((void **)&u->places, map, RATE_LIMITED_BYTES);
+	if (rc) {
 		free(u);
-		return -errno;
+		return rc;
 	}
-	u->places = at;
 	*ret = u;
 	return 0;
 }
@@ -37,7 +37,7 @@ void rate_limited_sums_free(struct rate_limited_sums *u)
 {
 	if (!u)
 		return;
-	munmap(u->places, RATE_LIMITED_BYTES);
+	mapped_array_close(u->places, RATE_LIMITED_BYTES);
 	free(u);
 }
 

@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "collect/mapped_array.h"
 #include "shared/cost.h"
 
-#define COSTS_BYTES ((SDK_COSTS_MAX * sizeof(struct sdk_cost) + 4095) & ~4095ul)
+#define COSTS_BYTES (SDK_COSTS_MAX * sizeof(struct sdk_cost))
 
 struct sdk_accounts {
 	struct sdk_cost *entries;        /* the kernel side writes them too */
@@ -19,16 +18,15 @@ struct sdk_accounts {
 int sdk_accounts_new(struct sdk_accounts **ret, int map)
 {
 	struct sdk_accounts *c = calloc(1, sizeof(*c));
-	void *at;
+	int rc;
 
 	if (!c)
 		return -ENOMEM;
-	at = mmap(NULL, COSTS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-	if (at == MAP_FAILED) {
+	rc = mapped_array_open((void **)&c->entries, map, COSTS_BYTES);
+	if (rc) {
 		free(c);
-		return -errno;
+		return rc;
 	}
-	c->entries = at;
 	*ret = c;
 	return 0;
 }
@@ -37,7 +35,7 @@ void sdk_accounts_free(struct sdk_accounts *c)
 {
 	if (!c)
 		return;
-	munmap(c->entries, COSTS_BYTES);
+	mapped_array_close(c->entries, COSTS_BYTES);
 	free(c);
 }
 
