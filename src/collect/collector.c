@@ -128,11 +128,15 @@ uint64_t collector_malformed(const struct collector *c)
 	return c->malformed;
 }
 
-/* The iterator hands out whole rows, but a read may end inside one: the rest comes with the next read. */
+/*
+ * Read the threads' rows. The iterator hands out whole rows, but a read may end inside one: the rest comes with the
+ * next read. A walk that fails half-way has no rows: processes would be taken for dead by those that are missing. At
+ * most THREADS_MAX.
+ */
 static int read_threads(struct collector *c)
 {
 	struct sample *s = &c->sample;
-	int fd = probe_snapshot_open(c->probe);
+	int fd = probe_snapshot_open(c->probe), rc = 0;
 	size_t bytes = 0;
 	ssize_t n;
 
@@ -140,14 +144,19 @@ static int read_threads(struct collector *c)
 	if (fd < 0)
 		return fd;
 	for (;;) {
-		if (VECTOR_RESERVE(&s->threads, &c->threads_room, bytes / sizeof(*s->threads) + 2, THREADS_MAX))
+		rc = VECTOR_RESERVE(&s->threads, &c->threads_room, bytes / sizeof(*s->threads) + 2, THREADS_MAX);
+		if (rc)
 			break;
 		n = read(fd, (char *)s->threads + bytes, c->threads_room * sizeof(*s->threads) - bytes);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			rc = -errno;
+		if (n == 0 || rc)
 			break;
 		bytes += n > 0 ? (size_t)n : 0;
 	}
 	close(fd);
+	if (rc && rc != -E2BIG)
+		return rc;
 	s->n_threads = bytes / sizeof(*s->threads);
 	return 0;
 }
